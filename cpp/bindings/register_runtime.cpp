@@ -1,0 +1,28 @@
+// What this build and this machine can do.
+#include "native.hpp"
+
+namespace glassnf::bindings {
+
+void register_runtime(py::module_& module) {
+  module.def("instruction_set", &cpu::instruction_set, "The instruction set in use.");
+  module.def(
+      "instruction_sets",
+      [] {
+        std::vector<std::string> names;
+        for (const char* name : {"avx512", "avx2", "baseline"})
+          if (cpu::has_instruction_set(name)) names.emplace_back(name);
+        return names;
+      },
+      "The instruction sets that this build and this machine have, fastest first.");
+  module.def(
+      "use_instruction_set",
+      [](const std::string& name) {
+        require(cpu::use_instruction_set(name.c_str()), "name: expected one of instruction_sets(), got '" + name + "'");
+      },
+      py::arg("name"), "Choose an instruction set; results do not depend on it.");
+  module.def("cuda_built", &cuda::built);
+  module.def("cuda_device_count", &cuda::device_count);
+  module.def("cuda_why_not", &cuda::why_not);
+}
+
+}  // namespace glassnf::bindings

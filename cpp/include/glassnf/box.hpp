@@ -1,0 +1,38 @@
+// The periodic orthogonal box.
+#pragma once
+
+#include "glassnf/math.hpp"
+
+namespace glassnf {
+inline namespace GLASSNF_ISA {
+
+// Put a coordinate that left [0, length) by less than one box back, counting the crossing. A coordinate that rounds to `length`
+// becomes 0.
+GLASSNF_HD double wrap_once(double x, double length, int& image) {
+  if (x < 0.0) {
+    x += length;
+    --image;
+  }
+  if (x >= length) {
+    x -= length;
+    ++image;
+  }
+  return x;
+}
+
+// Shortest distance along one axis between wrapped coordinates, without sign.
+template <class F>
+GLASSNF_HD F minimum_image_distance(F dx, F length) {
+  const F a = absolute(dx);
+  return minimum(a, length - a);
+}
+
+// Signed minimum image of a difference of wrapped coordinates. The modulus has the same bits as minimum_image_distance.
+template <class F>
+GLASSNF_HD F minimum_image(F dx, F length) {
+  const F half = F(0.5) * length;
+  return (dx - where_less(half, dx, length)) + where_less(dx, F(0.0) - half, length);
+}
+
+}  // namespace GLASSNF_ISA
+}  // namespace glassnf

@@ -1,0 +1,87 @@
+// The plain structs and functions of a backend. The CPU backend (this folder) and the CUDA backend (cuda/) implement the same
+// functions; bindings see nothing else. Functions take pointers into arrays laid out as in docs/design.md ("Vocabulary"), advance them
+// in place, keep no state, and throw std::invalid_argument or std::runtime_error.
+#pragma once
+
+#include <cstdint>
+
+namespace glassnf {
+
+// A system without its particles.
+struct SystemView {
+  int dimension;
+  std::int64_t n;
+  int species_count;
+  double box[3];
+  double cutoff;               // largest cutoff distance
+  int kind;                    // PotentialKind
+  int exponent;                // of InversePower
+  const double* coefficients;  // (S, S, coefficient_count), symmetric
+  double energy_scale;         // largest epsilon, rounded up to a power of two
+};
+
+struct EnergyBatch {
+  std::int64_t replicas;
+  const double* positions;       // (R, N, d), wrapped
+  const std::int32_t* species;   // (R, N)
+  double* energy;                // (R,)
+  double* forces;                // (R, N, d) or null
+  double* virial;                // (R, d, d) or null
+};
+
+struct MonteCarloBatch {
+  std::int64_t replicas;
+  double* positions;          // (R, N, d), wrapped
+  std::int32_t* images;       // (R, N, d)
+  std::int32_t* species;      // (R, N)
+  const double* beta;         // (R,)
+  double* energy;             // (R,)
+  const std::int64_t* ids;    // (R,)
+  const double* move_size;    // (R,)
+};
+
+// Species pairs are numbered (0,1), (0,2), ..., (0,S-1), (1,2), ...
+struct MonteCarloPlan {
+  std::uint64_t seed;
+  std::uint64_t step;                    // of the first sweep
+  std::int64_t sweeps;
+  std::uint64_t swap_threshold;          // swap_probability * 2^32
+  const std::uint64_t* pair_thresholds;  // (pairs,) cumulative weights * 2^32
+  std::int64_t records;
+  const std::int64_t* record_at;         // (records,) increasing, in 1 .. sweeps: record after that many sweeps
+  bool force_all_pairs;                  // for tests: never use cells
+};
+
+struct MonteCarloOutput {
+  double* energy;                        // (records, R)
+  double* positions;                     // (records, R, N, d) unwrapped, or null
+  std::int32_t* species;                 // (records, R, N), or null
+  std::int64_t* displacement_attempts;   // (R,), added to
+  std::int64_t* displacement_accepts;    // (R,), added to
+  std::int64_t* swap_attempts;           // (R, pairs), added to
+  std::int64_t* swap_accepts;            // (R, pairs), added to
+  std::int64_t* pair_evaluations;        // (R,), added to
+};
+
+namespace cpu {
+
+void energy(const SystemView& system, const EnergyBatch& batch, int threads);
+void monte_carlo(const SystemView& system, const MonteCarloBatch& batch, const MonteCarloPlan& plan, const MonteCarloOutput& output,
+                 int threads);
+
+// Instruction sets: "avx512", "avx2", "baseline".
+const char* instruction_set();
+bool use_instruction_set(const char* name);  // false if this machine or build lacks it
+bool has_instruction_set(const char* name);
+
+}  // namespace cpu
+
+namespace cuda {
+
+bool built();
+int device_count();                // 0 without a usable device; never throws
+const char* why_not();             // empty when a device is usable
+
+}  // namespace cuda
+
+}  // namespace glassnf

@@ -1,0 +1,335 @@
+// Energies, forces and virials of a batch. Sums run in one fixed order, whatever the number of threads and the instruction set.
+#include "coefficients.hpp"
+#include "glassnf/box.hpp"
+#include "glassnf/cells.hpp"
+#include "kernels.hpp"
+
+namespace glassnf::cpu {
+inline namespace GLASSNF_ISA {
+
+template <int D>
+inline constexpr int virial_size = D * (D + 1) / 2;  // xx xy yy, or xx xy yy xz yz zz
+
+// Energy, force and virial of one particle with the eight of a block of coordinates.
+template <int D, class Potential, bool Fast, bool Cells>
+struct BlockInteraction {
+  Potential potential;
+  double box[D];
+
+  template <bool Forces, class Row>
+  GLASSNF_HD Pack operator()(const double* const* x, std::int64_t at, PackU code, const Vec<Pack, D>& xi, const double* shift,
+                             const Row& row, PackU excluded, Vec<Pack, D>& dx, Pack& force_factor) const {
+    for_axes<D>([&](auto k) GLASSNF_INLINE {
+      const Pack difference = xi.at(k) - load(x[k] + at);
+      if constexpr (Cells)
+        dx.at(k) = difference - Pack(shift[k]);
+      else
+        dx.at(k) = minimum_image(difference, Pack(box[k]));
+    });
+    const PairCoefficients<Pack> c = row(code);
+    const Pack q = dot(dx, dx) * c.inverse_sigma2;
+    Pack v;
+    if constexpr (Forces) {
+      pair_energy_and_force(potential, q, c, v, force_factor);
+      force_factor = clear(force_factor, excluded);
+    } else {
+      v = pair_energy(potential, q, c);
+    }
+    return clear(v, excluded);
+  }
+};
+
+// Lanes 0 .. k cleared, for k = 0 .. 7: the first block of a half loop over j > i.
+struct LeadingMasks {
+  alignas(64) std::uint64_t rows[8][8];
+  constexpr LeadingMasks() : rows{} {
+    for (int k = 0; k < 8; ++k)
+      for (int l = 0; l <= k; ++l) rows[k][l] = ~std::uint64_t(0);
+  }
+};
+inline constexpr LeadingMasks leading_masks{};
+// Lanes k .. 7 cleared, for k = 0 .. 8: the last block of a range.
+struct TrailingMasks {
+  alignas(64) std::uint64_t rows[9][8];
+  constexpr TrailingMasks() : rows{} {
+    for (int k = 0; k <= 8; ++k)
+      for (int l = k; l < 8; ++l) rows[k][l] = ~std::uint64_t(0);
+  }
+};
+inline constexpr TrailingMasks trailing_masks{};
+
+template <int D>
+GLASSNF_HD void add_virial(Pack* virial, const Vec<Pack, D>& dx, Pack force_factor) {
+  for_axes<D>([&](auto a) GLASSNF_INLINE {
+    for_axes<D>([&](auto b) GLASSNF_INLINE {
+      constexpr int w = a.value * (a.value + 1) / 2 + b.value;
+      if constexpr (b.value <= a.value) virial[w] = virial[w] + force_factor * dx.at(a) * dx.at(b);
+    });
+  });
+}
+template <int D>
+GLASSNF_HD void expand_virial(const double* packed, double* tensor) {
+  int w = 0;
+  for (int a = 0; a < D; ++a)
+    for (int b = 0; b <= a; ++b, ++w) tensor[a * D + b] = tensor[b * D + a] = packed[w];
+}
+
+// ---- all pairs: every pair once, forces on both -------------------------------------------------------------------------------
+
+template <int D, class Potential, bool Fast, bool Forces, bool Virial>
+void all_pairs(const SystemView& system, const EnergyBatch& batch, std::int64_t replica, Workspace& workspace, Potential potential) {
+  const std::int64_t n = system.n, padded = (n + pack_size - 1) / pack_size * pack_size;
+  double* memory = static_cast<double*>(reserve(workspace, 0, (2 * D + 1) * padded * 8));
+  double *x[D], *f[D], *code = memory + 2 * D * padded;
+  for (int k = 0; k < D; ++k) {
+    x[k] = memory + k * padded;
+    f[k] = memory + (D + k) * padded;
+  }
+  const double* positions = batch.positions + replica * n * D;
+  const std::int32_t* species = batch.species + replica * n;
+  for (std::int64_t i = 0; i < padded; ++i) {
+    for (int k = 0; k < D; ++k) {
+      x[k][i] = i < n ? positions[i * D + k] : nowhere;
+      f[k][i] = 0.0;
+    }
+    code[i] = from_bits(species_code(i < n ? species[i] : 0));
+  }
+  const CoefficientRows rows =
+      CoefficientRows::fill(system, static_cast<double*>(reserve(workspace, 1, CoefficientRows::size(system.species_count) * 8)));
+  BlockInteraction<D, Potential, Fast, false> interaction;
+  interaction.potential = potential;
+  for (int k = 0; k < D; ++k) interaction.box[k] = system.box[k];
+  Pack energy(0.0), virial[virial_size<D>];
+  for (Pack& w : virial) w = Pack(0.0);
+  for (std::int64_t i = 0; i < n; ++i) {
+    const SpeciesRow<Fast> row(rows, species[i]);
+    Vec<Pack, D> xi, fi, dx;
+    Pack force_factor(0.0);
+    for_axes<D>([&](auto k) GLASSNF_INLINE {
+      xi.at(k) = Pack(x[k][i]);
+      fi.at(k) = Pack(0.0);
+    });
+    PackU excluded = load(leading_masks.rows[i & 7]);
+    for (std::int64_t at = i & ~std::int64_t(7); at < padded; at += pack_size, excluded = PackU(0)) {
+      energy = energy + interaction.template operator()<Forces>(x, at, load_bits(code + at), xi, nullptr, row, excluded, dx, force_factor);
+      if constexpr (Forces)
+        for_axes<D>([&](auto k) GLASSNF_INLINE {
+          const Pack fk = force_factor * dx.at(k);
+          fi.at(k) = fi.at(k) + fk;
+          store(f[k] + at, load(f[k] + at) - fk);
+        });
+      if constexpr (Virial) add_virial<D>(virial, dx, force_factor);
+    }
+    if constexpr (Forces)
+      for_axes<D>([&](auto k) GLASSNF_INLINE { f[k][i] += sum(fi.at(k)); });
+  }
+  batch.energy[replica] = sum(energy);
+  if (Forces && batch.forces)
+    for (std::int64_t i = 0; i < n; ++i)
+      for (int k = 0; k < D; ++k) batch.forces[(replica * n + i) * D + k] = f[k][i];
+  if constexpr (Virial) {
+    double w[virial_size<D>];
+    for (int k = 0; k < virial_size<D>; ++k) w[k] = sum(virial[k]);
+    expand_virial<D>(w, batch.virial + replica * D * D);
+  }
+}
+
+void energy_all_pairs(const SystemView& system, const EnergyBatch& batch, std::int64_t replica, Workspace& workspace) {
+  with_system(system, [&]<int D, class P, bool Fast>(P potential) {
+    if (batch.virial)
+      all_pairs<D, P, Fast, true, true>(system, batch, replica, workspace, potential);
+    else if (batch.forces)
+      all_pairs<D, P, Fast, true, false>(system, batch, replica, workspace, potential);
+    else
+      all_pairs<D, P, Fast, false, false>(system, batch, replica, workspace, potential);
+  });
+}
+
+// ---- cells: particles sorted by cell, every pair seen from both sides, so that cells are independent -----------------------------
+
+// The sorted copy of a replica in a workspace.
+template <int D>
+struct Sorted {
+  CellGrid<D> grid;
+  std::int64_t n, cells;
+  const std::int64_t* start;  // (cells + 1,)
+  const std::int64_t* order;  // (n,) index of the particle at each sorted place
+  const double* x[D];
+  const double* code;
+  double* energies;  // (n,) local energies, in sorted order
+  double* virials;   // (n, virial_size), in sorted order
+
+  static Sorted open(const SystemView& system, Workspace& workspace, bool with_virial, bool make);
+};
+
+template <int D>
+Sorted<D> Sorted<D>::open(const SystemView& system, Workspace& workspace, bool with_virial, bool make) {
+  // `make` asks for memory; later calls find the same pointers in the header kept in slot 0.
+  if (!make) return *static_cast<Sorted*>(reserve(workspace, 0, 0));
+  auto* s = static_cast<Sorted*>(reserve(workspace, 0, sizeof(Sorted)));
+  s->n = system.n;
+  make_grid<D>(system.box, system.cutoff, 1.0 + static_cast<double>(system.n), s->grid);
+  s->cells = s->grid.cells();
+  const std::int64_t padded = s->n + pack_size;
+  s->start = static_cast<std::int64_t*>(reserve(workspace, 1, (s->cells + 2) * 8));
+  s->order = static_cast<std::int64_t*>(reserve(workspace, 2, s->n * 8));
+  double* memory = static_cast<double*>(reserve(workspace, 3, (D + 1) * padded * 8));
+  for (int k = 0; k < D; ++k) s->x[k] = memory + k * padded;
+  s->code = memory + D * padded;
+  s->energies = static_cast<double*>(reserve(workspace, 4, s->n * 8));
+  s->virials = static_cast<double*>(reserve(workspace, 5, with_virial ? s->n * virial_size<D> * 8 : 8));
+  return *s;
+}
+
+template <int D>
+std::int64_t sort(const SystemView& system, const EnergyBatch& batch, std::int64_t replica, Workspace& workspace) {
+  const Sorted<D> s = Sorted<D>::open(system, workspace, batch.virial != nullptr, true);
+  const double* positions = batch.positions + replica * s.n * D;
+  const std::int32_t* species = batch.species + replica * s.n;
+  auto* start = const_cast<std::int64_t*>(s.start);
+  auto* order = const_cast<std::int64_t*>(s.order);
+  for (std::int64_t c = 0; c < s.cells + 2; ++c) start[c] = 0;
+  const auto cell_of = [&](std::int64_t i) {
+    int c[D];
+    for (int k = 0; k < D; ++k) c[k] = s.grid.along(k, positions[i * D + k]);
+    return s.grid.index(c);
+  };
+  for (std::int64_t i = 0; i < s.n; ++i) ++start[cell_of(i) + 2];
+  for (std::int64_t c = 2; c < s.cells + 2; ++c) start[c] += start[c - 1];
+  for (std::int64_t i = 0; i < s.n; ++i) {
+    const std::int64_t place = start[cell_of(i) + 1]++;
+    order[place] = i;
+    for (int k = 0; k < D; ++k) const_cast<double*>(s.x[k])[place] = positions[i * D + k];
+    const_cast<double*>(s.code)[place] = from_bits(species_code(species[i]));
+  }
+  for (std::int64_t i = s.n; i < s.n + pack_size; ++i) {
+    for (int k = 0; k < D; ++k) const_cast<double*>(s.x[k])[i] = nowhere;
+    const_cast<double*>(s.code)[i] = from_bits(species_code(0));
+  }
+  return s.cells;
+}
+
+// Ranges of sorted particles around a cell: runs of neighbouring cells along x are contiguous unless they wrap.
+template <int D>
+struct Ranges {
+  struct Range {
+    std::int64_t first, last;
+    double shift[D];
+  };
+  Range range[D == 2 ? 9 : 27];
+  int count = 0;
+
+  GLASSNF_HD void make(const Sorted<D>& s, const int* c) {
+    count = 0;
+    for (int oz = -1; oz <= (D == 3 ? 1 : -1); ++oz)
+      for (int oy = -1; oy <= 1; ++oy) {
+        int n[D];
+        double shift[D];
+        n[1] = s.grid.neighbour(1, c[1], oy, shift[1]);
+        if constexpr (D == 3) n[D - 1] = s.grid.neighbour(D - 1, c[D - 1], oz, shift[D - 1]);
+        for (int ox = -1; ox <= 1; ++ox) {
+          n[0] = s.grid.neighbour(0, c[0], ox, shift[0]);
+          const std::int64_t cell = s.grid.index(n);
+          if (ox > -1 && shift[0] == range[count - 1].shift[0]) {
+            range[count - 1].last = s.start[cell + 1];
+            continue;
+          }
+          Range& r = range[count++];
+          r.first = s.start[cell];
+          r.last = s.start[cell + 1];
+          for (int k = 0; k < D; ++k) r.shift[k] = shift[k];
+        }
+      }
+  }
+};
+
+template <int D, class Potential, bool Fast, bool Forces, bool Virial>
+void cells_range(const SystemView& system, const EnergyBatch& batch, std::int64_t replica, Workspace& workspace, std::int64_t first,
+                 std::int64_t last, Potential potential, const CoefficientRows& rows) {
+  const Sorted<D> s = Sorted<D>::open(system, workspace, Virial, false);
+  BlockInteraction<D, Potential, Fast, true> interaction;
+  interaction.potential = potential;
+  for (std::int64_t cell = first; cell < last; ++cell) {
+    int c[D];
+    s.grid.coordinates(cell, c);
+    Ranges<D> ranges;
+    ranges.make(s, c);
+    for (std::int64_t i = s.start[cell]; i < s.start[cell + 1]; ++i) {
+      const SpeciesRow<Fast> row(rows, static_cast<int>(species_of_code(to_bits(s.code[i]))));
+      Vec<Pack, D> xi, fi, dx;
+      Pack force_factor(0.0), energy(0.0), virial[virial_size<D>];
+      for_axes<D>([&](auto k) GLASSNF_INLINE {
+        xi.at(k) = Pack(s.x[k][i]);
+        fi.at(k) = Pack(0.0);
+      });
+      for (Pack& w : virial) w = Pack(0.0);
+      for (int r = 0; r < ranges.count; ++r) {
+        const auto& range = ranges.range[r];
+        for (std::int64_t at = range.first; at < range.last; at += pack_size) {
+          const std::int64_t left = range.last - at, self = i - at;
+          PackU excluded = load(trailing_masks.rows[left < pack_size ? left : pack_size]);
+          if (self >= 0 && self < pack_size) excluded = excluded | load(lane_masks.rows[1 + self]);
+          energy = energy +
+                   interaction.template operator()<Forces>(s.x, at, load_bits(s.code + at), xi, range.shift, row, excluded, dx, force_factor);
+          if constexpr (Forces)
+            for_axes<D>([&](auto k) GLASSNF_INLINE { fi.at(k) = fi.at(k) + force_factor * dx.at(k); });
+          if constexpr (Virial) add_virial<D>(virial, dx, force_factor);
+        }
+      }
+      s.energies[i] = sum(energy);
+      if constexpr (Forces)
+        if (batch.forces)
+          for_axes<D>([&](auto k) GLASSNF_INLINE { batch.forces[(replica * s.n + s.order[i]) * D + k] = sum(fi.at(k)); });
+      if constexpr (Virial)
+        for (int k = 0; k < virial_size<D>; ++k) s.virials[i * virial_size<D> + k] = sum(virial[k]);
+    }
+  }
+}
+
+std::int64_t energy_sort(const SystemView& system, const EnergyBatch& batch, std::int64_t replica, Workspace& workspace) {
+  CoefficientRows::fill(system, static_cast<double*>(reserve(workspace, 6, CoefficientRows::size(system.species_count) * 8)));
+  return system.dimension == 2 ? sort<2>(system, batch, replica, workspace) : sort<3>(system, batch, replica, workspace);
+}
+
+void energy_cells(const SystemView& system, const EnergyBatch& batch, std::int64_t replica, Workspace& workspace, std::int64_t first,
+                  std::int64_t last) {
+  const CoefficientRows rows{static_cast<const double*>(reserve(workspace, 6, 0)), system.species_count,
+                             CoefficientRows::padded_count(system.species_count)};
+  with_system(system, [&]<int D, class P, bool Fast>(P potential) {
+    if (batch.virial)
+      cells_range<D, P, Fast, true, true>(system, batch, replica, workspace, first, last, potential, rows);
+    else if (batch.forces)
+      cells_range<D, P, Fast, true, false>(system, batch, replica, workspace, first, last, potential, rows);
+    else
+      cells_range<D, P, Fast, false, false>(system, batch, replica, workspace, first, last, potential, rows);
+  });
+}
+
+// Sum over values with stride, pairwise, so that the rounding error grows as log n.
+double pairwise_sum(const double* values, std::int64_t n, int stride) {
+  if (n <= 64) {
+    double total = 0.0;
+    for (std::int64_t i = 0; i < n; ++i) total += values[i * stride];
+    return total;
+  }
+  const std::int64_t half = n / 2;
+  return pairwise_sum(values, half, stride) + pairwise_sum(values + half * stride, n - half, stride);
+}
+
+template <int D>
+void collect(const SystemView& system, const EnergyBatch& batch, std::int64_t replica, Workspace& workspace) {
+  const Sorted<D> s = Sorted<D>::open(system, workspace, batch.virial != nullptr, false);
+  batch.energy[replica] = 0.5 * pairwise_sum(s.energies, s.n, 1);
+  if (batch.virial) {
+    double w[virial_size<D>];
+    for (int k = 0; k < virial_size<D>; ++k) w[k] = 0.5 * pairwise_sum(s.virials + k, s.n, virial_size<D>);
+    expand_virial<D>(w, batch.virial + replica * D * D);
+  }
+}
+
+void energy_collect(const SystemView& system, const EnergyBatch& batch, std::int64_t replica, Workspace& workspace) {
+  system.dimension == 2 ? collect<2>(system, batch, replica, workspace) : collect<3>(system, batch, replica, workspace);
+}
+
+}  // namespace GLASSNF_ISA
+}  // namespace glassnf::cpu

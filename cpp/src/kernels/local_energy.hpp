@@ -1,0 +1,122 @@
+// Local energies: the energy of one particle with all others, on the quantum grid of potentials.hpp, vectorised over the others.
+#pragma once
+
+#include <type_traits>
+
+#include "slot_storage.hpp"
+
+namespace glassnf::cpu {
+inline namespace GLASSNF_ISA {
+
+// The coefficients of one species with the particles of a block of expanded storage.
+template <int D>
+struct ExpandedRow {
+  int offset;
+  double q_cut_value, c4_value, c2_value, c0_value;
+
+  GLASSNF_HD ExpandedRow(const CoefficientRows& rows, int s)
+      : offset(SlotStorage<D, true>::coefficient_offset(s)),
+        q_cut_value(rows.row(0, q_cut)[0]),
+        c4_value(rows.row(0, c4)[0]),
+        c2_value(rows.row(0, c2)[0]),
+        c0_value(rows.row(0, c0)[0]) {}
+  GLASSNF_HD PairCoefficients<Pack> operator()(const double* block) const {
+    return {load(block + offset), load(block + offset + pack_size), Pack(q_cut_value), Pack(c4_value), Pack(c2_value), Pack(c0_value)};
+  }
+};
+template <int D, bool Fast>
+GLASSNF_HD PairCoefficients<Pack> block_coefficients(const SpeciesRow<Fast>& row, const double* block) {
+  return row(load_bits(block + SlotStorage<D, false>::code_offset));
+}
+template <int D>
+GLASSNF_HD PairCoefficients<Pack> block_coefficients(const ExpandedRow<D>& row, const double* block) {
+  return row(block);
+}
+
+template <int D, class Potential, bool Fast, bool Cells>
+struct LocalEnergy {
+  using Storage = SlotStorage<D, Fast && !Cells>;
+  using Around = Neighbourhood<D, Cells>;
+  using Row = std::conditional_t<Fast && !Cells, ExpandedRow<D>, SpeciesRow<Fast>>;
+
+  Potential potential;
+  EnergyQuantum grid;
+  double box[D];
+
+  // Energies of a particle at x with the eight particles of a block.
+  template <bool Floored>
+  GLASSNF_HD Pack block_energies(const double* block, const Vec<Pack, D>& x, const double* shift, const Row& row) const {
+    Vec<Pack, D> dx;
+    for_axes<D>([&](auto k) GLASSNF_INLINE {
+      const Pack difference = load(block + k * pack_size) - x.at(k);
+      if constexpr (Cells)
+        dx.at(k) = difference + Pack(shift[k]);
+      else
+        dx.at(k) = minimum_image_distance(difference, Pack(box[k]));
+    });
+    const PairCoefficients<Pack> c = block_coefficients<D>(row, block);
+    return quantised_pair_energy<Floored>(potential, dot(dx, dx) * c.inverse_sigma2, c, grid);
+  }
+
+  // Calls visit(block, energies) for every block around x; the lane of `self` is zero.
+  template <bool Floored, class Visit>
+  GLASSNF_HD void for_blocks(const Storage& storage, const Around& around, const double* x, const Row& row, std::int64_t self,
+                             Visit&& visit) const {
+    Vec<Pack, D> px;
+    for_axes<D>([&](auto k) GLASSNF_INLINE { px.at(k) = Pack(x[k]); });
+    const double* self_block = storage.blocks + (self >> 3) * Storage::stride;
+    const std::uint64_t* self_mask = lane_masks.rows[1 + (self & 7)];
+    for (int e = 0; e < Around::capacity; ++e) {
+      const auto& entry = around.entries[e];
+      const double* block = entry.blocks;
+      for (int b = 0; b < entry.blocks_used; ++b, block += Storage::stride) {
+        const std::uint64_t* mask = block == self_block ? self_mask : lane_masks.rows[0];
+        visit(block, clear(block_energies<Floored>(block, px, entry.shift, row), load(mask)));
+      }
+    }
+  }
+
+  // Local energy at x; the terms go to `terms`, in the order of for_blocks.
+  template <bool Floored>
+  GLASSNF_HD double evaluate(const Storage& storage, const Around& around, const double* x, const Row& row, std::int64_t self,
+                             double* terms) const {
+    Pack total(0.0);
+    for_blocks<Floored>(storage, around, x, row, self, [&](const double*, Pack v) GLASSNF_INLINE {
+      store(terms, v);
+      terms += pack_size;
+      total = total + v;
+    });
+    return sum(total);
+  }
+
+  // Subtract the energies with a particle at x from the local energies of its neighbours; add `terms` if not null.
+  template <bool Add>
+  GLASSNF_HD void replace_terms(const Storage& storage, const Around& around, const double* x, const Row& row, std::int64_t self,
+                                const double* terms) const {
+    for_blocks<false>(storage, around, x, row, self, [&](const double* block, Pack v) GLASSNF_INLINE {
+      double* energies = const_cast<double*>(block) + Storage::energy_offset;
+      if constexpr (Add) {
+        v = v - load(terms);
+        terms += pack_size;
+      }
+      store(energies, load(energies) - v);
+    });
+  }
+  GLASSNF_HD void add_terms(const Around& around, const double* terms) const {
+    for (int e = 0; e < Around::capacity; ++e) {
+      double* energies = const_cast<double*>(around.entries[e].blocks) + Storage::energy_offset;
+      for (int b = 0; b < around.entries[e].blocks_used; ++b, energies += Storage::stride, terms += pack_size)
+        store(energies, load(energies) + load(terms));
+    }
+  }
+
+  // One pair, with the same bits as in block_energies.
+  GLASSNF_HD double pair(const double* x, const double* y, const PairCoefficients<double>& c) const {
+    Vec<double, D> dx;
+    for_axes<D>([&](auto k) GLASSNF_INLINE { dx.at(k) = minimum_image_distance(y[k] - x[k], box[k]); });
+    return quantised_pair_energy<true>(potential, dot(dx, dx) * c.inverse_sigma2, c, grid);
+  }
+};
+
+}  // namespace GLASSNF_ISA
+}  // namespace glassnf::cpu

@@ -1,0 +1,35 @@
+"""Sampling supercooled liquids on one energy backend.
+
+>>> import glassnf as gnf
+>>> system = gnf.systems.ka2d(n=43)
+>>> ensemble = gnf.Ensemble.random(system, replicas=64, temperature=0.5, seed=7)
+>>> mc = gnf.MonteCarlo(system, swap_probability=0.2)
+>>> mc.equilibrate(ensemble, sweeps=2_000)
+>>> record = mc.run(ensemble, sweeps=10_000, record_every=10)
+"""
+
+from __future__ import annotations
+
+from . import cuda, io, observables, systems
+from ._core import __version__
+from .energy import energy, energy_and_forces, forces, pressure, virial
+from .ensemble import Ensemble
+from .samplers import Equilibration, MCRecord, MonteCarlo, log_schedule
+
+__all__ = [
+    "Ensemble",
+    "Equilibration",
+    "MCRecord",
+    "MonteCarlo",
+    "__version__",
+    "cuda",
+    "energy",
+    "energy_and_forces",
+    "forces",
+    "io",
+    "log_schedule",
+    "observables",
+    "pressure",
+    "systems",
+    "virial",
+]

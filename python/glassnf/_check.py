@@ -1,0 +1,349 @@
+"""Argument checks with one style of message: ``<argument>: expected <what>, got <given>``.
+
+Every function returns the validated value, converted to the plain Python or NumPy type it promises. A wrong type raises
+``TypeError``, a wrong value ``ValueError``. Booleans are not numbers here.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import operator
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = [
+    "array_shape",
+    "boolean",
+    "choice",
+    "describe",
+    "finite_float",
+    "float_array",
+    "int_array",
+    "integer",
+    "keys",
+    "nearest",
+    "nonnegative_float",
+    "nonnegative_int",
+    "number_in",
+    "positive_float",
+    "positive_int",
+    "probability",
+    "string",
+]
+
+Shape = Sequence["int | None"]
+"""A shape in which ``None`` stands for any length."""
+
+_LONGEST_DESCRIPTION = 80
+
+
+def describe(value: object) -> str:
+    """Return a short description of `value` for an error message."""
+    if isinstance(value, np.ndarray) and value.ndim > 0:
+        return f"an array of shape {value.shape} and type {value.dtype}"
+    text = " ".join(repr(value).split())
+    if len(text) > _LONGEST_DESCRIPTION:
+        text = text[: _LONGEST_DESCRIPTION - 3] + "..."
+    return text
+
+
+def nearest(word: object, options: Iterable[str]) -> str | None:
+    """Return the option that is spelled most like `word`, or None where none is near."""
+    by_lower_case = {option.lower(): option for option in options}
+    matches = difflib.get_close_matches(str(word).lower(), list(by_lower_case), n=1, cutoff=0.5)
+    return by_lower_case[matches[0]] if matches else None
+
+
+def _type_error(name: str, expected: str, value: object) -> TypeError:
+    return TypeError(f"{name}: expected {expected}, got {describe(value)} ({type(value).__name__})")
+
+
+def _value_error(name: str, expected: str, value: object) -> ValueError:
+    return ValueError(f"{name}: expected {expected}, got {describe(value)}")
+
+
+# ---------------------------------------------------------------------------------------------------------------- scalars
+
+
+def _as_int(name: str, value: object, expected: str) -> int:
+    if isinstance(value, (bool, np.bool_)):
+        raise _type_error(name, expected, value)
+    try:
+        return operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        raise _type_error(name, expected, value) from None
+
+
+def _as_float(name: str, value: object, expected: str) -> float:
+    refused = (bool, np.bool_, str, bytes, bytearray, complex, np.complexfloating)
+    if isinstance(value, refused) or not hasattr(type(value), "__float__") or getattr(value, "ndim", 0) != 0:
+        raise _type_error(name, expected, value)
+    if isinstance(value, np.ndarray) and value.dtype.kind not in "iuf":
+        raise _type_error(name, expected, value)
+    try:
+        return float(value)  # type: ignore[arg-type]
+    except OverflowError:
+        return math.inf
+    except (TypeError, ValueError):
+        raise _type_error(name, expected, value) from None
+
+
+def integer(name: str, value: object, low: int | None = None, high: int | None = None) -> int:
+    """Return `value` as an int with ``low <= value <= high``.
+
+    Raises
+    ------
+    TypeError
+        If `value` is not an integer (floats and booleans are not).
+    ValueError
+        If it lies outside the range.
+    """
+    expected = "an integer"
+    if low is not None and high is not None:
+        expected = f"an integer from {low} to {high}"
+    elif low is not None:
+        expected = f"an integer of at least {low}"
+    elif high is not None:
+        expected = f"an integer of at most {high}"
+    number = _as_int(name, value, expected)
+    if (low is not None and number < low) or (high is not None and number > high):
+        raise _value_error(name, expected, value)
+    return number
+
+
+def positive_int(name: str, value: object) -> int:
+    """Return `value` as an int above zero; TypeError or ValueError otherwise."""
+    number = _as_int(name, value, "a positive integer")
+    if number <= 0:
+        raise _value_error(name, "a positive integer", value)
+    return number
+
+
+def nonnegative_int(name: str, value: object) -> int:
+    """Return `value` as an int of at least zero; TypeError or ValueError otherwise."""
+    number = _as_int(name, value, "a non-negative integer")
+    if number < 0:
+        raise _value_error(name, "a non-negative integer", value)
+    return number
+
+
+def finite_float(name: str, value: object) -> float:
+    """Return `value` as a finite float; TypeError or ValueError otherwise."""
+    number = _as_float(name, value, "a finite number")
+    if not math.isfinite(number):
+        raise _value_error(name, "a finite number", value)
+    return number
+
+
+def positive_float(name: str, value: object) -> float:
+    """Return `value` as a finite float above zero; TypeError or ValueError otherwise."""
+    number = _as_float(name, value, "a positive finite number")
+    if not (math.isfinite(number) and number > 0.0):
+        raise _value_error(name, "a positive finite number", value)
+    return number
+
+
+def nonnegative_float(name: str, value: object) -> float:
+    """Return `value` as a finite float of at least zero; TypeError or ValueError otherwise."""
+    number = _as_float(name, value, "a non-negative finite number")
+    if not (math.isfinite(number) and number >= 0.0):
+        raise _value_error(name, "a non-negative finite number", value)
+    return number
+
+
+def number_in(name: str, value: object, low: float, high: float) -> float:
+    """Return `value` as a float with ``low <= value <= high``; TypeError or ValueError otherwise."""
+    expected = f"a number from {low:g} to {high:g}"
+    number = _as_float(name, value, expected)
+    if not low <= number <= high:
+        raise _value_error(name, expected, value)
+    return number
+
+
+def probability(name: str, value: object) -> float:
+    """Return `value` as a float in [0, 1]; TypeError or ValueError otherwise."""
+    expected = "a probability in [0, 1]"
+    number = _as_float(name, value, expected)
+    if not 0.0 <= number <= 1.0:
+        raise _value_error(name, expected, value)
+    return number
+
+
+def boolean(name: str, value: object) -> bool:
+    """Return `value` as a bool; TypeError for anything but True and False."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise _type_error(name, "True or False", value)
+    return bool(value)
+
+
+def string(name: str, value: object) -> str:
+    """Return `value`, a non-empty string of printable characters; TypeError or ValueError otherwise."""
+    expected = "a non-empty printable string"
+    if not isinstance(value, str):
+        raise _type_error(name, expected, value)
+    if not value.strip() or not value.isprintable():
+        raise _value_error(name, expected, value)
+    return str(value)
+
+
+# ---------------------------------------------------------------------------------------------------------- names and keys
+
+
+def choice(name: str, value: object, options: Collection[str]) -> str:
+    """Return `value`, one of `options`.
+
+    Raises
+    ------
+    TypeError
+        If `value` is not a string.
+    ValueError
+        If it is not one of `options`; the message names the nearest one.
+    """
+    expected = "one of " + ", ".join(repr(option) for option in options)
+    if not isinstance(value, str):
+        raise _type_error(name, expected, value)
+    if value not in options:
+        near = nearest(value, options)
+        hint = f"; did you mean {near!r}?" if near is not None else ""
+        raise ValueError(f"{name}: expected {expected}, got {describe(value)}{hint}")
+    return str(value)
+
+
+def keys(name: str, mapping: object, required: Collection[str] = (), optional: Collection[str] = ()) -> dict[str, Any]:
+    """Return `mapping` as a dict that has every required key and no key beyond the optional ones.
+
+    Raises
+    ------
+    TypeError
+        If `mapping` is not a mapping.
+    ValueError
+        If a key is unknown (the message names the nearest valid one) or a required key is missing.
+    """
+    if not isinstance(mapping, Mapping):
+        raise _type_error(name, "a table of keys and values", mapping)
+    valid = [*required, *optional]
+    for key in mapping:
+        if key not in valid:
+            near = nearest(key, valid)
+            hint = f"; the nearest valid key is {near!r}" if near is not None else ""
+            raise ValueError(f"{name}: expected keys among {', '.join(valid)}, got {describe(key)}{hint}")
+    for key in required:
+        if key not in mapping:
+            present = ", ".join(str(k) for k in mapping) or "none"
+            raise ValueError(f"{name}: expected the key {key!r}, got only these keys: {present}")
+    return dict(mapping)
+
+
+# ----------------------------------------------------------------------------------------------------------------- arrays
+
+
+def _shape_text(shape: Shape) -> str:
+    lengths = ["any" if length is None else str(length) for length in shape]
+    return f"({lengths[0]},)" if len(lengths) == 1 else f"({', '.join(lengths)})"
+
+
+def array_shape(name: str, array: npt.NDArray[Any], shape: Shape | None) -> None:
+    """Raise ValueError unless `array` has `shape`, in which None stands for any length."""
+    if shape is None:
+        return
+    fits = array.ndim == len(shape) and all(want is None or want == have for want, have in zip(shape, array.shape, strict=True))
+    if not fits:
+        raise ValueError(f"{name}: expected shape {_shape_text(shape)}, got shape {array.shape}")
+
+
+def _as_array(name: str, value: object, expected: str) -> npt.NDArray[Any]:
+    try:
+        array = np.asarray(value)
+    except (TypeError, ValueError, RuntimeError, OverflowError) as error:  # ragged sequences, tensors that need a gradient
+        raise TypeError(f"{name}: expected {expected}, got {describe(value)} ({error})") from None
+    if array.dtype.kind in "OSUV":
+        raise _type_error(name, expected, value)
+    return array
+
+
+def float_array(name: str, value: object, shape: Shape | None = None, *, finite: bool = True) -> npt.NDArray[np.float64]:
+    """Return `value` as a C-contiguous float64 array.
+
+    Parameters
+    ----------
+    name
+        Name of the argument, for the message.
+    value
+        Array or nested sequence of real numbers; integers are converted, booleans and complex numbers refused.
+    shape
+        Expected shape; None, or a None in it, stands for any.
+    finite
+        Whether to refuse NaN and infinities.
+
+    Returns
+    -------
+    numpy.ndarray
+        float64; the array given where it already fits, else a copy.
+
+    Raises
+    ------
+    TypeError
+        If the entries are not real numbers.
+    ValueError
+        If the shape is wrong or an entry is not finite; the message gives the first such entry and its place.
+    """
+    expected = "an array of real numbers"
+    array = _as_array(name, value, expected)
+    if array.dtype.kind not in "iuf":
+        raise TypeError(f"{name}: expected {expected}, got type {array.dtype}")
+    array_shape(name, array, shape)
+    result = np.require(array, dtype=np.float64, requirements=["C", "A"])
+    if finite and not np.isfinite(result).all():
+        place = tuple(int(i) for i in np.argwhere(~np.isfinite(result))[0])
+        raise ValueError(f"{name}: expected finite numbers, got {result[place]} at index {place}")
+    return result
+
+
+def int_array(
+    name: str,
+    value: object,
+    shape: Shape | None = None,
+    *,
+    low: int | None = None,
+    high: int | None = None,
+    dtype: npt.DTypeLike = np.int64,
+) -> npt.NDArray[Any]:
+    """Return `value` as a C-contiguous array of integers with ``low <= entry <= high``.
+
+    Parameters
+    ----------
+    name
+        Name of the argument, for the message.
+    value
+        Array or nested sequence of integers; floats (even whole ones) and booleans are refused.
+    shape
+        Expected shape; None, or a None in it, stands for any.
+    low, high
+        Inclusive limits of the entries, where given; the limits of `dtype` hold always.
+    dtype
+        Integer type of the result.
+
+    Raises
+    ------
+    TypeError
+        If the entries are not integers.
+    ValueError
+        If the shape is wrong or an entry is out of range; the message gives the first such entry and its place.
+    """
+    expected = "an array of integers"
+    array = _as_array(name, value, expected)
+    if array.dtype.kind not in "iu" and array.size > 0:
+        raise TypeError(f"{name}: expected {expected}, got type {array.dtype}")
+    array_shape(name, array, shape)
+    limits = np.iinfo(np.dtype(dtype))
+    smallest = limits.min if low is None else max(int(limits.min), low)
+    largest = limits.max if high is None else min(int(limits.max), high)
+    bad = (array < smallest) | (array > largest)
+    if bad.any():
+        place = tuple(int(i) for i in np.argwhere(bad)[0])
+        raise ValueError(f"{name}: expected integers from {smallest} to {largest}, got {array[place]} at index {place}")
+    return np.require(array, dtype=dtype, requirements=["C", "A"])

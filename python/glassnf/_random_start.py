@@ -1,0 +1,122 @@
+"""Random starting configurations without overlaps.
+
+Particles are thrown at random and pushed apart: first with the soft harmonic repulsion of the system's diameters, which has no
+singularity and works at any density, then down the true potential, with steps of limited length, until no particle's energy
+is enormous. Both stages use FIRE (Bitzek et al., Phys. Rev. Lett. 97, 170201, 2006) with the step length capped, each replica on its
+own: the start of a replica depends on the seed and its id only.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from . import _arrays, _core
+from .energy import evaluate
+from .ensemble import wrap_positions
+from .systems import PairPotential, System
+
+__all__ = ["random_start"]
+
+FloatArray = npt.NDArray[np.float64]
+
+_SOFT_STEPS = 400
+_HARD_STEPS = 400
+_LONGEST_STEP = 0.1  # in the smallest sigma
+_ENOUGH = 1e-4  # soft stage: overlap energy per particle, in the largest epsilon
+_BLOCK = 4_000_000  # coordinates handled at once, to bound memory
+
+
+def random_start(system: System, ids: npt.NDArray[np.int64], seed: int) -> tuple[FloatArray, npt.NDArray[np.int32]]:
+    """Return wrapped positions (R, N, d) and species (R, N) of new replicas with these ids."""
+    n, d = system.n, system.dimension
+    per_block = max(1, _BLOCK // (n * d))
+    positions = np.empty((ids.size, n, d))
+    species = np.empty((ids.size, n), dtype=np.int32)
+    for first in range(0, ids.size, per_block):
+        block = slice(first, first + per_block)
+        for place, replica in enumerate(ids[block], start=first):
+            positions[place] = _uniform(seed, _core.Stream.RANDOM_START, int(replica), n * d).reshape(n, d) * system.box
+            order = np.argsort(_uniform(seed, _core.Stream.RANDOM_SPECIES, int(replica), n), kind="stable")
+            species[place, order] = system.species
+        positions[block] = _relax(_softened(system), positions[block], species[block], _SOFT_STEPS, stop_at=_ENOUGH)
+        positions[block] = _relax(system, positions[block], species[block], _HARD_STEPS, stop_at=None)
+    return positions, species
+
+
+def _uniform(seed: int, stream: _core.Stream, replica: int, count: int) -> FloatArray:
+    values = np.empty(count)
+    _core.uniform(seed, stream, 0, replica, count, _arrays.address(values))
+    return values
+
+
+def _softened(system: System) -> System:
+    """The same particles with a harmonic repulsion of the same diameters."""
+    potential = PairPotential("harmonic", sigma=system.potential.sigma, epsilon=np.ones((system.n_species,) * 2))
+    return System(
+        name="soft start", species=system.species, box=system.box, potential=potential, species_names=system.species_names
+    )
+
+
+def _relax(
+    system: System, positions: FloatArray, species: npt.NDArray[np.int32], steps: int, *, stop_at: float | None
+) -> FloatArray:
+    """FIRE with capped steps, batched with per-replica state; replicas that are done are left alone.
+
+    A replica is done when its energy per particle is at most `stop_at` or, if that is None, when the largest force would move no
+    particle by more than a tenth of the longest step in a unit of thermal length (no overlaps left).
+    """
+    smallest = min(min(row) for row in system.potential.sigma)
+    largest_force = 100.0 * max(max(row) for row in system.potential.epsilon) / smallest
+    x = positions.copy()
+    active = np.arange(x.shape[0])
+    v = np.zeros_like(x)
+    dt = np.full(x.shape[0], 0.02)
+    alpha = np.full(x.shape[0], 0.1)
+    downhill = np.zeros(x.shape[0], dtype=np.int64)
+    for _ in range(steps):
+        wrapped = wrap_positions(x[active], system.box)[0]
+        x[active] = wrapped
+        u, f, _ = evaluate(system, _arrays.Batch(np.ascontiguousarray(wrapped), species[active], False, False), with_forces=True)
+        assert f is not None
+        if stop_at is not None:
+            going = u > stop_at * system.n
+        else:
+            going = np.abs(f).max(axis=(1, 2)) > largest_force
+        active, f = active[going], f[going]
+        if not active.size:
+            break
+        _fire_step(x, v, dt, alpha, downhill, active, f, _LONGEST_STEP * smallest)
+    return wrap_positions(x, system.box)[0]
+
+
+def _fire_step(
+    x: FloatArray,
+    v: FloatArray,
+    dt: FloatArray,
+    alpha: FloatArray,
+    downhill: npt.NDArray[np.int64],
+    active: npt.NDArray[np.int64],
+    f: FloatArray,
+    longest: float,
+) -> None:
+    """One FIRE step of the active replicas; forces are capped so that one step moves a particle by at most `longest`."""
+    size = np.sqrt(np.einsum("rnd,rnd->rn", f, f))
+    f = f * np.minimum(1.0, longest / np.maximum(size, 1e-300) / dt[active, None] ** 2)[..., None]
+    velocity = v[active]
+    power = np.einsum("rnd,rnd->r", f, velocity)
+    norm_f = np.sqrt(np.einsum("rnd,rnd->r", f, f))
+    norm_v = np.sqrt(np.einsum("rnd,rnd->r", velocity, velocity))
+    mix = alpha[active]
+    direction = f * (mix * norm_v / np.maximum(norm_f, 1e-300))[:, None, None]
+    down = power > 0.0
+    velocity = np.where(down[:, None, None], velocity * (1.0 - mix)[:, None, None] + direction, 0.0)
+    downhill[active] = np.where(down, downhill[active] + 1, 0)
+    faster = down & (downhill[active] > 5)
+    dt[active] = np.where(faster, np.minimum(dt[active] * 1.1, 0.1), np.where(down, dt[active], dt[active] * 0.5))
+    alpha[active] = np.where(faster, mix * 0.99, np.where(down, mix, 0.1))
+    velocity += f * dt[active, None, None]
+    step = velocity * dt[active, None, None]
+    length = np.sqrt(np.einsum("rnd,rnd->rn", step, step))
+    x[active] += step * np.minimum(1.0, longest / np.maximum(length, 1e-300))[..., None]
+    v[active] = velocity

@@ -1,0 +1,71 @@
+"""How a command fails: one sentence on the standard error, exit code 2, and with ``--json`` an object on standard output."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any, Final, TypeVar
+
+import typer
+
+__all__ = ["BAD_INPUT", "CommandError", "fail", "guarded", "user_input"]
+
+BAD_INPUT: Final = 2
+
+Command = TypeVar("Command", bound=Callable[..., None])
+
+
+class CommandError(Exception):
+    """A failure that the user can mend.
+
+    Parameters
+    ----------
+    message
+        One sentence.
+    code
+        Exit code of the command.
+    """
+
+    def __init__(self, message: str, code: int = BAD_INPUT) -> None:
+        super().__init__(message)
+        self.message = " ".join(message.split())
+        self.code = code
+
+
+@contextlib.contextmanager
+def user_input() -> Iterator[None]:
+    """Turn the errors that bad input causes into a `CommandError`; only around checks, so that bugs keep their traceback."""
+    try:
+        yield
+    except (ValueError, TypeError, ImportError) as error:
+        raise CommandError(str(error)) from error
+    except OSError as error:
+        name = f"{error.filename}: " if error.filename is not None else ""
+        raise CommandError(f"{name}{error.strerror or error}") from error
+    except MemoryError as error:
+        raise CommandError("not enough memory for this many particles and replicas") from error
+
+
+def fail(message: str, code: int, *, json: bool) -> None:
+    """Report a failure on the standard error, and with `json` as an object on the standard output."""
+    if json:
+        from ..compare.jsonable import dumps
+
+        sys.stdout.write(dumps({"error": {"message": message, "exit_code": code}}))
+    sys.stderr.write(f"glassnf: error: {message}\n")
+
+
+def guarded(command: Command) -> Command:
+    """Make a command report a `CommandError` and exit with its code; its first argument is the typer context."""
+
+    @functools.wraps(command)
+    def run(ctx: typer.Context, **options: Any) -> None:
+        try:
+            command(ctx, **options)
+        except CommandError as error:
+            fail(error.message, error.code, json=bool(options.get("json")))
+            raise typer.Exit(error.code) from None
+
+    return run  # type: ignore[return-value]

@@ -1,0 +1,85 @@
+"""Comparison of sampling algorithms: the cost of knowing an equilibrium average to a given accuracy.
+
+K independent runs of each algorithm start from a high temperature. After each of a series of budgets, the root-mean-square
+error of <U>/N and of C_v over the runs, against a reference, is a curve of error against cost; the ratio of the costs of two
+algorithms at equal error is the speed-up of one over the other. Names are imported when they are first used.
+
+>>> from glassnf import systems
+>>> from glassnf.compare import Settings, compare
+>>> settings = Settings(systems.ka2d(n=43), temperatures=(0.5,), sweeps=2000, reference_sweeps=4000, seconds=None)
+>>> comparison = compare(settings)  # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from .algorithms import (
+        Algorithm,
+        AlgorithmSpec,
+        Cost,
+        Estimate,
+        RunOptions,
+        Trace,
+        algorithm_names,
+        get_algorithm,
+        register_algorithm,
+    )
+    from .report import comparison_to_csv, comparison_to_dict, write_files
+    from .runner import Comparison, Event, compare
+    from .settings import Settings
+    from .verdict import Verdict
+
+__all__ = [
+    "Algorithm",
+    "AlgorithmSpec",
+    "Comparison",
+    "Cost",
+    "Estimate",
+    "Event",
+    "RunOptions",
+    "Settings",
+    "Trace",
+    "Verdict",
+    "algorithm_names",
+    "compare",
+    "comparison_to_csv",
+    "comparison_to_dict",
+    "get_algorithm",
+    "register_algorithm",
+    "write_files",
+]
+
+_HOMES: Final = {
+    "algorithms": (
+        "Algorithm",
+        "AlgorithmSpec",
+        "Cost",
+        "Estimate",
+        "RunOptions",
+        "Trace",
+        "algorithm_names",
+        "get_algorithm",
+        "register_algorithm",
+    ),
+    "report": ("comparison_to_csv", "comparison_to_dict", "write_files"),
+    "runner": ("Comparison", "Event", "compare"),
+    "settings": ("Settings",),
+    "verdict": ("Verdict",),
+}
+_MODULES: Final = {name: module for module, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name from its module (PEP 562)."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

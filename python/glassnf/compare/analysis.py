@@ -1,0 +1,186 @@
+"""Error against cost, and how many times cheaper one algorithm is than another at equal error.
+
+The error of an algorithm after a budget is the root mean square, over its K independent runs, of the deviation of one run's
+estimate from the reference. Its interval comes from resampling the runs; each resample also moves the reference within the
+reference's own error. One set of resampled runs serves all budgets, because a run's errors at different budgets belong
+together.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["ErrorCurve", "Ratio", "Reach", "cost_to_reach", "error_curve", "speed_up"]
+
+FloatArray = npt.NDArray[np.float64]
+Bound = Literal["=", "<", ">", "?"]
+
+CONFIDENCE: Final = 0.95
+RESAMPLES: Final = 2000
+
+
+@dataclass(frozen=True)
+class ErrorCurve:
+    """Root-mean-square error against cost of one algorithm, for one observable.
+
+    Attributes
+    ----------
+    cost
+        (B,) cost of one run after each budget, ascending.
+    error
+        (B,) root-mean-square error over the runs, in the unit of the observable.
+    low, high
+        (B,) 95% interval of `error`.
+    resampled
+        (resamples, B) errors of resampled sets of runs.
+    """
+
+    cost: FloatArray
+    error: FloatArray
+    low: FloatArray
+    high: FloatArray
+    resampled: FloatArray
+
+
+@dataclass(frozen=True)
+class Reach:
+    """The cost at which an error is reached, once and for all.
+
+    Attributes
+    ----------
+    cost
+        The cost, or its bound.
+    bound
+        ``"="``: reached at this cost; ``">"``: not reached at this cost, the largest spent; ``"<"``: already reached at this
+        cost, the smallest spent.
+    """
+
+    cost: float
+    bound: Bound
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """Cost of the baseline over the cost of an algorithm, at equal error.
+
+    Attributes
+    ----------
+    value
+        The ratio or its bound; NaN where neither algorithm reaches the error.
+    bound
+        ``"="``, or ``">"`` and ``"<"`` for a bound, or ``"?"`` where nothing can be said.
+    low, high
+        95% interval over resampled runs; `high` is infinite, or `low` zero, where the resamples leave that side open.
+    """
+
+    value: float
+    bound: Bound
+    low: float
+    high: float
+
+
+def error_curve(
+    cost: FloatArray,
+    estimates: FloatArray,
+    reference: float,
+    reference_error: float,
+    *,
+    seed: int,
+    resamples: int = RESAMPLES,
+) -> ErrorCurve:
+    """Compute the error of K runs after each of B budgets, with an interval.
+
+    Parameters
+    ----------
+    cost
+        (B,) cost of one run.
+    estimates
+        (B, K) estimate of each run after each budget.
+    reference, reference_error
+        True value and its standard error.
+    seed
+        Seed of the resampling.
+    resamples
+        Number of resampled sets of runs (percentile bootstrap; Efron and Tibshirani, An Introduction to the Bootstrap, 1993).
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not agree.
+    """
+    if estimates.ndim != 2 or cost.shape != (estimates.shape[0],):
+        raise ValueError(f"estimates: expected shape (budgets, runs) with budgets = {cost.shape}, got {estimates.shape}")
+    budgets, runs = estimates.shape
+    generator = np.random.default_rng(seed)
+    picks = generator.integers(0, runs, size=(resamples, runs))
+    shifts = reference_error * generator.standard_normal(resamples)
+    deviations = estimates - reference
+    resampled = np.empty((resamples, budgets))
+    for b in range(budgets):
+        resampled[:, b] = np.sqrt(np.mean((deviations[b][picks] - shifts[:, None]) ** 2, axis=1))
+    tail = 0.5 * (1.0 - CONFIDENCE)
+    low, high = np.quantile(resampled, [tail, 1.0 - tail], axis=0)
+    error = np.sqrt(np.mean(deviations**2, axis=1))
+    return ErrorCurve(cost, error, np.minimum(low, error), np.maximum(high, error), resampled)
+
+
+def cost_to_reach(cost: FloatArray, error: FloatArray, target: float) -> Reach:
+    """Return the cost from which on the error stays at or below `target`.
+
+    Between two budgets the curve is a straight line in the logarithms. An early, passing dip below the target does not count:
+    an algorithm out of equilibrium can drift through the right value.
+
+    Parameters
+    ----------
+    cost, error
+        (B,) the curve, cost ascending.
+    target
+        The error to reach, positive.
+    """
+    above = np.flatnonzero(error > target)
+    if above.size == 0:
+        return Reach(float(cost[0]), "<")
+    last = int(above[-1])
+    if last == len(cost) - 1:
+        return Reach(float(cost[-1]), ">")
+    if error[last + 1] <= 0.0:
+        return Reach(float(cost[last + 1]), "=")
+    step = math.log(error[last] / target) / math.log(error[last] / error[last + 1])
+    return Reach(float(cost[last] * (cost[last + 1] / cost[last]) ** step), "=")
+
+
+def speed_up(baseline: ErrorCurve, other: ErrorCurve, target: float) -> Ratio:
+    """Return how many times cheaper `other` is than `baseline` at the error `target`, with a bootstrap interval.
+
+    The runs of the two algorithms are independent and are resampled independently. A resample in which an error is not
+    reached enters the interval as the bound that it gives, so that an interval may be open on one side but never holds
+    invented numbers.
+    """
+    value, bound = _divide(cost_to_reach(baseline.cost, baseline.error, target), cost_to_reach(other.cost, other.error, target))
+    resamples = min(len(baseline.resampled), len(other.resampled))
+    lower, upper = np.empty(resamples), np.empty(resamples)
+    for i in range(resamples):
+        ratio, kind = _divide(
+            cost_to_reach(baseline.cost, baseline.resampled[i], target),
+            cost_to_reach(other.cost, other.resampled[i], target),
+        )
+        lower[i] = 0.0 if kind in "<?" else ratio
+        upper[i] = math.inf if kind in ">?" else ratio
+    tail = 0.5 * (1.0 - CONFIDENCE)
+    low = float(np.quantile(lower, tail, method="lower"))
+    high = float(np.quantile(upper, 1.0 - tail, method="higher"))
+    return Ratio(value, bound, low, high)
+
+
+def _divide(numerator: Reach, denominator: Reach) -> tuple[float, Bound]:
+    """Divide two costs of which each may be a bound."""
+    flipped: dict[Bound, Bound] = {"=": "=", "<": ">", ">": "<", "?": "?"}
+    bounds = {numerator.bound, flipped[denominator.bound]} - {"="}
+    if len(bounds) > 1:
+        return math.nan, "?"
+    return numerator.cost / denominator.cost, bounds.pop() if bounds else "="

@@ -1,0 +1,230 @@
+"""What a comparison is asked to do, and how much of it fits into the time given."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from .. import _check
+from .algorithms import BLOCK, RunOptions, algorithm_names, get_algorithm
+from .starts import derived_seed, hot_start
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ..systems import System
+
+__all__ = ["Plan", "Settings", "geometric_budgets", "make_plan"]
+
+REFERENCE_SHARE: Final = 0.3
+OVERHEAD: Final = 5.0
+LEAST_BUDGETS: Final = 3
+_CALIBRATION_TIME: Final = 0.4
+_FIRST_BUDGET: Final = 1000
+_MOST_RECORDS: Final = 150_000
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The parameters of a comparison.
+
+    Attributes
+    ----------
+    system
+        The system to sample.
+    temperatures
+        Temperatures, in epsilon / k_B.
+    algorithms
+        Names of the algorithms, see `algorithm_names`; the first one is the baseline of the speed-ups.
+    runs
+        Number K of independent runs of each algorithm, at least 4.
+    seed
+        Seed of the whole; every part derives its own from it.
+    threads
+        Number of threads, or None for all.
+    seconds
+        Time to aim at, for all together, where `sweeps` or `reference_sweeps` do not fix the work; None with both given.
+    sweeps
+        Largest budget of one run, a multiple of 20 of at least 160, or None to choose it by `seconds`.
+    reference_sweeps
+        Sweeps of each replica of the reference, a multiple of 20 of at least 80, or None to choose it by `seconds`.
+    reference_replicas
+        Replicas of the reference, at least 8.
+    reference
+        An earlier compare.json to take the reference from, or None to make it.
+    cache
+        Whether to keep references in the user's cache folder and take them from there.
+    start_temperature
+        Temperature of the starting configurations; None for the larger of 1 and twice the highest of `temperatures`.
+    start_sweeps
+        Length of the runs that relax the starting configurations.
+    target_energy_error, target_heat_error
+        The errors of <U>/N (epsilon) and C_v/N (k_B) at which costs are compared.
+    """
+
+    system: System
+    temperatures: tuple[float, ...]
+    algorithms: tuple[str, ...] = ("mc", "swap")
+    runs: int = 32
+    seed: int = 1
+    threads: int | None = None
+    seconds: float | None = 900.0
+    sweeps: int | None = None
+    reference_sweeps: int | None = None
+    reference_replicas: int = 64
+    reference: Path | None = None
+    cache: bool = True
+    start_temperature: float | None = None
+    start_sweeps: int = 400
+    target_energy_error: float = 0.01
+    target_heat_error: float = 0.1
+
+    def __post_init__(self) -> None:
+        """Check every parameter; TypeError or ValueError name the first bad one."""
+        if not self.temperatures:
+            raise ValueError("temperatures: expected at least one, got none")
+        for value in self.temperatures:
+            _check.positive_float("temperatures", value)
+        _unique("temperatures", self.temperatures)
+        if not self.algorithms:
+            raise ValueError(f"algorithms: expected at least one of {', '.join(algorithm_names())}, got none")
+        for name in self.algorithms:
+            _check.choice("algorithms", name, algorithm_names())
+        _unique("algorithms", self.algorithms)
+        _check.integer("runs", self.runs, low=4)
+        _check.integer("seed", self.seed, low=0)
+        _check.integer("reference_replicas", self.reference_replicas, low=8)
+        _check.integer("start_sweeps", self.start_sweeps, low=0)
+        if self.threads is not None:
+            _check.positive_int("threads", self.threads)
+        _multiple("sweeps", self.sweeps, 8 * BLOCK)
+        _multiple("reference_sweeps", self.reference_sweeps, 4 * BLOCK)
+        _multiple("start_sweeps", self.start_sweeps, 0)
+        _check.positive_float("target_energy_error", self.target_energy_error)
+        _check.positive_float("target_heat_error", self.target_heat_error)
+        if self.seconds is not None:
+            _check.positive_float("seconds", self.seconds)
+        elif self.sweeps is None or (self.reference_sweeps is None and self.reference is None):
+            raise ValueError("seconds: expected a time, because sweeps or reference_sweeps are left open, got None")
+        if self.start_temperature is not None:
+            _check.positive_float("start_temperature", self.start_temperature)
+            if self.start_temperature < max(self.temperatures):
+                raise ValueError(
+                    f"start_temperature: expected at least the highest temperature, {max(self.temperatures):g}, "
+                    f"got {self.start_temperature:g}"
+                )
+
+    @property
+    def hot(self) -> float:
+        """The temperature of the starting configurations."""
+        return self.start_temperature if self.start_temperature is not None else max(1.0, 2.0 * max(self.temperatures))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The work of a comparison, as far as time decides on it.
+
+    Attributes
+    ----------
+    budgets
+        Budgets of each algorithm in sweeps of one run, ascending, each about twice the one before.
+    reference_sweeps
+        Sweeps of each replica of the reference; 0 where it is read from a file.
+    options
+        What the algorithms are told.
+    seconds
+        Expected time of the runs of one algorithm at one temperature, by name; empty where time decides nothing.
+    """
+
+    budgets: tuple[int, ...]
+    reference_sweeps: int
+    options: RunOptions
+    seconds: dict[str, float]
+
+
+def _unique(name: str, values: tuple[object, ...]) -> None:
+    for place, value in enumerate(values):
+        if value in values[:place]:
+            raise ValueError(f"{name}: expected distinct values, got {value} twice")
+
+
+def _multiple(name: str, value: int | None, least: int) -> None:
+    if value is None:
+        return
+    if _check.integer(name, value) < least or value % BLOCK:
+        raise ValueError(f"{name}: expected a multiple of {BLOCK} of at least {least}, got {value}")
+
+
+def geometric_budgets(largest: int) -> tuple[int, ...]:
+    """Return budgets that double from 1000 sweeps, or from a quarter of `largest` if that is less, and end with `largest`."""
+    first = min(_FIRST_BUDGET, largest // 4 // (2 * BLOCK) * 2 * BLOCK)
+    budgets = [first]
+    while budgets[-1] * 2 < largest:
+        budgets.append(budgets[-1] * 2)
+    if largest < 1.5 * budgets[-1]:
+        budgets.pop()
+    return (*budgets, largest)
+
+
+def record_interval(sweeps: int) -> int:
+    """Return the sweeps between records, 10 or, for runs so long that the records would fill the memory, more."""
+    return next((interval for interval in (10, 20, 50, 100) if sweeps <= interval * _MOST_RECORDS), 250)
+
+
+def make_plan(settings: Settings) -> Plan:
+    """Decide on budgets and length of the reference: as given, or by timing each algorithm for a moment on this machine.
+
+    The lengths chosen by time are 1, 1.5, 2, 3, 4, 6, ... thousand sweeps, so that they depend on the machine's speed only in
+    steps, and the smaller budgets not at all: the same seed gives the same numbers at the same budgets everywhere.
+    """
+    largest, reference_sweeps, seconds = settings.sweeps, settings.reference_sweeps, {}
+    if settings.reference is not None:
+        reference_sweeps = 0
+    if largest is None or reference_sweeps is None:
+        rates = {name: _rate(settings, name) for name in dict.fromkeys((*settings.algorithms, "swap"))}
+        available = max(((settings.seconds or 0.0) - OVERHEAD) / len(settings.temperatures), 1.0)
+        if reference_sweeps is None:
+            share = REFERENCE_SHARE * available * rates["swap"] * settings.runs / settings.reference_replicas / 1.25
+            reference_sweeps = _step_down(share, 2 * _FIRST_BUDGET)
+            available *= 1.0 - REFERENCE_SHARE
+        if largest is None:
+            per_sweep = sum(1.0 / rates[name] for name in settings.algorithms)
+            largest = _step_down(available / per_sweep, 2 ** (LEAST_BUDGETS - 1) * _FIRST_BUDGET)
+            seconds = {name: largest / rates[name] for name in settings.algorithms}
+    budgets = geometric_budgets(largest)
+    options = RunOptions(
+        threads=settings.threads, adaptation=budgets[0] // 2 // BLOCK * BLOCK, record_every=record_interval(budgets[-1])
+    )
+    return Plan(budgets, reference_sweeps, options, seconds)
+
+
+def _step_down(sweeps: float, least: int) -> int:
+    """Return the largest of 1, 1.5, 2, 3, 4, 6, ... thousand that is at most `sweeps`, but at least `least`."""
+    step = _FIRST_BUDGET
+    while 2 * step <= sweeps:
+        step *= 2
+    if 3 * step // 2 <= sweeps:
+        step = 3 * step // 2
+    return max(step, least)
+
+
+def _rate(settings: Settings, name: str) -> float:
+    """Return the sweeps per second in which all runs of an algorithm advance together, at the lowest temperature."""
+    seed = derived_seed(settings.seed, "calibration", name)
+    start = hot_start(
+        settings.system, settings.runs, seed, temperature=settings.hot, sweeps=2 * BLOCK, threads=settings.threads
+    )
+    algorithm = get_algorithm(name).factory(
+        settings.system, min(settings.temperatures), RunOptions(threads=settings.threads, adaptation=BLOCK, record_every=BLOCK)
+    )
+    algorithm.prepare(start)
+    budget, spent = 2 * BLOCK, 0.0
+    algorithm.advance(budget)
+    while True:
+        begin = time.perf_counter()
+        algorithm.advance(2 * budget)
+        spent = time.perf_counter() - begin
+        if spent >= _CALIBRATION_TIME:
+            return budget / spent
+        budget *= 2

@@ -1,0 +1,364 @@
+"""The file of a long run: its latest checkpoint and all that it has recorded.
+
+Layout, besides what `glassnf.io.hdf5` describes::
+
+    /ensemble       the ensemble at the latest checkpoint
+    /parameters     JSON text of the parameters of the run
+    /records/NAME   (records, ...) arrays, all of the same length, such as sweep (records,) and energy (records, R)
+    /counters/NAME  sums over the whole run, such as accepted moves
+    /state/values   JSON text of what an outer algorithm adapts besides the ensemble; its arrays in /state/arrays/NAME
+
+Checkpoints, records, counters and state always belong together, because each checkpoint rewrites the whole file beside the old
+one and then takes its place. A process killed at any moment leaves the previous checkpoint or the new one, never a mixture. The
+price is that a checkpoint costs time proportional to all records so far (about 10 ms, plus 5 s per GB), and
+that records stay in memory. A caller bounds the total by the interval between checkpoints, and should record positions rarely.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from . import hdf5
+from .files import FileFormatError, atomic_write, output_file
+
+if TYPE_CHECKING:
+    from ..ensemble import Ensemble
+
+__all__ = ["RunFile", "differences", "read_records"]
+
+Arrays = dict[str, npt.NDArray[Any]]
+
+
+def plain(name: str, value: object) -> Any:
+    """Return `value` as what JSON can hold: arrays and tuples become lists, NumPy scalars become numbers.
+
+    Raises
+    ------
+    TypeError
+        If it holds anything but None, booleans, numbers, strings, arrays, lists, tuples and mappings with string keys; the
+        message names the place.
+    """
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, np.generic):
+        return plain(name, value.item())
+    if isinstance(value, np.ndarray):
+        return plain(name, value.tolist())
+    if isinstance(value, (list, tuple)):
+        return [plain(f"{name}[{place}]", item) for place, item in enumerate(value)]
+    if isinstance(value, Mapping):
+        for key in value:
+            if not isinstance(key, str):
+                raise TypeError(f"{name}: expected keys that are strings, got {key!r}")
+        return {key: plain(f"{name}.{key}", item) for key, item in value.items()}
+    raise TypeError(f"{name}: expected a number, string, list or mapping, got {type(value).__name__}")
+
+
+def differences(parameters_a: Mapping[str, Any], parameters_b: Mapping[str, Any]) -> list[str]:
+    """Return one line per parameter that is not the same in both mappings, such as ``"swap_probability: 0.2 != 0"``.
+
+    Numbers are compared by value (1 equals 1.0), nested mappings key by key, and lists as wholes.
+
+    Parameters
+    ----------
+    parameters_a, parameters_b
+        Mappings as `RunFile.create` takes them; a resumed run compares those of the file with its own.
+
+    Returns
+    -------
+    list of str
+        Sorted by name; empty if all are the same.
+    """
+    return _differences("", plain("parameters_a", parameters_a), plain("parameters_b", parameters_b))
+
+
+def _differences(prefix: str, a: dict[str, Any], b: dict[str, Any]) -> list[str]:
+    lines = []
+    for key in sorted(set(a) | set(b)):
+        name = prefix + key
+        if key not in a:
+            lines.append(f"{name}: absent != {b[key]!r}")
+        elif key not in b:
+            lines.append(f"{name}: {a[key]!r} != absent")
+        elif isinstance(a[key], dict) and isinstance(b[key], dict):
+            lines.extend(_differences(f"{name}.", a[key], b[key]))
+        elif not _same(a[key], b[key]):
+            lines.append(f"{name}: {a[key]!r} != {b[key]!r}")
+    return lines
+
+
+def _same(a: Any, b: Any) -> bool:
+    if isinstance(a, list) and isinstance(b, list):
+        return len(a) == len(b) and all(_same(x, y) for x, y in zip(a, b, strict=True))
+    if isinstance(a, dict) and isinstance(b, dict):
+        return a.keys() == b.keys() and all(_same(a[key], b[key]) for key in a)
+    if isinstance(a, bool) is not isinstance(b, bool):
+        return False
+    both_nan = isinstance(a, float) and isinstance(b, float) and math.isnan(a) and math.isnan(b)
+    return both_nan or bool(a == b)
+
+
+def _check_names(name: str, mapping: object) -> dict[str, Any]:
+    if not isinstance(mapping, Mapping):
+        raise TypeError(f"{name}: expected a mapping from names to arrays, got {type(mapping).__name__}")
+    for key in mapping:
+        if not isinstance(key, str) or not key or "/" in key or "\0" in key or key.strip(".") == "":
+            raise ValueError(f"{name}: expected names without '/' that are not empty, got {key!r}")
+    return dict(mapping)
+
+
+def _numbers(name: str, value: object) -> npt.NDArray[Any]:
+    array = np.array(value)
+    if array.dtype.kind not in "iuf":
+        raise TypeError(f"{name}: expected an array of numbers, got type {array.dtype}")
+    return array
+
+
+class RunFile:
+    """The file of a long run. See the module for what it holds and what a checkpoint costs.
+
+    Attributes
+    ----------
+    path : pathlib.Path
+    parameters : dict
+        As given to `create`, with arrays and tuples as lists.
+    ensemble : Ensemble
+        A copy, of the latest checkpoint.
+    state : dict
+        Of the latest checkpoint.
+    counters : dict of arrays
+        Sums over all calls of `append`, those since the latest checkpoint included.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        ensemble: Ensemble,
+        parameters: dict[str, Any],
+        state: dict[str, Any],
+        records: Arrays,
+        counters: Arrays,
+        created: str | None,
+    ) -> None:
+        """Hold what `create` and `open` give; use those."""
+        self.path = output_file(path)
+        self.parameters = parameters
+        self.ensemble = ensemble
+        self.state = state
+        self.counters = counters
+        self._chunks: dict[str, list[npt.NDArray[Any]]] = {name: [array] for name, array in records.items()}
+        self._created = created
+
+    @classmethod
+    def create(
+        cls,
+        path: str | os.PathLike[str],
+        ensemble: Ensemble,
+        parameters: Mapping[str, Any],
+        *,
+        overwrite: bool = False,
+    ) -> RunFile:
+        """Write a new run file with a first checkpoint and no records.
+
+        Parameters
+        ----------
+        path : str or path
+        ensemble : Ensemble
+            The state from which the run starts.
+        parameters : mapping
+            What the run was asked to do: None, booleans, numbers, strings, and lists, arrays and mappings of them.
+        overwrite : bool
+            Whether to replace a file that exists.
+
+        Raises
+        ------
+        FileExistsError
+            If the file exists and `overwrite` is false.
+        TypeError, ValueError
+            If an argument is not as above.
+        """
+        hdf5.check_ensemble(ensemble)
+        ensemble.validate()
+        if not isinstance(parameters, Mapping):
+            raise TypeError(f"parameters: expected a mapping, got {type(parameters).__name__}")
+        values = plain("parameters", parameters)
+        target = output_file(path)
+        if target.exists() and not overwrite:
+            raise FileExistsError(f"path: expected the name of a new file, got {str(path)!r}, which exists")
+        run = cls(path, ensemble=ensemble, parameters=values, state={}, records={}, counters={}, created=None)
+        run.checkpoint(ensemble)
+        return run
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str]) -> RunFile:
+        """Read a run file, to use it or to go on appending to it.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such file.
+        FileFormatError
+            If it is truncated, foreign, of another version or inconsistent.
+        """
+        with hdf5.open_for_reading(path) as file:
+            parameters = hdf5.read_json(file, "parameters")
+            state_group = hdf5.read_group(file, "state")
+            values = hdf5.read_json(state_group, "values")
+            if not isinstance(parameters, dict) or not isinstance(values, dict):
+                raise FileFormatError("parameters, state: expected JSON objects, got other JSON values")
+            created = file.attrs.get("created")
+            return cls(
+                path,
+                ensemble=hdf5.read_ensemble(hdf5.read_group(file, "ensemble")),
+                parameters=parameters,
+                state={**values, **_read_arrays(hdf5.read_group(state_group, "arrays"))},
+                records=_read_records(file),
+                counters=_read_arrays(hdf5.read_group(file, "counters")),
+                created=created if isinstance(created, str) else None,
+            )
+
+    @property
+    def records(self) -> Arrays:
+        """All records so far, each (records, ...), those since the latest checkpoint included."""
+        for chunks in self._chunks.values():
+            if len(chunks) > 1:
+                chunks[:] = [np.concatenate(chunks)]
+        return {name: chunks[0] for name, chunks in self._chunks.items()}
+
+    @property
+    def n_records(self) -> int:
+        """Number of records so far."""
+        lengths = [sum(len(chunk) for chunk in chunks) for chunks in self._chunks.values()]
+        return lengths[0] if lengths else 0
+
+    def append(self, records: Mapping[str, npt.ArrayLike], counters: Mapping[str, npt.ArrayLike] | None = None) -> None:
+        """Take copies of new records and add to the counters, in memory: `checkpoint` writes them.
+
+        Parameters
+        ----------
+        records : mapping from name to (new records, ...) array
+            The same names, types and trailing shapes in every call.
+        counters : mapping from name to array or number, optional
+            Added to what is there; the same shapes in every call.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If names, types or shapes do not fit; nothing has been taken then.
+        """
+        new = {name: _numbers(f"records[{name!r}]", value) for name, value in _check_names("records", records).items()}
+        sums = {
+            name: _numbers(f"counters[{name!r}]", value) for name, value in _check_names("counters", counters or {}).items()
+        }
+        self._check_records(new)
+        for name, array in sums.items():
+            old = self.counters.get(name)
+            if old is None:
+                sums[name] = array.astype(np.float64 if array.dtype.kind == "f" else np.int64)
+            elif old.shape != array.shape:
+                raise ValueError(f"counters[{name!r}]: expected shape {old.shape}, got {array.shape}")
+            elif (old.dtype.kind == "f") is not (array.dtype.kind == "f"):
+                raise TypeError(f"counters[{name!r}]: expected type {old.dtype}, got {array.dtype}")
+            else:
+                sums[name] = np.asarray(old + array.astype(old.dtype))
+        for name, array in new.items():
+            self._chunks.setdefault(name, []).append(array)
+        self.counters.update(sums)
+
+    def _check_records(self, new: Arrays) -> None:
+        for name, array in new.items():
+            if array.ndim == 0:
+                raise ValueError(f"records[{name!r}]: expected an array whose first axis counts records, got a number")
+        lengths = {name: len(array) for name, array in new.items()}
+        if len(set(lengths.values())) > 1:
+            raise ValueError(f"records: expected arrays with as many records each, got {lengths}")
+        if not self._chunks or not new:
+            return
+        if set(new) != set(self._chunks):
+            raise ValueError(f"records: expected the names {sorted(self._chunks)}, got {sorted(new)}")
+        for name, array in new.items():
+            old = self._chunks[name][0]
+            if array.shape[1:] != old.shape[1:] or array.dtype != old.dtype:
+                expected = f"shape (any, {', '.join(map(str, old.shape[1:]))}) and type {old.dtype}"
+                raise ValueError(f"records[{name!r}]: expected {expected}, got shape {array.shape} and type {array.dtype}")
+
+    def checkpoint(self, ensemble: Ensemble, state: Mapping[str, Any] | None = None) -> None:
+        """Write the ensemble, the state and everything appended so far, replacing the file atomically.
+
+        Parameters
+        ----------
+        ensemble : Ensemble
+            Of the same system as the one given to `create`.
+        state : mapping, optional
+            What an outer algorithm adapts. NumPy arrays at the top level come back as arrays, bit for bit; other values are
+            stored as JSON, where arrays and tuples become lists.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument is not valid.
+        OSError
+            If the file cannot be written. The file still holds the previous checkpoint then, as it does whenever the call does
+            not return, whatever the reason.
+        """
+        hdf5.check_ensemble(ensemble)
+        ensemble.validate()
+        if ensemble.system != self.ensemble.system:
+            raise ValueError(f"ensemble: expected an ensemble of {self.ensemble.system!r}, got one of {ensemble.system!r}")
+        items = _check_names("state", state or {})
+        arrays = {key: _numbers(f"state[{key!r}]", item) for key, item in items.items() if isinstance(item, np.ndarray)}
+        values = plain("state", {key: item for key, item in items.items() if key not in arrays})
+        with atomic_write(self.path) as temporary, hdf5.create(temporary) as file:
+            hdf5.write_header(file, self._created)
+            hdf5.write_ensemble(file.create_group("ensemble"), ensemble)
+            hdf5.write_json(file, "parameters", self.parameters)
+            group = file.create_group("state")
+            hdf5.write_json(group, "values", values)
+            _write_arrays(group.create_group("arrays"), arrays)
+            _write_arrays(file.create_group("records"), self.records)
+            _write_arrays(file.create_group("counters"), self.counters)
+            self._created = str(file.attrs["created"])
+        self.ensemble = ensemble.copy()
+        self.state = {**values, **arrays}
+
+    def __repr__(self) -> str:
+        return f"RunFile({str(self.path)!r}, records={self.n_records}, step={self.ensemble.step})"
+
+
+def _write_arrays(group: Any, arrays: Arrays) -> None:
+    for name, array in arrays.items():
+        hdf5.write_dataset(group, name, array)
+
+
+def _read_arrays(group: Any) -> Arrays:
+    return {name: hdf5.read_dataset(group, name) for name in group}
+
+
+def _read_records(file: Any) -> Arrays:
+    group = hdf5.read_group(file, "records")
+    shapes = {name: tuple(hdf5.find_dataset(group, name).shape) for name in group}
+    lengths = {name: shape[0] if shape else None for name, shape in shapes.items()}
+    if None in lengths.values() or len(set(lengths.values())) > 1:
+        raise FileFormatError(f"records: expected arrays with as many records each, got shapes {shapes}")
+    return _read_arrays(group)
+
+
+def read_records(path: str | os.PathLike[str]) -> Arrays:
+    """Read the records of a run file: a mapping from name to (records, ...) array.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    FileFormatError
+        If it is truncated, foreign, of another version or inconsistent.
+    """
+    with hdf5.open_for_reading(path) as file:
+        return _read_records(file)

@@ -1,0 +1,8 @@
+"""Samplers: each advances an `Ensemble` in place and returns a record."""
+
+from __future__ import annotations
+
+from .monte_carlo import Equilibration, MCRecord, MonteCarlo
+from .schedule import log_schedule
+
+__all__ = ["Equilibration", "MCRecord", "MonteCarlo", "log_schedule"]

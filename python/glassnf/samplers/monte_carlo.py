@@ -1,0 +1,395 @@
+"""Metropolis Monte Carlo, with exchanges of the species of two particles (swap Monte Carlo)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .. import _arrays, _check, _core
+from .._native import native_system, threads_of
+from ..ensemble import MAX_STEP, Ensemble
+from ..systems import System
+from .schedule import record_sweeps
+
+__all__ = ["Equilibration", "MCRecord", "MonteCarlo"]
+
+Progress = Callable[[int, int, dict[str, Any]], None]
+
+ADAPTATION_BLOCK = 20
+"""Sweeps between changes of the move size in equilibration."""
+
+_ADAPTATION_LIMIT = 0.5  # largest change of log(move_size) in one block
+_CHUNK_SECONDS = 0.1
+
+
+@dataclass
+class Counters:
+    """Counts of one or several native calls; arrays are (R,) and (R, pairs)."""
+
+    displacement_attempts: npt.NDArray[np.int64]
+    displacement_accepts: npt.NDArray[np.int64]
+    swap_attempts: npt.NDArray[np.int64]
+    swap_accepts: npt.NDArray[np.int64]
+    pair_evaluations: npt.NDArray[np.int64]
+
+    @classmethod
+    def zeros(cls, replicas: int, pairs: int) -> Counters:
+        """Return counters at zero."""
+        per_replica = [np.zeros(replicas, dtype=np.int64) for _ in range(3)]
+        per_pair = [np.zeros((replicas, max(pairs, 1)), dtype=np.int64) for _ in range(2)]
+        return cls(per_replica[0], per_replica[1], per_pair[0], per_pair[1], per_replica[2])
+
+
+@dataclass(frozen=True)
+class MCRecord:
+    """What `MonteCarlo.run` saw.
+
+    Attributes
+    ----------
+    sweeps : (records,) int64
+        Ensemble step of each record.
+    energy : (records, R) float64, epsilon
+    beta : (R,) float64, 1/epsilon
+    n, dimension : int
+    displacement_attempts, displacement_accepts : (R,) int64
+    swap_attempts, swap_accepts : (R, S, S) int64
+        Symmetric in the two species.
+    pair_evaluations : int
+        Distances evaluated, all replicas.
+    wall_time : float, s
+    positions : (records, R, N, d) float64, sigma, or None
+        Unwrapped.
+    species : (records, R, N) int32, or None
+    """
+
+    sweeps: npt.NDArray[np.int64]
+    energy: npt.NDArray[np.float64]
+    beta: npt.NDArray[np.float64]
+    n: int
+    dimension: int
+    displacement_attempts: npt.NDArray[np.int64]
+    displacement_accepts: npt.NDArray[np.int64]
+    swap_attempts: npt.NDArray[np.int64]
+    swap_accepts: npt.NDArray[np.int64]
+    pair_evaluations: int
+    wall_time: float
+    positions: npt.NDArray[np.float64] | None = field(default=None, repr=False)
+    species: npt.NDArray[np.int32] | None = field(default=None, repr=False)
+
+    @property
+    def displacement_acceptance(self) -> npt.NDArray[np.float64]:
+        """Accepted fraction of the displacement trials (R,); NaN where none was tried."""
+        return _ratio(self.displacement_accepts, self.displacement_attempts)
+
+    @property
+    def swap_acceptance(self) -> npt.NDArray[np.float64]:
+        """Accepted fraction of the swap trials by pair of species (R, S, S); NaN where none was tried."""
+        return _ratio(self.swap_accepts, self.swap_attempts)
+
+
+@dataclass(frozen=True)
+class Equilibration:
+    """What `MonteCarlo.equilibrate` did: the acceptance in its last adaptation block (R,) and the wall time in s."""
+
+    sweeps: int
+    displacement_acceptance: npt.NDArray[np.float64]
+    wall_time: float
+
+
+def _ratio(accepts: npt.NDArray[np.int64], attempts: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    return np.divide(accepts, attempts, out=np.full(accepts.shape, np.nan), where=attempts > 0)
+
+
+class MonteCarlo:
+    """Metropolis Monte Carlo of a batch of replicas, each at its own temperature.
+
+    A sweep is N trial moves. A trial displaces one particle, chosen uniformly, by a vector uniform in the cube of half-width
+    ``ensemble.move_size``; or, with `swap_probability`, exchanges the species of two unlike particles (Grigera and Parisi, Phys.
+    Rev. E 63, 045102, 2001; Ninarello, Berthier, Coslovich, Phys. Rev. X 7, 021039, 2017). Either is accepted with probability
+    min(1, exp(-beta dU)) (Metropolis et al. 1953). The random numbers depend on the seed of the ensemble, the id of the replica and
+    the sweep only: results do not depend on threads, batching, or how a run is cut into pieces.
+
+    Parameters
+    ----------
+    system : System
+    swap_probability : float
+        Fraction of swap trials, 0 to 1; 0 is local Monte Carlo.
+    swap_weights : (S, S) floats, optional
+        Relative frequency of swap trials by pair of species, symmetric, not negative; the diagonal is ignored. Default: every unlike
+        pair of particles equally often.
+    target_acceptance : float
+        Acceptance that `equilibrate` steers the displacements to, between 0 and 1.
+    threads : int, optional
+        Default: environment variable GLASSNF_THREADS, else all processors. Results do not depend on it.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not as above, or swaps are asked for in a system of one species.
+    """
+
+    def __init__(
+        self,
+        system: System,
+        swap_probability: float = 0.2,
+        swap_weights: npt.ArrayLike | None = None,
+        target_acceptance: float = 0.3,
+        threads: int | None = None,
+    ) -> None:
+        if not isinstance(system, System):
+            raise TypeError(f"system: expected a System, got {type(system).__name__}")
+        self.system = system
+        self.swap_probability = _check.probability("swap_probability", swap_probability)
+        self.target_acceptance = _check.probability("target_acceptance", target_acceptance)
+        if not 0.0 < self.target_acceptance < 1.0:
+            raise ValueError(f"target_acceptance: expected a number between 0 and 1, got {target_acceptance}")
+        self.threads = threads_of(threads)
+        self.swap_weights = _swap_weights(system, swap_weights)
+        self._swap_threshold = round(self.swap_probability * 2**32)
+        if self.swap_probability > 0.0 and not self.swap_weights.any():
+            raise ValueError(
+                f"swap_probability: expected 0 in a system without unlike particles to swap, got {self.swap_probability}"
+            )
+        self._pair_thresholds = _pair_thresholds(self.swap_weights)
+        self._pace = 0.0  # seconds per replica-sweep of the last native call, to size the next; never changes results
+
+    def __repr__(self) -> str:
+        return (
+            f"MonteCarlo({self.system!r}, swap_probability={self.swap_probability}, "
+            f"target_acceptance={self.target_acceptance}, threads={self.threads})"
+        )
+
+    def equilibrate(self, ensemble: Ensemble, sweeps: int = 2_000, *, progress: Progress | None = None) -> Equilibration:
+        """Advance the ensemble and adapt ``ensemble.move_size`` to the target acceptance. Only here does the move size change.
+
+        Every 20 sweeps, counted by ``ensemble.step``, log(move_size) of each replica moves by the difference of measured and
+        target acceptance. Cutting the sweeps into several calls at multiples of 20 gives the same bits.
+
+        Parameters
+        ----------
+        ensemble : Ensemble
+            Of the sampler's system; advanced in place.
+        sweeps : int
+            Not negative.
+        progress : callable, optional
+            ``progress(done, total, info)`` between native calls of about 0.1 s.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If the ensemble does not fit the sampler or is not valid.
+        """
+        total = self._prepare(ensemble, sweeps)
+        start = time.perf_counter()
+        done = 0
+        block: Counters | None = None
+        acceptance = np.full(ensemble.replicas, np.nan)
+        while done < total:
+            count = min(ADAPTATION_BLOCK - ensemble.step % ADAPTATION_BLOCK, total - done)
+            if block is None or ensemble.step % ADAPTATION_BLOCK == 0:
+                block = self._counters(ensemble)
+            complete = ensemble.step % ADAPTATION_BLOCK == 0 and count == ADAPTATION_BLOCK
+            self._advance(ensemble, count, block)
+            if complete:
+                acceptance = _ratio(block.displacement_accepts, block.displacement_attempts)
+                self._adapt(ensemble, acceptance)
+            done += count
+            if progress is not None:
+                progress(done, total, self._info(ensemble, block))
+        return Equilibration(total, acceptance, time.perf_counter() - start)
+
+    def run(
+        self,
+        ensemble: Ensemble,
+        sweeps: int,
+        *,
+        record_every: int | None = None,
+        record_at: npt.ArrayLike | None = None,
+        record_positions: bool = False,
+        progress: Progress | None = None,
+    ) -> MCRecord:
+        """Advance the ensemble in place and record; the move size stays as it is.
+
+        Parameters
+        ----------
+        ensemble : Ensemble
+            Of the sampler's system.
+        sweeps : int
+            Not negative.
+        record_every : int, optional
+            Record after every so many sweeps.
+        record_at : (records,) integers, optional
+            Record after these sweeps of the run (1 ... sweeps, increasing), for instance `log_schedule`.
+        record_positions : bool
+            Also record unwrapped positions and species.
+        progress : callable, optional
+            ``progress(done, total, info)`` between native calls of about 0.1 s. A KeyboardInterrupt is raised there too, and leaves
+            the ensemble valid, after a whole number of sweeps.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument is not as above or the ensemble is not valid; nothing has moved then.
+        """
+        total = self._prepare(ensemble, sweeps)
+        at = record_sweeps(total, record_every, record_at)
+        _check.boolean("record_positions", record_positions)
+        start = time.perf_counter()
+        first_step = ensemble.step
+        replicas, n, d = ensemble.positions.shape
+        energy = np.empty((at.size, replicas))
+        positions = np.empty((at.size, replicas, n, d)) if record_positions else None
+        species = np.empty((at.size, replicas, n), dtype=np.int32) if record_positions else None
+        counters = self._counters(ensemble)
+        done = 0
+        while done < total:
+            count = min(self._chunk(ensemble), total - done)
+            low, high = np.searchsorted(at, [done, done + count], side="right")
+            self._advance(
+                ensemble,
+                count,
+                counters,
+                record_at=at[low:high] - done,
+                energy=energy[low:high],
+                positions=None if positions is None else positions[low:high],
+                species=None if species is None else species[low:high],
+            )
+            done += count
+            if progress is not None:
+                progress(done, total, self._info(ensemble, counters))
+        return MCRecord(
+            sweeps=first_step + at,
+            energy=energy,
+            beta=ensemble.beta.copy(),
+            n=n,
+            dimension=d,
+            displacement_attempts=counters.displacement_attempts,
+            displacement_accepts=counters.displacement_accepts,
+            swap_attempts=self._by_species(counters.swap_attempts),
+            swap_accepts=self._by_species(counters.swap_accepts),
+            pair_evaluations=int(counters.pair_evaluations.sum()),
+            wall_time=time.perf_counter() - start,
+            positions=positions,
+            species=species,
+        )
+
+    # ------------------------------------------------------------------------------------------------------------ internals
+
+    def _prepare(self, ensemble: Ensemble, sweeps: int) -> int:
+        if not isinstance(ensemble, Ensemble):
+            raise TypeError(f"ensemble: expected an Ensemble, got {type(ensemble).__name__}")
+        if ensemble.system != self.system:
+            raise ValueError(f"ensemble: expected one of the sampler's system {self.system!r}, got {ensemble.system!r}")
+        count = _check.nonnegative_int("sweeps", sweeps)
+        ensemble.validate()
+        if ensemble.step + count > MAX_STEP:
+            raise ValueError(f"sweeps: expected step + sweeps at most {MAX_STEP}, got {ensemble.step} + {count}")
+        widest = 0.5 * float(self.system.box.min())
+        if (ensemble.move_size > widest).any():
+            raise ValueError(f"move_size: expected at most half the box, {widest}, got {float(ensemble.move_size.max())}")
+        return count
+
+    def _counters(self, ensemble: Ensemble) -> Counters:
+        return Counters.zeros(ensemble.replicas, len(self._pair_thresholds))
+
+    def _chunk(self, ensemble: Ensemble) -> int:
+        """Sweeps for the next native call, to last about 0.1 s."""
+        if self._pace == 0.0:
+            return 1 if self.system.n > 10_000 else 10
+        return max(1, min(1_000_000, int(_CHUNK_SECONDS / (self._pace * ensemble.replicas))))
+
+    def _advance(
+        self,
+        ensemble: Ensemble,
+        sweeps: int,
+        counters: Counters,
+        *,
+        record_at: npt.NDArray[np.int64] | None = None,
+        energy: npt.NDArray[np.float64] | None = None,
+        positions: npt.NDArray[np.float64] | None = None,
+        species: npt.NDArray[np.int32] | None = None,
+    ) -> None:
+        start = time.perf_counter()
+        _core.monte_carlo(
+            native_system(self.system),
+            replicas=ensemble.replicas,
+            positions=_arrays.address(ensemble.positions),
+            images=_arrays.address(ensemble.images),
+            species=_arrays.address(ensemble.species),
+            beta=_arrays.address(ensemble.beta),
+            energy=_arrays.address(ensemble.energy),
+            ids=_arrays.address(ensemble.ids),
+            move_size=_arrays.address(ensemble.move_size),
+            seed=ensemble.seed,
+            step=ensemble.step,
+            sweeps=sweeps,
+            swap_threshold=self._swap_threshold,
+            pair_thresholds=self._pair_thresholds,
+            record_at=[] if record_at is None else record_at.tolist(),
+            record_energy=_arrays.address(energy),
+            record_positions=_arrays.address(positions),
+            record_species=_arrays.address(species),
+            displacement_attempts=_arrays.address(counters.displacement_attempts),
+            displacement_accepts=_arrays.address(counters.displacement_accepts),
+            swap_attempts=_arrays.address(counters.swap_attempts),
+            swap_accepts=_arrays.address(counters.swap_accepts),
+            pair_evaluations=_arrays.address(counters.pair_evaluations),
+            threads=self.threads,
+        )
+        ensemble.step += sweeps
+        if sweeps:
+            self._pace = (time.perf_counter() - start) / (sweeps * ensemble.replicas)
+
+    def _adapt(self, ensemble: Ensemble, acceptance: npt.NDArray[np.float64]) -> None:
+        change = np.clip(np.nan_to_num(acceptance - self.target_acceptance), -_ADAPTATION_LIMIT, _ADAPTATION_LIMIT)
+        widest = 0.5 * float(self.system.box.min())
+        np.minimum(ensemble.move_size * np.exp(change), widest, out=ensemble.move_size)
+
+    def _info(self, ensemble: Ensemble, counters: Counters) -> dict[str, Any]:
+        return {
+            "energy_per_particle": float(ensemble.energy.mean()) / self.system.n,
+            "displacement_acceptance": _overall(counters.displacement_accepts, counters.displacement_attempts),
+            "swap_acceptance": _overall(counters.swap_accepts, counters.swap_attempts),
+        }
+
+    def _by_species(self, counts: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """(R, pairs) to symmetric (R, S, S)."""
+        s = self.system.n_species
+        full = np.zeros((counts.shape[0], s, s), dtype=np.int64)
+        a, b = np.triu_indices(s, k=1)
+        full[:, a, b] = full[:, b, a] = counts[:, : a.size]
+        return full
+
+
+def _overall(accepts: npt.NDArray[np.int64], attempts: npt.NDArray[np.int64]) -> float:
+    tried = int(attempts.sum())
+    return int(accepts.sum()) / tried if tried else float("nan")
+
+
+def _swap_weights(system: System, given: npt.ArrayLike | None) -> npt.NDArray[np.float64]:
+    s = system.n_species
+    counts = np.asarray(system.composition, dtype=np.float64)
+    pairs_of_particles = np.outer(counts, counts)
+    np.fill_diagonal(pairs_of_particles, 0.0)
+    if given is None:
+        return pairs_of_particles
+    weights = _check.float_array("swap_weights", given, (s, s)).copy()
+    np.fill_diagonal(weights, 0.0)
+    if (weights < 0.0).any() or not np.array_equal(weights, weights.T):
+        raise ValueError(f"swap_weights: expected a symmetric matrix without negative numbers, got {_check.describe(given)}")
+    weights[pairs_of_particles == 0.0] = 0.0
+    return weights
+
+
+def _pair_thresholds(weights: npt.NDArray[np.float64]) -> list[int]:
+    """Cumulative weights of the pairs (0,1), (0,2), ..., (1,2), ... on a scale of 2^32."""
+    a, b = np.triu_indices(weights.shape[0], k=1)
+    cumulative = np.cumsum(weights[a, b])
+    if not cumulative.size or cumulative[-1] == 0.0:
+        return [0] * int(cumulative.size)
+    return [int(t) for t in np.rint(cumulative / cumulative[-1] * 2.0**32)]

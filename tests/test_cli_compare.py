@@ -1,0 +1,274 @@
+"""``glassnf compare`` from the command line to its files, at a budget far too small for results but large enough for their form."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import glassnf as gnf
+from glassnf.cli import run
+from glassnf.compare import Settings, algorithm_names, compare, get_algorithm, register_algorithm
+from glassnf.compare.reference import ReferenceOptions, cached_reference, make_reference
+from glassnf.compare.settings import make_plan
+
+TINY = ["--sweeps", "640", "--reference-sweeps", "400", "--reference-replicas", "8", "--runs", "4", "--seed", "5"]
+TIMINGS = {"wall_time", "seconds", "created", "command", "speed_ups"}
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a comparison at two temperatures."""
+    folder = tmp_path_factory.mktemp("comparison") / "report"
+    assert run(["compare", "-T", "0.5,0.7", *TINY, "--no-cache", "--quiet", "-o", str(folder)]) == 0
+    return folder
+
+
+def _load(folder: Path) -> dict[str, Any]:
+    def refuse(name: str) -> None:
+        raise AssertionError(f"{name} in JSON")
+
+    data: dict[str, Any] = json.loads((folder / "compare.json").read_text(encoding="utf-8"), parse_constant=refuse)
+    return data
+
+
+def _without_timings(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_timings(entry) for key, entry in value.items() if key not in TIMINGS}
+    return [_without_timings(entry) for entry in value] if isinstance(value, list) else value
+
+
+def test_the_files(finished: Path) -> None:
+    assert sorted(path.name for path in finished.iterdir()) == ["compare.csv", "compare.json", "compare.png", "compare.svg"]
+    assert (finished / "compare.png").read_bytes().startswith(b"\x89PNG")
+    assert b"<svg" in (finished / "compare.svg").read_bytes()
+
+
+def test_the_json(finished: Path) -> None:
+    data = _load(finished)
+    assert data["format"] == "glassnf-compare"
+    assert data["command"][0] == "glassnf"
+    assert data["versions"]["glassnf"] == gnf.__version__
+    assert data["hardware"]["cpu"]
+    assert data["settings"]["seed"] == 5
+    assert data["settings"]["budgets"] == [160, 320, 640]
+    assert data["system"]["hash"] == gnf.systems.ka2d(43).hash
+    assert [entry["temperature"] for entry in data["temperatures"]] == [0.7, 0.5]
+    for entry in data["temperatures"]:
+        assert [algorithm["name"] for algorithm in entry["algorithms"]] == ["mc", "swap"]
+        assert entry["reference"]["mean_energy_error"] > 0.0
+        assert {speed_up["algorithm"] for speed_up in entry["speed_ups"]} == {"swap"}
+        assert len(entry["speed_ups"]) == 4
+        for algorithm in entry["algorithms"]:
+            _check_algorithm(algorithm, entry["reference"])
+
+
+def _check_algorithm(algorithm: dict[str, Any], reference: dict[str, Any]) -> None:
+    assert algorithm["sweeps"] == [160, 320, 640]
+    for kind in ("wall_time", "pair_evaluations"):
+        assert (np.diff(algorithm["cost"][kind]) > 0.0).all()
+    for name in ("mean_energy", "specific_heat"):
+        runs = np.array(algorithm["estimates"][name]["runs"])
+        assert runs.shape == (3, 4)
+        errors = algorithm["errors"][name]
+        expected = np.sqrt(np.mean((runs - reference[name]) ** 2, axis=1))
+        np.testing.assert_allclose(errors["rms"], expected, rtol=1e-12)
+        assert (np.array(errors["low"]) <= errors["rms"]).all()
+        assert (np.array(errors["high"]) >= errors["rms"]).all()
+    assert isinstance(algorithm["verdict"]["equilibrated"], bool)
+    assert algorithm["verdict"]["sentence"].startswith(("equilibrated", "not equilibrated"))
+    assert algorithm["relaxation"]["sweeps"][0] == 0
+    assert algorithm["relaxation"]["sweeps"][-1] == 640
+    assert algorithm["settings"]["acceptance"]["displacement"] > 0.0
+    assert (algorithm["settings"]["acceptance"]["swap"] is None) == (algorithm["name"] == "mc")
+
+
+def test_the_estimates_are_those_of_the_library(finished: Path) -> None:
+    entry = _load(finished)["temperatures"][0]["algorithms"][1]
+    system = gnf.systems.ka2d(43)
+    ensemble = gnf.Ensemble.random(system, replicas=4, temperature=1.4, seed=entry["seed"])
+    gnf.MonteCarlo(system, swap_probability=0.0).equilibrate(ensemble, sweeps=400)
+    ensemble.beta[:] = 1.0 / 0.7
+    sampler = gnf.MonteCarlo(system, swap_probability=0.2)
+    sampler.equilibrate(ensemble, sweeps=80)
+    record = sampler.run(ensemble, sweeps=560, record_every=10)
+    late = record.energy[record.sweeps > 400 + 320] / system.n
+    np.testing.assert_allclose(entry["estimates"]["mean_energy"]["runs"][-1], late.mean(axis=0), rtol=1e-12)
+    np.testing.assert_allclose(entry["estimates"]["specific_heat"]["runs"][-1], late.var(axis=0) * 43 / 0.7**2, rtol=1e-9)
+
+
+def test_the_csv(finished: Path) -> None:
+    rows = list(csv.DictReader(io.StringIO((finished / "compare.csv").read_text(encoding="utf-8"))))
+    assert len(rows) == 2 * 2 * 3
+    first = _load(finished)["temperatures"][0]["algorithms"][0]
+    assert float(rows[0]["mean_energy_rms_error"]) == first["errors"]["mean_energy"]["rms"][0]
+    assert rows[0]["algorithm"] == "mc"
+    assert rows[-1]["equilibrated_at_last_budget"] in ("True", "False")
+
+
+def test_the_same_seed_gives_the_same_numbers(finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = [
+        "compare",
+        "-T",
+        "0.7",
+        "-T",
+        "0.5",
+        *TINY,
+        "--threads",
+        "1",
+        "--no-cache",
+        "--json",
+        "-o",
+        str(tmp_path / "again"),
+    ]
+    assert run(arguments) == 0
+    again = json.loads(capsys.readouterr().out)
+    assert again == _load(tmp_path / "again")
+    first, second = _without_timings(_load(finished)), _without_timings(again)
+    assert first["settings"].pop("threads") is None
+    assert second["settings"].pop("threads") == 1
+    assert first == second
+
+
+def test_a_reference_from_a_file(finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["compare", "-T", "0.7", "--sweeps", "160", "--runs", "4", "--reference", str(finished / "compare.json")]
+    assert run([*arguments, "-o", str(tmp_path / "a"), "--algorithms", "swap"]) == 0
+    text = capsys.readouterr().out
+    assert "reference" in text
+    assert "swap MC" in text
+    entry = _load(tmp_path / "a")["temperatures"][0]
+    assert entry["reference"]["mean_energy"] == _load(finished)["temperatures"][0]["reference"]["mean_energy"]
+    assert entry["reference"]["source"].endswith("compare.json")
+    assert entry["speed_ups"] == []
+    assert run(["compare", "-T", "0.6", *arguments[3:], "-o", str(tmp_path / "b")]) == 2
+    assert "expected one for this system at T = 0.6" in capsys.readouterr().err
+    assert run([*arguments, "-n", "44", "-o", str(tmp_path / "b")]) == 2
+    assert "got another system" in capsys.readouterr().err
+
+
+def test_old_results_are_not_replaced_unless_asked(finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = (finished / "compare.json").read_bytes()
+    assert run(["compare", "-T", "0.5", *TINY, "-o", str(finished)]) == 2
+    assert "use --overwrite" in capsys.readouterr().err
+    assert (finished / "compare.json").read_bytes() == before
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    assert run(["compare", "-T", "0.5", *TINY, "-o", str(tmp_path / "file")]) == 2
+    assert "expected a folder, got the file" in capsys.readouterr().err
+
+
+def test_table_and_verdicts_in_words(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    # Local MC after 640 sweeps at T = 0.25 lies some 0.3 epsilon above equilibrium, 10 times the spread of 8 runs.
+    arguments = ["compare", "-T", "0.25", *TINY, "--reference-sweeps", "4000", "--runs", "8", "--no-cache"]
+    assert run([*arguments, "-o", str(tmp_path / "cold")]) == 0
+    text = capsys.readouterr().out
+    assert "local MC: not equilibrated: <U>/N is " in text
+    assert "above the reference" in text
+    assert "Times cheaper than local MC at equal error" in text
+    assert "compare.png" in text
+
+
+def test_references_are_cached(tmp_path: Path) -> None:
+    system = gnf.systems.ka2d(43)
+    options = ReferenceOptions(replicas=8, sweeps=80, seed=1, start_temperature=1.0, start_sweeps=20)
+    made, kept = cached_reference(system, 0.8, options), cached_reference(system, 0.8, options)
+    assert made.source == "swap MC"
+    assert kept.source.startswith("cache")
+    assert made.mean_energy == kept.mean_energy == make_reference(system, 0.8, options).mean_energy
+    assert cached_reference(system, 0.9, options).source == "swap MC"
+    with pytest.raises(ValueError, match=r"^sweeps: expected a multiple of 20 of at least 80, got 90"):
+        make_reference(system, 0.8, ReferenceOptions(8, 90, 1, 1.0, 20))
+
+
+def test_time_decides_on_the_budgets() -> None:
+    system = gnf.systems.ka2d(43)
+    plan = make_plan(Settings(system, (0.5,), runs=4, reference_replicas=8, seconds=5.5))
+    assert len(plan.budgets) >= 3
+    assert plan.budgets[0] == 1000
+    assert plan.reference_sweeps >= 2000
+    assert set(plan.seconds) == {"mc", "swap"}
+    assert all(0.0 < seconds < 60.0 for seconds in plan.seconds.values())
+
+
+class _Frozen:
+    """An algorithm that never moves, to show that a new one needs nothing but the protocol."""
+
+    def __init__(self, system: Any, temperature: float, options: Any) -> None:
+        self.n = system.n
+        self.cost_so_far = 0.0
+
+    def prepare(self, ensemble: Any) -> None:
+        self.energy = ensemble.energy / self.n
+
+    def advance(self, budget: int, progress: Any = None) -> Any:
+        self.cost_so_far = 1e-6 * budget
+        return gnf.compare.Estimate(self.energy, np.zeros_like(self.energy))
+
+    def cost(self) -> Any:
+        return gnf.compare.Cost(self.cost_so_far, 43.0 * self.cost_so_far)
+
+    def trace(self) -> None:
+        return None
+
+    def report(self) -> dict[str, Any]:
+        return {"accepted": math.nan}
+
+
+def test_an_algorithm_of_your_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from glassnf.compare import algorithms
+    from glassnf.compare.report import comparison_to_dict, write_files
+
+    monkeypatch.setattr(algorithms, "_register", dict(algorithms._register))
+    spec = gnf.compare.AlgorithmSpec("frozen", "frozen", "#009E73", "^", _Frozen)
+    register_algorithm(spec)
+    register_algorithm(spec)
+    assert algorithm_names() == ("mc", "swap", "frozen")
+    assert get_algorithm("frozen") is spec
+    with pytest.raises(ValueError, match=r"^name: expected a name that is not taken, got 'mc'"):
+        register_algorithm(gnf.compare.AlgorithmSpec("mc", "frozen", "#009E73", "^", _Frozen))
+    events = []
+    settings = Settings(
+        gnf.systems.ka2d(43), (0.6,), ("swap", "frozen"), runs=4, sweeps=160, reference_sweeps=80, reference_replicas=8,
+        seconds=None, cache=False,
+    )  # fmt: skip
+    comparison = compare(settings, events.append)
+    assert {event.stage for event in events} == {"calibration", "reference", "swap", "frozen"}
+    assert not comparison.results[0].algorithms[1].verdict.equilibrated
+    data = comparison_to_dict(comparison)
+    assert data["temperatures"][0]["algorithms"][1]["settings"] == {"accepted": None}
+    assert data["temperatures"][0]["algorithms"][1]["relaxation"] is None
+    assert len(write_files(data, tmp_path / "own")) == 4
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"temperatures": ()}, "temperatures: expected at least one, got none"),
+        ({"algorithms": ()}, "algorithms: expected at least one of mc, swap, got none"),
+        ({"runs": 3}, "runs: expected an integer of at least 4, got 3"),
+        ({"sweeps": 100}, "sweeps: expected a multiple of 20 of at least 160, got 100"),
+        ({"start_sweeps": 30}, "start_sweeps: expected a multiple of 20 of at least 0, got 30"),
+        ({"seconds": None}, "seconds: expected a time"),
+        ({"seconds": -1.0}, "seconds: expected a positive finite number"),
+    ],
+)
+def test_bad_settings(change: dict[str, Any], message: str) -> None:
+    arguments: dict[str, Any] = {"system": gnf.systems.ka2d(43), "temperatures": (0.5,), **change}
+    with pytest.raises(ValueError, match=message):
+        Settings(**arguments)
+
+
+def test_names_of_the_package() -> None:
+    assert "compare" in dir(gnf.compare)
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = gnf.compare.nothing

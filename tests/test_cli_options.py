@@ -1,0 +1,206 @@
+"""Options from the command line and from a file: values, precedence, and errors that say what is wrong."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from typer.testing import CliRunner
+
+from glassnf.cli import app, run
+from glassnf.cli._errors import CommandError
+from glassnf.cli._options import Option, choose, flag, floats, fraction, integer, positive, words
+
+OPTIONS = (
+    Option("replicas", integer(1), 64),
+    Option("temperature", floats, None, "T"),
+    Option("swap-probability", fraction),
+    Option("checkpoint-every", positive, 60.0),
+    Option("algorithms", words, ("mc",)),
+    Option("quiet", flag, False),
+)
+
+
+def _file(folder: Path, content: str) -> str:
+    path = folder / "options.toml"
+    path.write_text(content, encoding="utf-8")
+    return str(path)
+
+
+def test_defaults_and_command_line() -> None:
+    choices = choose(OPTIONS, {"replicas": None, "temperature": ("0.5,0.4", "0.3"), "quiet": False}, None)
+    assert choices["replicas"] == 64
+    assert choices["temperature"] == (0.5, 0.4, 0.3)
+    assert choices["swap-probability"] is None
+    assert choices.explicit == {"temperature"}
+
+
+def test_the_command_line_wins_over_the_file(tmp_path: Path) -> None:
+    config = _file(tmp_path, 'replicas = 8\nT = [0.5, 0.4]\n"swap_probability" = 1\nquiet = true\nalgorithms = "mc, swap"\n')
+    choices = choose(OPTIONS, {"replicas": "1e2"}, config)
+    assert choices.values == {
+        "replicas": 100,
+        "temperature": (0.5, 0.4),
+        "swap-probability": 1.0,
+        "checkpoint-every": 60.0,
+        "algorithms": ("mc", "swap"),
+        "quiet": True,
+    }
+    assert choices.explicit == {"replicas", "temperature", "swap-probability", "algorithms", "quiet"}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("replcas = 8", "unknown key 'replcas'; did you mean 'replicas'?"),
+        ("zzz = 8", "unknown key 'zzz', expected one of replicas, temperature"),
+        ("replicas = 2.5", "replicas: expected an integer of at least 1, got 2.5"),
+        ("replicas = true", "replicas: expected an integer of at least 1, got True"),
+        ("replicas = 0", "replicas: expected an integer of at least 1, got 0"),
+        ("quiet = 1", "quiet: expected True or False, got 1"),
+        ("T = 0.3\ntemperature = 0.3", "the key 'temperature' is given twice"),
+        ("T = nan", "temperature: expected a positive finite number, got nan"),
+        ("= 3", "expected a TOML file, got text that is not"),
+        ("[replicas]\na = 1", "replicas: expected an integer of at least 1, got {'a': 1} (dict)"),
+    ],
+)
+def test_bad_files(tmp_path: Path, content: str, message: str) -> None:
+    with pytest.raises(CommandError) as caught:
+        choose(OPTIONS, {}, _file(tmp_path, content))
+    assert message in caught.value.message
+    assert caught.value.message.startswith(str(tmp_path / "options.toml"))
+    assert caught.value.code == 2
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(CommandError, match="No such file"):
+        choose(OPTIONS, {}, str(tmp_path / "none.toml"))
+
+
+@given(st.text(max_size=12))
+@settings(deadline=None, max_examples=300)
+def test_any_text_is_a_positive_number_or_an_error_that_names_the_option(text: str) -> None:
+    try:
+        value = choose(OPTIONS, {"checkpoint_every": text}, None)["checkpoint-every"]
+    except CommandError as error:
+        assert error.message.startswith("--checkpoint-every: expected a positive finite number, got ")
+    else:
+        assert isinstance(value, float)
+        assert 0.0 < value < float("inf")
+
+
+@given(st.one_of(st.integers(-(10**30), 10**30), st.floats(), st.booleans()))
+@settings(deadline=None, max_examples=300)
+def test_any_number_is_an_integer_in_range_or_an_error(number: float) -> None:
+    text = str(number)
+    try:
+        value = choose(OPTIONS, {"replicas": text}, None)["replicas"]
+    except CommandError as error:
+        assert error.message.startswith("--replicas: expected an integer of at least 1, got ")
+    else:
+        assert isinstance(value, int)
+        assert value >= 1
+        assert value == float(text) or value == int(text)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["sample", "-o", "x.h5"], "--temperature (-T): expected a positive number, got none"),
+        (["sample", "-T", "0.3"], "--output (-o): expected the name of a file, got none"),
+        (["sample", "-T", "-1", "-o", "x.h5"], "--temperature: expected a positive finite number, got -1"),
+        (["sample", "-T", "0.3,0.4", "-o", "x.h5"], "--temperature: expected one temperature, got 2"),
+        (["sample", "-T", "0.3", "-o", "x.h5", "--replicas", "0"], "--replicas: expected an integer of at least 1, got 0"),
+        (["sample", "-T", "0.3", "-o", "x.h5", "--algorithm", "swop"], "did you mean 'swap'?"),
+        (["sample", "-T", "0.3", "-o", "x.h5", "--system", "ka2e"], "did you mean 'ka2d'?"),
+        (["sample", "-T", "0.3", "-o", "x.h5", "-n", "12"], "expected at least 30"),
+        (
+            ["sample", "-T", "0.3", "-o", "x.h5", "--algorithm", "mc", "--swap-probability", "0.1"],
+            "--swap-probability: expected 0",
+        ),
+        (["sample", "-T", "0.3", "-o", "x.h5", "--swap-probability", "1.5"], "expected a probability in [0, 1], got 1.5"),
+        (["sample", "-T", "0.3", "-o", "no/such/folder/x.h5"], "--output: expected a file in a folder that exists"),
+        (["sample", "-T", "0.3", "-o", "x.h5", "--system", "nowhere.toml"], "nowhere.toml: No such file"),
+        (["sample", "--resume", "-o", "nowhere.h5"], "nowhere.h5"),
+        (["sample", "-T", "0.3", "--replcas", "3"], "No such option: --replcas"),
+        (["smple"], "smple"),
+        (["compare"], "--temperature (-T): expected one or several positive numbers, or --quick, got none"),
+        (["compare", "-T", "0.3,0"], "--temperature: expected a positive finite number, got 0"),
+        (["compare", "-T", "0.3,0.3"], "temperatures: expected distinct values, got 0.3 twice"),
+        (["compare", "-T", "0.3", "--algorithms", "mc,wap"], "did you mean 'swap'?"),
+        (["compare", "-T", "0.3", "--runs", "2"], "--runs: expected an integer of at least 4, got 2"),
+        (["compare", "-T", "0.3", "--sweeps", "1010"], "sweeps: expected a multiple of 20 of at least 160, got 1010"),
+        (["compare", "-T", "0.3", "--reference", "nowhere.json"], "nowhere.json: No such file"),
+        (
+            ["compare", "-T", "0.3", "--start-temperature", "0.2"],
+            "start_temperature: expected at least the highest temperature",
+        ),
+    ],
+)
+def test_bad_input_is_one_sentence_and_exit_code_2(
+    arguments: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run(arguments) == 2
+    plain = capsys.readouterr()
+    assert plain.out == ""
+    assert plain.err.count("\n") == 1
+    assert plain.err.startswith("glassnf: error: ")
+    assert message in plain.err
+    assert run([*arguments, "--json"]) == 2
+    with_json = capsys.readouterr()
+    error = json.loads(with_json.out)["error"]
+    assert message in error["message"]
+    assert error["exit_code"] == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_reference_file_that_is_no_reference(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "other.json"
+    path.write_text('{"temperatures": [{}]}', encoding="utf-8")
+    assert run(["compare", "-T", "0.3", "--reference", str(path), "-o", str(tmp_path / "out")]) == 2
+    assert "reference: expected the compare.json of a comparison" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("command", [[], ["info"], ["sample"], ["compare"]])
+def test_help(command: list[str]) -> None:
+    result = CliRunner().invoke(app, [*command, "--help"], env={"COLUMNS": "140"})
+    assert result.exit_code == 0
+    assert "Usage:" in result.output
+
+
+def test_version_and_no_arguments() -> None:
+    from glassnf import __version__
+
+    assert CliRunner().invoke(app, ["--version"]).output == f"glassnf {__version__}\n"
+    assert "compare" in CliRunner().invoke(app, []).output
+
+
+def test_info() -> None:
+    from glassnf import _core
+
+    result = CliRunner().invoke(app, ["info"])
+    assert result.exit_code == 0
+    data: dict[str, Any] = json.loads(CliRunner().invoke(app, ["info", "--json"]).output)
+    assert data["hardware"]["instruction_set"] == _core.instruction_set()
+    assert data["hardware"]["threads"] >= 1
+    assert data["versions"]["python"] in result.output
+    assert data["hardware"]["instruction_set"] in result.output
+    if not data["hardware"]["cuda"]:
+        assert data["hardware"]["cuda_why_not"] in result.output
+
+
+def test_info_from_a_shell_is_the_same() -> None:
+    code = "from glassnf.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code, "info", "--json"], capture_output=True, text=True, check=True
+    )
+    assert json.loads(done.stdout) == json.loads(CliRunner().invoke(app, ["info", "--json"]).output)
+    assert done.stderr == ""
