@@ -83,30 +83,34 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
         choose(OPTIONS, {}, str(tmp_path / "none.toml"))
 
 
-@given(st.text(max_size=12))
-@settings(deadline=None, max_examples=300)
-def test_any_text_is_a_positive_number_or_an_error_that_names_the_option(text: str) -> None:
+def _value_or_message(parameter: str, key: str, text: str) -> Any:
     try:
-        value = choose(OPTIONS, {"checkpoint_every": text}, None)["checkpoint-every"]
+        return choose(OPTIONS, {parameter: text}, None)[key]
     except CommandError as error:
-        assert error.message.startswith("--checkpoint-every: expected a positive finite number, got ")
+        return error.message
+
+
+@given(st.text(max_size=12))
+@settings(deadline=None, max_examples=100)
+def test_any_text_is_a_positive_number_or_an_error_that_names_the_option(text: str) -> None:
+    found = _value_or_message("checkpoint_every", "checkpoint-every", text)
+    if isinstance(found, str):
+        assert found.startswith("--checkpoint-every: expected a positive finite number, got ")
     else:
-        assert isinstance(value, float)
-        assert 0.0 < value < float("inf")
+        assert isinstance(found, float)
+        assert 0.0 < found < float("inf")
 
 
 @given(st.one_of(st.integers(-(10**30), 10**30), st.floats(), st.booleans()))
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=100)
 def test_any_number_is_an_integer_in_range_or_an_error(number: float) -> None:
-    text = str(number)
-    try:
-        value = choose(OPTIONS, {"replicas": text}, None)["replicas"]
-    except CommandError as error:
-        assert error.message.startswith("--replicas: expected an integer of at least 1, got ")
+    found = _value_or_message("replicas", "replicas", str(number))
+    if isinstance(found, str):
+        assert found.startswith("--replicas: expected an integer of at least 1, got ")
     else:
-        assert isinstance(value, int)
-        assert value >= 1
-        assert value == float(text) or value == int(text)
+        assert isinstance(found, int)
+        assert found >= 1
+        assert found == number
 
 
 @pytest.mark.parametrize(
@@ -174,6 +178,8 @@ def test_help(command: list[str]) -> None:
     result = CliRunner().invoke(app, [*command, "--help"], env={"COLUMNS": "140"})
     assert result.exit_code == 0
     assert "Usage:" in result.output
+    if command in (["sample"], ["compare"]):
+        assert "(default: 1)" in result.output
 
 
 def test_version_and_no_arguments() -> None:

@@ -61,7 +61,7 @@ def test_the_file_holds_what_the_library_gives(straight: RunFile) -> None:
 
 def test_chunks_and_threads_change_nothing(straight: RunFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("glassnf.cli._chain._CHUNK_SECONDS", 0.0)
-    arguments = ["--sweeps", "300", "--equilibration", "100", "--threads", "1", "--checkpoint-every", "1e-9"]
+    arguments = ["--sweeps", "300", "--equilibration", "100", "--threads", "1", "--checkpoint-every", "0.05"]
     _same(straight, _sample(tmp_path / "chunks.h5", *arguments))
 
 
@@ -189,30 +189,33 @@ def test_local_monte_carlo_and_a_system_of_your_own(tmp_path: Path, capsys: pyte
     assert "--particles: expected 44" in capsys.readouterr().err
 
 
+def _run_and_signal(arguments: list[str], path: Path, after: int, number: signal.Signals) -> int:
+    """Run in a process of its own, send a signal once the file has got beyond `after` sweeps; return where it stands then."""
+    command = [sys.executable, "-c", "from glassnf.cli import main; main()", *arguments, "--checkpoint-every", "0.1"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60.0
+    while (not path.exists() or RunFile.open(path).ensemble.step <= after) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=60.0)
+    assert process.returncode == 128 + number, err
+    assert out == ""
+    assert err.startswith("glassnf: stopped after ")
+    return RunFile.open(path).ensemble.step
+
+
 def test_a_killed_process_leaves_a_file_to_go_on_from(tmp_path: Path) -> None:
     path = tmp_path / "run.h5"
     arguments = [*BASE, "--sweeps", "1000000000", "--equilibration", "40", "--record-every", "100", "-o", str(path)]
-    command = [sys.executable, "-c", "from glassnf.cli import main; main()"]
-    steps = []
-    for attempt in (arguments, ["sample", "--resume", "-o", str(path)]):
-        process = subprocess.Popen([*command, *attempt], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        deadline = time.monotonic() + 30.0
-        while not path.exists() and time.monotonic() < deadline:
-            time.sleep(0.02)
-        time.sleep(1.0)
-        process.send_signal(signal.SIGTERM if attempt is arguments else signal.SIGINT)
-        out, err = process.communicate(timeout=30.0)
-        assert process.returncode == (143 if attempt is arguments else 130), err
-        assert out == ""
-        assert err.startswith("glassnf: stopped after ")
-        steps.append(RunFile.open(path).ensemble.step)
-    assert 0 < steps[0] < steps[1]
+    first = _run_and_signal(arguments, path, 0, signal.SIGTERM)
+    second = _run_and_signal(["sample", "--resume", "-o", str(path)], path, first, signal.SIGINT)
+    assert 0 < first < second
     stopped = RunFile.open(path)
     system = gnf.systems.ka2d(43)
     ensemble = gnf.Ensemble.random(system, replicas=4, temperature=0.5, seed=3)
     sampler = gnf.MonteCarlo(system, swap_probability=0.2)
     sampler.equilibrate(ensemble, sweeps=40)
-    record = sampler.run(ensemble, sweeps=steps[1] - 40, record_every=100)
+    record = sampler.run(ensemble, sweeps=second - 40, record_every=100)
     assert stopped.ensemble.identical_to(ensemble)
     np.testing.assert_array_equal(stopped.records["energy"], record.energy)
 

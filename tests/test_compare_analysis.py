@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -70,7 +71,7 @@ def test_speed_up_of_a_known_factor() -> None:
 def test_speed_up_over_a_baseline_that_never_gets_there_is_a_bound() -> None:
     ratio = speed_up(_curve([1.0] * 5), _curve([1.0, 0.5, 0.25, 0.125, 0.0625]), 0.25)
     assert (ratio.bound, ratio.value, ratio.low, ratio.high) == (">", 4.0, 4.0, math.inf)
-    assert format_ratio(ratio) == "> 4 (95%: > 4)"
+    assert format_ratio(ratio) == "> 4 (> 4)"
 
 
 def test_speed_up_bounds_of_the_other_kinds() -> None:
@@ -80,7 +81,7 @@ def test_speed_up_bounds_of_the_other_kinds() -> None:
     assert both.bound == "?"
     assert math.isnan(both.value)
     assert (both.low, both.high) == (0.0, math.inf)
-    assert format_ratio(both) == "unknown: neither gets there"
+    assert format_ratio(both) == "neither gets there"
     low = _curve([0.1] * 5)
     assert (speed_up(flat, low, 0.25).bound, speed_up(flat, low, 0.25).value) == (">", 16.0)
     assert speed_up(low, low, 0.25).bound == "?"
@@ -141,13 +142,13 @@ def _series(seed: int, tau: float, start: float, records: int = 4000, runs: int 
 
 def _judge(series: np.ndarray) -> tuple[bool, str]:
     late = series[len(series) // 2 :]
-    heat = late.var(axis=0) * 100.0
+    heat = pooled_specific_heat(late, 100, 1.0)
     verdict = judge(late.mean(axis=0), heat, ((0.0, 1e-4), (1.0, 1e-3)), late)
     return verdict.equilibrated, verdict.sentence
 
 
 def test_runs_in_equilibrium_are_called_so() -> None:
-    # The estimated variance of a run is low by 2 tau / records = 0.5%, well within the errors. False alarms: below 1e-3 each.
+    # False alarms: below 1e-3 for each of the five.
     for seed in range(5):
         equilibrated, sentence = _judge(_series(seed, tau=5.0, start=0.0))
         assert equilibrated, sentence
@@ -168,8 +169,6 @@ def test_runs_stuck_apart_are_not() -> None:
     equilibrated, sentence = _judge(series)
     assert not equilibrated
     assert "R-hat" in sentence
-    assert "C_v" in sentence
-    assert "below the reference" in sentence
 
 
 def test_a_sampler_of_the_wrong_distribution_is_caught() -> None:
@@ -180,7 +179,7 @@ def test_a_sampler_of_the_wrong_distribution_is_caught() -> None:
 
 def test_verdict_without_a_trace() -> None:
     generator = np.random.default_rng(1)
-    verdict = judge(generator.normal(0, 0.1, 32), generator.normal(1, 0.1, 32), ((0.0, 0.01), (1.0, 0.01)), None)
+    verdict = judge(generator.normal(0, 0.1, 32), (1.0, 0.02), ((0.0, 0.01), (1.0, 0.01)), None)
     assert verdict.equilibrated
     assert math.isnan(verdict.r_hat)
     assert "nan" not in verdict.sentence
@@ -214,8 +213,8 @@ def test_budgets_grow_geometrically_to_the_largest(blocks: int) -> None:
     assert budgets[-1] == 20 * blocks
     assert len(budgets) >= 2
     assert all(budget % 20 == 0 for budget in budgets)
-    assert all(1.5 <= b / a <= 3.0 for a, b in zip(budgets[:-1], budgets[1:], strict=True))
-    assert 40 <= budgets[0] <= 1000
+    assert all(1.5 <= b / a <= 3.0 for a, b in itertools.pairwise(budgets))
+    assert 40 <= budgets[0] <= 200
 
 
 def test_derived_seeds_are_distinct_and_fixed() -> None:
@@ -240,10 +239,10 @@ def test_json_has_no_nan() -> None:
 @pytest.mark.parametrize(
     ("ratio", "text"),
     [
-        (Ratio(12.3, "=", 9.12, 16.0), "12 (95%: 9.1 to 16)"),
-        (Ratio(310.0, ">", 280.0, math.inf), "> 310 (95%: > 280)"),
-        (Ratio(0.25, "<", 0.0, 0.31), "< 0.25 (95%: < 0.31)"),
-        (Ratio(12345.0, "=", 9000.0, math.inf), "12,345 (95%: > 9,000)"),
+        (Ratio(12.3, "=", 9.12, 16.0), "12 (9.1 to 16)"),
+        (Ratio(310.0, ">", 280.0, math.inf), "> 310 (> 280)"),
+        (Ratio(0.25, "<", 0.0, 0.31), "< 0.25 (< 0.31)"),
+        (Ratio(12345.0, "=", 9000.0, math.inf), "12,345 (> 9,000)"),
     ],
 )
 def test_speed_ups_in_words(ratio: Ratio, text: str) -> None:

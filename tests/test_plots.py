@@ -37,7 +37,13 @@ def _algorithm(name: str, label: str, colour: str, level: float, equilibrated: b
 @pytest.fixture
 def data() -> dict[str, Any]:
     """The parts of a compare.json that a figure needs."""
-    speed_up = {"algorithm": "swap", "observable": "mean_energy", "cost": "wall_time", "target_error": 0.01}
+    speed_up = {
+        "algorithm": "swap",
+        "observable": "mean_energy",
+        "cost": "wall_time",
+        "target_error": 0.01,
+        "at_end_of_baseline": False,
+    }
     entry = {
         "temperature": 0.3,
         "reference": {"mean_energy": -2.6, "mean_energy_error": 0.001, "specific_heat": 1.1, "specific_heat_error": 0.01},
@@ -80,7 +86,7 @@ def test_what_the_figure_says(data: dict[str, Any]) -> None:
     figure = plots.comparison(data)
     texts = [text.get_text() for axes in figure.axes for text in axes.texts]
     assert texts.count("not equilibrated") == 1
-    assert "swap MC: > 40\u00d7 cheaper" in texts
+    assert "swap MC: > 40\u00d7 cheaper at 0.01" in texts
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["local MC", "swap MC"]
 
 
@@ -91,11 +97,11 @@ def test_colours_differ(data: dict[str, Any]) -> None:
 
 
 def test_drawing_needs_no_screen_and_leaves_matplotlib_alone(data: dict[str, Any]) -> None:
-    import matplotlib
+    import matplotlib as mpl
 
-    before = {key: matplotlib.rcParams[key] for key in plots.STYLE}
+    before = {key: mpl.rcParams[key] for key in plots.STYLE}
     plots.comparison(data)
-    assert {key: matplotlib.rcParams[key] for key in plots.STYLE} == before
+    assert {key: mpl.rcParams[key] for key in plots.STYLE} == before
     code = "import sys; import glassnf.plots; sys.exit('matplotlib' in sys.modules)"
     subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)
 

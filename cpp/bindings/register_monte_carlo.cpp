@@ -12,8 +12,7 @@ void register_monte_carlo(py::module_& module) {
          std::uint64_t step, std::int64_t sweeps, std::uint64_t swap_threshold, const std::vector<std::uint64_t>& pair_thresholds,
          const std::vector<std::int64_t>& record_at, std::uintptr_t record_energy, std::uintptr_t record_positions,
          std::uintptr_t record_species, std::uintptr_t displacement_attempts, std::uintptr_t displacement_accepts,
-         std::uintptr_t swap_attempts, std::uintptr_t swap_accepts, std::uintptr_t pair_evaluations, bool force_all_pairs,
-         int threads) {
+         std::uintptr_t swap_attempts, std::uintptr_t swap_accepts, std::uintptr_t pair_evaluations, int search, int threads) {
         const std::size_t pairs = static_cast<std::size_t>(system.view.species_count) * (system.view.species_count - 1) / 2;
         require(replicas >= 1, "replicas: expected at least 1, got " + std::to_string(replicas));
         require(sweeps >= 0, "sweeps: expected a count, got " + std::to_string(sweeps));
@@ -29,6 +28,7 @@ void register_monte_carlo(py::module_& module) {
           require(at > previous && at <= sweeps, "record_at: expected increasing sweep numbers from 1 to sweeps");
           previous = at;
         }
+        require(search >= 0 && search <= 2, "search: expected 0, 1 or 2, got " + std::to_string(search));
         checked_threads(threads);
         const MonteCarloBatch batch{replicas,
                                     pointer<double>(positions),
@@ -45,7 +45,7 @@ void register_monte_carlo(py::module_& module) {
                                   pair_thresholds.data(),
                                   static_cast<std::int64_t>(record_at.size()),
                                   record_at.data(),
-                                  force_all_pairs};
+                                  search};
         const MonteCarloOutput output{pointer<double>(record_energy),
                                       pointer<double>(record_positions),
                                       pointer<std::int32_t>(record_species),
@@ -62,7 +62,7 @@ void register_monte_carlo(py::module_& module) {
       py::arg("swap_threshold"), py::arg("pair_thresholds"), py::arg("record_at"), py::arg("record_energy") = 0,
       py::arg("record_positions") = 0, py::arg("record_species") = 0, py::arg("displacement_attempts"),
       py::arg("displacement_accepts"), py::arg("swap_attempts"), py::arg("swap_accepts"), py::arg("pair_evaluations"),
-      py::arg("force_all_pairs") = false, py::arg("threads") = 1,
+      py::arg("search") = 0, py::arg("threads") = 1,
       "Advance replicas in place by `sweeps` sweeps; recorded values and counters go to the given arrays.");
 }
 

@@ -49,7 +49,7 @@ struct MonteCarloPlan {
   const std::uint64_t* pair_thresholds;  // (pairs,) cumulative weights * 2^32
   std::int64_t records;
   const std::int64_t* record_at;         // (records,) increasing, in 1 .. sweeps: record after that many sweeps
-  bool force_all_pairs;                  // for tests: never use cells
+  int search;                            // for tests: 0 choose, 1 all pairs, 2 cells where the box has them; results are the same
 };
 
 struct MonteCarloOutput {

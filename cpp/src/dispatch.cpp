@@ -4,6 +4,10 @@
 #include <cstring>
 #include <new>
 
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
 #include "glassnf/cells.hpp"
 #include "kernels/kernels.hpp"
 
@@ -55,7 +59,7 @@ bool uses_cells(const SystemView& system) {
 }
 
 struct Workspace {
-  static constexpr int slots = 12;
+  static constexpr int slots = 16;
   void* memory[slots] = {};
   std::int64_t bytes[slots] = {};
 };
@@ -63,10 +67,17 @@ struct Workspace {
 void* reserve(Workspace& workspace, int slot, std::int64_t bytes) {
   if (bytes > workspace.bytes[slot]) {
     std::free(workspace.memory[slot]);
+    workspace.memory[slot] = nullptr;
     workspace.bytes[slot] = 0;
-    const std::size_t rounded = (static_cast<std::size_t>(bytes) + 63) / 64 * 64;
-    workspace.memory[slot] = std::aligned_alloc(64, rounded);
+    // Large arrays are read at random places: huge pages spare most of the address translation.
+    constexpr std::size_t huge = std::size_t(1) << 21;
+    const std::size_t alignment = static_cast<std::size_t>(bytes) >= huge ? huge : 64;
+    const std::size_t rounded = (static_cast<std::size_t>(bytes) + alignment - 1) / alignment * alignment;
+    workspace.memory[slot] = std::aligned_alloc(alignment, rounded);
     if (!workspace.memory[slot]) throw std::bad_alloc();
+#if defined(MADV_HUGEPAGE)
+    if (alignment == huge) madvise(workspace.memory[slot], rounded, MADV_HUGEPAGE);
+#endif
     workspace.bytes[slot] = static_cast<std::int64_t>(rounded);
   }
   return workspace.memory[slot];

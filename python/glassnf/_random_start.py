@@ -24,6 +24,8 @@ _SOFT_STEPS = 400
 _HARD_STEPS = 400
 _LONGEST_STEP = 0.1  # in the smallest sigma
 _ENOUGH = 1e-4  # soft stage: overlap energy per particle, in the largest epsilon
+_OVERLAP = 1e3  # energy per particle, in the largest epsilon, that no configuration without overlaps has
+_ATTEMPTS = 20
 _BLOCK = 4_000_000  # coordinates handled at once, to bound memory
 
 
@@ -39,14 +41,41 @@ def random_start(system: System, ids: npt.NDArray[np.int64], seed: int) -> tuple
             positions[place] = _uniform(seed, _core.Stream.RANDOM_START, int(replica), n * d).reshape(n, d) * system.box
             order = np.argsort(_uniform(seed, _core.Stream.RANDOM_SPECIES, int(replica), n), kind="stable")
             species[place, order] = system.species
-        positions[block] = _relax(_softened(system), positions[block], species[block], _SOFT_STEPS, stop_at=_ENOUGH)
-        positions[block] = _relax(system, positions[block], species[block], _HARD_STEPS, stop_at=None)
+        _push_apart(system, positions[block], species[block], ids[block], seed)
     return positions, species
 
 
-def _uniform(seed: int, stream: _core.Stream, replica: int, count: int) -> FloatArray:
+def _push_apart(
+    system: System, positions: FloatArray, species: npt.NDArray[np.int32], ids: npt.NDArray[np.int64], seed: int
+) -> None:
+    """Relax in place; replicas left with an overlap are shaken and relaxed again.
+
+    Two particles closer than 0.01 sigma feel no force between them (potentials.hpp) and would stay together.
+    """
+    soft = _softened(system)
+    n, d = positions.shape[1:]
+    highest = _OVERLAP * n * max(max(row) for row in system.potential.epsilon)
+    shake = 0.1 * min(min(row) for row in system.potential.sigma)
+    left = np.arange(ids.size)
+    for attempt in range(_ATTEMPTS):
+        for place in left if attempt else ():
+            kick = _uniform(seed, _core.Stream.RANDOM_START, int(ids[place]), n * d, step=attempt).reshape(n, d) - 0.5
+            positions[place] = wrap_positions(positions[place] + shake * kick, system.box)[0]
+        positions[left] = _relax(soft, positions[left], species[left], _SOFT_STEPS, stop_at=_ENOUGH)
+        positions[left] = _relax(system, positions[left], species[left], _HARD_STEPS, stop_at=None)
+        u = evaluate(system, _arrays.Batch(positions[left], species[left], False, False))[0]
+        left = left[u > highest]
+        if not left.size:
+            return
+    raise RuntimeError(
+        f"random start: {left.size} of {ids.size} replicas of {system.name!r} still have overlaps after {_ATTEMPTS} attempts; "
+        "the density may be too high for its diameters (Ensemble.from_arrays takes positions of your own)"
+    )
+
+
+def _uniform(seed: int, stream: _core.Stream, replica: int, count: int, *, step: int = 0) -> FloatArray:
     values = np.empty(count)
-    _core.uniform(seed, stream, 0, replica, count, _arrays.address(values))
+    _core.uniform(seed, stream, step, replica, count, _arrays.address(values))
     return values
 
 
@@ -102,13 +131,13 @@ def _fire_step(
 ) -> None:
     """One FIRE step of the active replicas; forces are capped so that one step moves a particle by at most `longest`."""
     size = np.sqrt(np.einsum("rnd,rnd->rn", f, f))
-    f = f * np.minimum(1.0, longest / np.maximum(size, 1e-300) / dt[active, None] ** 2)[..., None]
+    f = f * np.minimum(1.0, longest / np.maximum(size, 1e-30) / dt[active, None] ** 2)[..., None]
     velocity = v[active]
     power = np.einsum("rnd,rnd->r", f, velocity)
     norm_f = np.sqrt(np.einsum("rnd,rnd->r", f, f))
     norm_v = np.sqrt(np.einsum("rnd,rnd->r", velocity, velocity))
     mix = alpha[active]
-    direction = f * (mix * norm_v / np.maximum(norm_f, 1e-300))[:, None, None]
+    direction = f * (mix * norm_v / np.maximum(norm_f, 1e-30))[:, None, None]
     down = power > 0.0
     velocity = np.where(down[:, None, None], velocity * (1.0 - mix)[:, None, None] + direction, 0.0)
     downhill[active] = np.where(down, downhill[active] + 1, 0)
@@ -118,5 +147,5 @@ def _fire_step(
     velocity += f * dt[active, None, None]
     step = velocity * dt[active, None, None]
     length = np.sqrt(np.einsum("rnd,rnd->rn", step, step))
-    x[active] += step * np.minimum(1.0, longest / np.maximum(length, 1e-300))[..., None]
+    x[active] += step * np.minimum(1.0, longest / np.maximum(length, 1e-30))[..., None]
     v[active] = velocity

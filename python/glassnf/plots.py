@@ -110,14 +110,16 @@ def error_against_cost(axes: Axes, entry: Mapping[str, Any], observable: str, co
             "error of the reference", (0.02, floor), xycoords=("axes fraction", "data"), xytext=(0, -1.5),
             textcoords="offset points", va="top", fontsize=6.5, color=_GREY,
         )  # fmt: skip
-    targets = {speed_up["target_error"] for speed_up in entry["speed_ups"] if speed_up["observable"] == observable}
-    for target in targets:
+    shown = [entry for entry in entry["speed_ups"] if entry["observable"] == observable and entry["cost"] == cost]
+    for target in {speed_up["target_error"] for speed_up in shown if not speed_up["at_end_of_baseline"]}:
         axes.axhline(target, color=_GREY, linewidth=0.8, linestyle=(0, (4, 3)), zorder=0)
     axes.set_ylim(low, high)
     _tidy_ticks(axes)
     axes.set_xlabel(_COSTS[cost])
     axes.set_ylabel(f"r.m.s. error of {symbol} ({unit})")
-    _speed_up_text(axes, entry, observable, cost)
+    _write_speed_ups(axes, entry["algorithms"], shown)
+    if observable == "mean_energy" and len(entry["algorithms"]) == 2:
+        _draw_speed_up(axes, entry["algorithms"], shown, cost)
 
 
 def _tidy_ticks(axes: Axes) -> None:
@@ -136,18 +138,35 @@ def _tidy_ticks(axes: Axes) -> None:
             change(10.0**low, 10.0**high)
 
 
-def _speed_up_text(axes: Axes, entry: Mapping[str, Any], observable: str, cost: str) -> None:
-    """Write the speed-ups at the target error into the upper right corner."""
-    labels = {algorithm["name"]: algorithm for algorithm in entry["algorithms"]}
-    shown = [s for s in entry["speed_ups"] if s["observable"] == observable and s["cost"] == cost and s["value"] is not None]
-    for line, speed_up in enumerate(shown[:4]):
-        algorithm = labels[speed_up["algorithm"]]
-        sign = {"=": "", ">": "> ", "<": "< "}.get(speed_up["bound"], "")
-        value = speed_up["value"]
-        number = f"{value:,.0f}" if value >= 9.95 else f"{value:.2g}"
+def _write_speed_ups(axes: Axes, algorithms: Sequence[Mapping[str, Any]], speed_ups: Sequence[Mapping[str, Any]]) -> None:
+    """Write the speed-ups at the target error into the lower left corner, where no curve runs."""
+    by_name = {algorithm["name"]: algorithm for algorithm in algorithms}
+    known = [entry for entry in speed_ups if entry["value"] is not None and not entry["at_end_of_baseline"]]
+    for line, entry in enumerate(reversed(known)):
+        algorithm = by_name[entry["algorithm"]]
+        sign = {"=": "", ">": "> ", "<": "< "}.get(entry["bound"], "")
+        number = f"{entry['value']:,.0f}" if entry["value"] >= 9.95 else f"{entry['value']:.2g}"
         axes.text(
-            0.98, 0.98 - 0.075 * line, f"{algorithm['label']}: {sign}{number}\u00d7 cheaper", transform=axes.transAxes,
-            ha="right", va="top", color=algorithm["colour"], fontsize=7.0,
+            0.03, 0.12 + 0.075 * line, f"{algorithm['label']}: {sign}{number}\u00d7 cheaper at {entry['target_error']:.2g}",
+            transform=axes.transAxes, ha="left", va="bottom", color=algorithm["colour"], fontsize=7.0,
+        )  # fmt: skip
+
+
+def _draw_speed_up(
+    axes: Axes, algorithms: Sequence[Mapping[str, Any]], speed_ups: Sequence[Mapping[str, Any]], cost: str
+) -> None:
+    """Draw an arrow at the error that the baseline ends with, as long as the speed-up there."""
+    for entry in speed_ups:
+        if not entry["at_end_of_baseline"] or entry["bound"] not in ("=", ">") or entry["value"] < 3.0:
+            continue
+        right = algorithms[0]["cost"][cost][-1]
+        left, error = right / entry["value"], entry["target_error"]
+        arrow = {"arrowstyle": "<->", "color": _GREY, "linewidth": 0.8, "shrinkA": 2.0, "shrinkB": 4.0}
+        axes.annotate("", (right, error), xytext=(left, error), arrowprops=arrow)
+        factor = f"{'' if entry['bound'] == '=' else '> '}{entry['value']:,.0f}\u00d7"
+        axes.annotate(
+            factor, (float(np.sqrt(left * right)), error), xytext=(0, -2), textcoords="offset points",
+            ha="center", va="top", fontsize=7.0, color=_GREY,
         )  # fmt: skip
 
 
@@ -179,9 +198,10 @@ def energy_relaxation(axes: Axes, entry: Mapping[str, Any]) -> None:
         axes.plot(sweeps[moving], mean[moving], color=colour, label=algorithm["label"])
         verdict = algorithm["verdict"]
         if not verdict["equilibrated"] and moving.any():
+            late = sweeps >= sweeps[-1] / 60.0
             axes.annotate(
-                "not equilibrated", (sweeps[-1], mean[-1] + 2 * spread[-1]), xytext=(0, 4), textcoords="offset points",
-                ha="right", fontsize=7.0, color=colour,
+                "not equilibrated", (sweeps[-1], np.nanmax((mean + 2 * np.nan_to_num(spread))[late])), xytext=(0, 3),
+                textcoords="offset points", ha="right", fontsize=7.0, color=colour,
             )  # fmt: skip
     axes.axhspan(reference - 2 * error, reference + 2 * error, color=_GREY, alpha=0.35, linewidth=0.0, zorder=0)
     axes.axhline(reference, color=OKABE_ITO["black"], linewidth=0.8, zorder=1)
@@ -210,13 +230,13 @@ def comparison(data: Mapping[str, Any], cost: str = "wall_time") -> Figure:
     ValueError
         If `cost` is neither, or `data` is not a comparison.
     """
-    import matplotlib
+    import matplotlib as mpl
     from matplotlib.figure import Figure
 
     entries = data.get("temperatures")
     if not isinstance(entries, Sequence) or not entries:
         raise ValueError("data: expected the content of a compare.json with at least one temperature, got something else")
-    with matplotlib.rc_context(STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure(figsize=(3 * _PANEL_WIDTH, _PANEL_HEIGHT * len(entries) + 0.35), layout="constrained")
         rows: Any = figure.subplots(len(entries), 3, squeeze=False)
         for row, entry in zip(rows, entries, strict=True):
@@ -228,7 +248,7 @@ def comparison(data: Mapping[str, Any], cost: str = "wall_time") -> Figure:
             axes.set_title(f"({chr(ord('a') + place % 26)})", loc="left", fontweight="bold")
         handles, labels = rows[0][1].get_legend_handles_labels()
         system, runs = data["system"], data["settings"]["runs"]
-        note = f"{system['name']}, N = {system['n']}; {runs} independent runs each"
+        note = f"{system['name']}, N = {system['n']}; {runs} independent runs each; shaded: 95% intervals"
         figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), title=note, title_fontsize=8.0)
         _freeze_layout(figure)
     return figure
@@ -259,7 +279,7 @@ def save(figure: Figure, path: str | os.PathLike[str]) -> None:
     OSError
         If the file cannot be written.
     """
-    import matplotlib
+    import matplotlib as mpl
 
     from .io.files import atomic_write
 
@@ -267,7 +287,7 @@ def save(figure: Figure, path: str | os.PathLike[str]) -> None:
     if kind not in ("png", "svg", "pdf"):
         raise ValueError(f"path: expected a name that ends in .png, .svg or .pdf, got {str(path)!r}")
     dates: dict[str, dict[str, Any]] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
-    with matplotlib.rc_context(STYLE), atomic_write(path) as temporary:
+    with mpl.rc_context(STYLE), atomic_write(path) as temporary:
         figure.savefig(temporary, format=kind, dpi=300, metadata=dates.get(kind))
 
 

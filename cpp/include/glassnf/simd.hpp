@@ -144,6 +144,9 @@ GLASSNF_BINARY(PackU, |)
 GLASSNF_BINARY(PackU, ^)
 #undef GLASSNF_BINARY
 
+GLASSNF_HD PackU operator~(PackU a) {
+  return each<PackU>([](auto x) GLASSNF_INLINE { return ~x; }, a);
+}
 GLASSNF_HD PackU operator>>(PackU a, int n) {
   return each<PackU>([n](auto x) GLASSNF_INLINE { return x >> n; }, a);
 }
@@ -236,10 +239,81 @@ GLASSNF_HD PackU less_mask(Pack a, Pack b) {
   return each<PackU>([](NativeF x, NativeF y) GLASSNF_INLINE { return reinterpret_cast<NativeU>(x < y); }, a, b);
 }
 GLASSNF_HD Pack where_less(Pack x, Pack y, Pack a) { return from_bits(to_bits(a) & less_mask(x, y)); }
-// a with the lanes cleared where the mask has ones.
-GLASSNF_HD Pack clear(Pack a, PackU mask) {
-  return each<Pack>([](NativeF x, NativeU m) GLASSNF_INLINE { return reinterpret_cast<NativeF>(reinterpret_cast<NativeU>(x) & ~m); }, a,
-                    mask);
+// a where the mask has ones, else 0.
+GLASSNF_HD Pack keep(Pack a, PackU mask) { return from_bits(to_bits(a) & mask); }
+
+// Bit l is set where a < b in lane l.
+GLASSNF_HD unsigned less_bits(Pack a, Pack b) {
+#if defined(__AVX512F__)
+  return _mm512_cmp_pd_mask(a.v0, b.v0, _CMP_LT_OQ);
+#elif defined(__AVX2__)
+  const PackU m = less_mask(a, b);
+  return static_cast<unsigned>(_mm256_movemask_pd(reinterpret_cast<__m256d>(m.v0)) |
+                               (_mm256_movemask_pd(reinterpret_cast<__m256d>(m.v1)) << 4));
+#else
+  alignas(64) std::uint64_t m[8];
+  store(m, less_mask(a, b));
+  unsigned bits = 0;
+  for (int l = 0; l < 8; ++l) bits |= static_cast<unsigned>(m[l] & 1) << l;
+  return bits;
+#endif
+}
+
+// Numbers of the set bits of every 8-bit mask, first to last.
+struct BitNumbers {
+  alignas(64) std::uint8_t rows[256][8];
+  constexpr BitNumbers() : rows{} {
+    for (int m = 0; m < 256; ++m)
+      for (int l = 0, k = 0; l < 8; ++l)
+        if (m >> l & 1) rows[m][k++] = static_cast<std::uint8_t>(l);
+  }
+};
+inline constexpr BitNumbers bit_numbers{};
+
+// Write base + l for every set bit l of an 8-bit mask, in order, and return how many; always touches out[0 .. 7].
+GLASSNF_HD int write_set_bits(std::int32_t* out, std::int32_t base, unsigned mask) {
+#if defined(__AVX2__)
+  const __m256i numbers = _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(bit_numbers.rows[mask])));
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(out), _mm256_add_epi32(numbers, _mm256_set1_epi32(base)));
+#else
+  for (int k = 0; k < 8; ++k) out[k] = base + bit_numbers.rows[mask][k];
+#endif
+  return __builtin_popcount(mask);
+}
+
+// The first `columns` (3 or 4) columns of the eight records of four doubles at the given indices.
+template <int Columns>
+GLASSNF_HD void gather_records(const double* records, const std::int32_t* index, Pack& a, Pack& b, Pack& c, Pack& d) {
+#if defined(__AVX512F__)
+  const __m256i at = _mm256_slli_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(index)), 2);
+  a.v0 = _mm512_i32gather_pd(at, records, 8);
+  b.v0 = _mm512_i32gather_pd(at, records + 1, 8);
+  c.v0 = _mm512_i32gather_pd(at, records + 2, 8);
+  if constexpr (Columns == 4) d.v0 = _mm512_i32gather_pd(at, records + 3, 8);
+#elif defined(__AVX2__)
+  const auto transpose = [&](const std::int32_t* i, NativeF& va, NativeF& vb, NativeF& vc, NativeF& vd) GLASSNF_INLINE {
+    const __m256d r0 = _mm256_loadu_pd(records + 4 * static_cast<std::int64_t>(i[0]));
+    const __m256d r1 = _mm256_loadu_pd(records + 4 * static_cast<std::int64_t>(i[1]));
+    const __m256d r2 = _mm256_loadu_pd(records + 4 * static_cast<std::int64_t>(i[2]));
+    const __m256d r3 = _mm256_loadu_pd(records + 4 * static_cast<std::int64_t>(i[3]));
+    const __m256d ac01 = _mm256_unpacklo_pd(r0, r1), ac23 = _mm256_unpacklo_pd(r2, r3);
+    const __m256d bd01 = _mm256_unpackhi_pd(r0, r1), bd23 = _mm256_unpackhi_pd(r2, r3);
+    va = _mm256_permute2f128_pd(ac01, ac23, 0x20);
+    vb = _mm256_permute2f128_pd(bd01, bd23, 0x20);
+    vc = _mm256_permute2f128_pd(ac01, ac23, 0x31);
+    if constexpr (Columns == 4) vd = _mm256_permute2f128_pd(bd01, bd23, 0x31);
+  };
+  transpose(index, a.v0, b.v0, c.v0, d.v0);
+  transpose(index + 4, a.v1, b.v1, c.v1, d.v1);
+#else
+  alignas(64) double columns[4][8];
+  for (int l = 0; l < 8; ++l)
+    for (int k = 0; k < Columns; ++k) columns[k][l] = records[4 * static_cast<std::int64_t>(index[l]) + k];
+  a = load(columns[0]);
+  b = load(columns[1]);
+  c = load(columns[2]);
+  if constexpr (Columns == 4) d = load(columns[3]);
+#endif
 }
 
 // Sum over lanes in one fixed order: ((0+4)+(2+6)) + ((1+5)+(3+7)).

@@ -94,14 +94,21 @@ GLASSNF_HD void with_system(const SystemView& system, F&& f) {
   }
 }
 
-// Lanes to clear: row 0 clears none, row 1 + k clears lane k.
+// Lanes to keep: row 0 keeps all, row 1 + k all but lane k.
 struct LaneMasks {
   alignas(64) std::uint64_t rows[9][8];
   constexpr LaneMasks() : rows{} {
-    for (int k = 0; k < 8; ++k) rows[1 + k][k] = ~std::uint64_t(0);
+    for (int r = 0; r < 9; ++r)
+      for (int l = 0; l < 8; ++l) rows[r][l] = l == r - 1 ? 0 : ~std::uint64_t(0);
   }
 };
 inline constexpr LaneMasks lane_masks{};
+
+// Set one lane of a row of eight with full-width stores: a scalar store would stall the vector loads that soon follow.
+GLASSNF_HD void set_lane(double* row, std::int64_t lane, double value) {
+  const PackU kept = load(lane_masks.rows[1 + lane]);
+  store(row, from_bits((load_bits(row) & kept) | (to_bits(Pack(value)) & ~kept)));
+}
 
 // Coordinate of empty lanes: so far away that every potential is zero, and its square is still finite.
 inline constexpr double nowhere = 1e100;

@@ -1,4 +1,5 @@
 // Energies, forces and virials of a batch. Sums run in one fixed order, whatever the number of threads and the instruction set.
+#include "cell_ranges.hpp"
 #include "coefficients.hpp"
 #include "glassnf/box.hpp"
 #include "glassnf/cells.hpp"
@@ -18,7 +19,7 @@ struct BlockInteraction {
 
   template <bool Forces, class Row>
   GLASSNF_HD Pack operator()(const double* const* x, std::int64_t at, PackU code, const Vec<Pack, D>& xi, const double* shift,
-                             const Row& row, PackU excluded, Vec<Pack, D>& dx, Pack& force_factor) const {
+                             const Row& row, PackU kept, Vec<Pack, D>& dx, Pack& force_factor) const {
     for_axes<D>([&](auto k) GLASSNF_INLINE {
       const Pack difference = xi.at(k) - load(x[k] + at);
       if constexpr (Cells)
@@ -31,33 +32,23 @@ struct BlockInteraction {
     Pack v;
     if constexpr (Forces) {
       pair_energy_and_force(potential, q, c, v, force_factor);
-      force_factor = clear(force_factor, excluded);
+      force_factor = keep(force_factor, kept);
     } else {
       v = pair_energy(potential, q, c);
     }
-    return clear(v, excluded);
+    return keep(v, kept);
   }
 };
 
-// Lanes 0 .. k cleared, for k = 0 .. 7: the first block of a half loop over j > i.
+// Lanes after k kept, for k = 0 .. 7: the first block of a half loop over j > i.
 struct LeadingMasks {
   alignas(64) std::uint64_t rows[8][8];
   constexpr LeadingMasks() : rows{} {
     for (int k = 0; k < 8; ++k)
-      for (int l = 0; l <= k; ++l) rows[k][l] = ~std::uint64_t(0);
+      for (int l = k + 1; l < 8; ++l) rows[k][l] = ~std::uint64_t(0);
   }
 };
 inline constexpr LeadingMasks leading_masks{};
-// Lanes k .. 7 cleared, for k = 0 .. 8: the last block of a range.
-struct TrailingMasks {
-  alignas(64) std::uint64_t rows[9][8];
-  constexpr TrailingMasks() : rows{} {
-    for (int k = 0; k <= 8; ++k)
-      for (int l = k; l < 8; ++l) rows[k][l] = ~std::uint64_t(0);
-  }
-};
-inline constexpr TrailingMasks trailing_masks{};
-
 template <int D>
 GLASSNF_HD void add_virial(Pack* virial, const Vec<Pack, D>& dx, Pack force_factor) {
   for_axes<D>([&](auto a) GLASSNF_INLINE {
@@ -109,9 +100,9 @@ void all_pairs(const SystemView& system, const EnergyBatch& batch, std::int64_t 
       xi.at(k) = Pack(x[k][i]);
       fi.at(k) = Pack(0.0);
     });
-    PackU excluded = load(leading_masks.rows[i & 7]);
-    for (std::int64_t at = i & ~std::int64_t(7); at < padded; at += pack_size, excluded = PackU(0)) {
-      energy = energy + interaction.template operator()<Forces>(x, at, load_bits(code + at), xi, nullptr, row, excluded, dx, force_factor);
+    PackU kept = load(leading_masks.rows[i & 7]);
+    for (std::int64_t at = i & ~std::int64_t(7); at < padded; at += pack_size, kept = PackU(~std::uint64_t(0))) {
+      energy = energy + interaction.template operator()<Forces>(x, at, load_bits(code + at), xi, nullptr, row, kept, dx, force_factor);
       if constexpr (Forces)
         for_axes<D>([&](auto k) GLASSNF_INLINE {
           const Pack fk = force_factor * dx.at(k);
@@ -209,40 +200,6 @@ std::int64_t sort(const SystemView& system, const EnergyBatch& batch, std::int64
   return s.cells;
 }
 
-// Ranges of sorted particles around a cell: runs of neighbouring cells along x are contiguous unless they wrap.
-template <int D>
-struct Ranges {
-  struct Range {
-    std::int64_t first, last;
-    double shift[D];
-  };
-  Range range[D == 2 ? 9 : 27];
-  int count = 0;
-
-  GLASSNF_HD void make(const Sorted<D>& s, const int* c) {
-    count = 0;
-    for (int oz = -1; oz <= (D == 3 ? 1 : -1); ++oz)
-      for (int oy = -1; oy <= 1; ++oy) {
-        int n[D];
-        double shift[D];
-        n[1] = s.grid.neighbour(1, c[1], oy, shift[1]);
-        if constexpr (D == 3) n[D - 1] = s.grid.neighbour(D - 1, c[D - 1], oz, shift[D - 1]);
-        for (int ox = -1; ox <= 1; ++ox) {
-          n[0] = s.grid.neighbour(0, c[0], ox, shift[0]);
-          const std::int64_t cell = s.grid.index(n);
-          if (ox > -1 && shift[0] == range[count - 1].shift[0]) {
-            range[count - 1].last = s.start[cell + 1];
-            continue;
-          }
-          Range& r = range[count++];
-          r.first = s.start[cell];
-          r.last = s.start[cell + 1];
-          for (int k = 0; k < D; ++k) r.shift[k] = shift[k];
-        }
-      }
-  }
-};
-
 template <int D, class Potential, bool Fast, bool Forces, bool Virial>
 void cells_range(const SystemView& system, const EnergyBatch& batch, std::int64_t replica, Workspace& workspace, std::int64_t first,
                  std::int64_t last, Potential potential, const CoefficientRows& rows) {
@@ -252,8 +209,8 @@ void cells_range(const SystemView& system, const EnergyBatch& batch, std::int64_
   for (std::int64_t cell = first; cell < last; ++cell) {
     int c[D];
     s.grid.coordinates(cell, c);
-    Ranges<D> ranges;
-    ranges.make(s, c);
+    CellRanges<D> ranges;
+    ranges.make(s.grid, s.start, c);
     for (std::int64_t i = s.start[cell]; i < s.start[cell + 1]; ++i) {
       const SpeciesRow<Fast> row(rows, static_cast<int>(species_of_code(to_bits(s.code[i]))));
       Vec<Pack, D> xi, fi, dx;
@@ -267,10 +224,10 @@ void cells_range(const SystemView& system, const EnergyBatch& batch, std::int64_
         const auto& range = ranges.range[r];
         for (std::int64_t at = range.first; at < range.last; at += pack_size) {
           const std::int64_t left = range.last - at, self = i - at;
-          PackU excluded = load(trailing_masks.rows[left < pack_size ? left : pack_size]);
-          if (self >= 0 && self < pack_size) excluded = excluded | load(lane_masks.rows[1 + self]);
+          PackU kept = load(trailing_masks.rows[left < pack_size ? left : pack_size]);
+          if (self >= 0 && self < pack_size) kept = kept & load(lane_masks.rows[1 + self]);
           energy = energy +
-                   interaction.template operator()<Forces>(s.x, at, load_bits(s.code + at), xi, range.shift, row, excluded, dx, force_factor);
+                   interaction.template operator()<Forces>(s.x, at, load_bits(s.code + at), xi, range.shift, row, kept, dx, force_factor);
           if constexpr (Forces)
             for_axes<D>([&](auto k) GLASSNF_INLINE { fi.at(k) = fi.at(k) + force_factor * dx.at(k); });
           if constexpr (Virial) add_virial<D>(virial, dx, force_factor);

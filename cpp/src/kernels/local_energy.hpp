@@ -37,6 +37,7 @@ template <int D, class Potential, bool Fast, bool Cells>
 struct LocalEnergy {
   using Storage = SlotStorage<D, Fast && !Cells>;
   using Around = Neighbourhood<D, Cells>;
+  using Items = typename Around::Item*;
   using Row = std::conditional_t<Fast && !Cells, ExpandedRow<D>, SpeciesRow<Fast>>;
 
   Potential potential;
@@ -65,14 +66,12 @@ struct LocalEnergy {
     Vec<Pack, D> px;
     for_axes<D>([&](auto k) GLASSNF_INLINE { px.at(k) = Pack(x[k]); });
     const double* self_block = storage.blocks + (self >> 3) * Storage::stride;
-    const std::uint64_t* self_mask = lane_masks.rows[1 + (self & 7)];
-    for (int e = 0; e < Around::capacity; ++e) {
-      const auto& entry = around.entries[e];
-      const double* block = entry.blocks;
-      for (int b = 0; b < entry.blocks_used; ++b, block += Storage::stride) {
-        const std::uint64_t* mask = block == self_block ? self_mask : lane_masks.rows[0];
-        visit(block, clear(block_energies<Floored>(block, px, entry.shift, row), load(mask)));
-      }
+    const std::int64_t self_row = 1 + (self & 7);
+    for (int e = 0; e < around.count; ++e) {
+      const auto& item = around.items[e];
+      // Row 0 keeps all lanes. Arithmetic rather than a choice: a branch here would be mispredicted once per row.
+      const std::int64_t mask_row = -static_cast<std::int64_t>(item.block == self_block) & self_row;
+      visit(item.block, keep(block_energies<Floored>(item.block, px, item.shift, row), load(lane_masks.rows[mask_row])));
     }
   }
 
@@ -103,10 +102,9 @@ struct LocalEnergy {
     });
   }
   GLASSNF_HD void add_terms(const Around& around, const double* terms) const {
-    for (int e = 0; e < Around::capacity; ++e) {
-      double* energies = const_cast<double*>(around.entries[e].blocks) + Storage::energy_offset;
-      for (int b = 0; b < around.entries[e].blocks_used; ++b, energies += Storage::stride, terms += pack_size)
-        store(energies, load(energies) + load(terms));
+    for (int e = 0; e < around.count; ++e, terms += pack_size) {
+      double* energies = const_cast<double*>(around.items[e].block) + Storage::energy_offset;
+      store(energies, load(energies) + load(terms));
     }
   }
 

@@ -6,6 +6,7 @@
 // kernel then is `rough`: it trusts no cached energy, evaluates both rows of each trial, and rebuilds everything at the end of the sweep.
 #include "glassnf/trial.hpp"
 #include "local_energy.hpp"
+#include "neighbour_lists.hpp"
 
 namespace glassnf::cpu {
 inline namespace GLASSNF_ISA {
@@ -32,9 +33,14 @@ struct TrialChunk {
   }
 };
 
-template <int D, class Potential, bool Fast, bool Cells>
+// How neighbours are found: all pairs in small boxes; neighbour lists in large ones; cells in large ones whose moves are too long for
+// lists (dilute systems, high temperatures).
+enum class Search { all_pairs, cells, lists };
+
+template <int D, class Potential, bool Fast, Search search>
 class ReplicaSampler {
-  using Local = LocalEnergy<D, Potential, Fast, Cells>;
+  static constexpr bool Cells = search == Search::cells, Lists = search == Search::lists;
+  using Local = std::conditional_t<Lists, ListLocalEnergy<D, Potential, Fast>, LocalEnergy<D, Potential, Fast, Cells>>;
   using Storage = typename Local::Storage;
   using Around = typename Local::Around;
   using Row = typename Local::Row;
@@ -48,10 +54,12 @@ class ReplicaSampler {
   double* positions_;
   std::int32_t* images_;
   std::int32_t* species_;
-  double beta_, move_size_;
+  double beta_, move_size_, floor_energy_;
   int species_count_, pairs_;
   double* terms_a_;
   double* terms_b_;
+  typename Local::Items items_;
+  Around around_all_;         // of all pairs: the same for every particle
   std::int64_t* list_;        // particles by species, in index order at the start of a sweep
   std::int64_t* list_start_;  // (S + 1,)
   __int128 energy_quanta_;    // twice the potential energy
@@ -82,15 +90,20 @@ class ReplicaSampler {
     local_.grid = EnergyQuantum::from_scale(system.energy_scale);
     quanta_per_energy_ = 1.0 / local_.grid.quantum;  // a power of two
     for (int k = 0; k < D; ++k) local_.box[k] = system.box[k];
+    floor_energy_ = lowest_floor_energy(potential);
     list_ = static_cast<std::int64_t*>(reserve(workspace, 5, n * 8));
     list_start_ = static_cast<std::int64_t*>(reserve(workspace, 6, (species_count_ + 2) * 8));
-    storage_.coefficients = rows_;
-    storage_.n = n;
-    storage_.cells = 1;
-    storage_.grid = {};
-    if constexpr (Cells) {
-      make_grid<D>(system.box, system.cutoff, 1.0 + static_cast<double>(n), storage_.grid);
-      storage_.cells = storage_.grid.cells();
+    if constexpr (Lists) {
+      Storage::plan(system, move_size_, storage_);
+    } else {
+      storage_.coefficients = rows_;
+      storage_.n = n;
+      storage_.cells = 1;
+      storage_.grid = {};
+      if constexpr (Cells) {
+        make_grid<D>(system.box, system.cutoff, 1.0 + static_cast<double>(n), storage_.grid);
+        storage_.cells = storage_.grid.cells();
+      }
     }
     build(0);
   }
@@ -100,13 +113,13 @@ class ReplicaSampler {
   }
 
   void sweep(const RandomKey& key) {
-    if (lists_stale_) make_lists();
+    if (lists_stale_) make_species_lists();
     const std::int64_t n = system_.n;
     for (std::int64_t first = 0; first < n; first += trial_chunk) {
       const std::int64_t count = n - first < trial_chunk ? n - first : trial_chunk;
       chunk_.draw(key, first, count, D);
       for (int m = 0; m < count; ++m) {
-        if (Cells && prefetch_) prefetch(m + 3 < count ? m + 3 : m);
+        if (search != Search::all_pairs && prefetch_) prefetch(m, count);
         if (chunk_.kind[m] < plan_.swap_threshold)
           swap(m);
         else
@@ -115,7 +128,7 @@ class ReplicaSampler {
     }
     if (rough_) {
       write_back();
-      build(storage_.cell_blocks);
+      rebuild();
     }
   }
 
@@ -128,12 +141,16 @@ class ReplicaSampler {
   }
 
  private:
+  void rebuild() {
+    if constexpr (Cells)
+      build(storage_.cell_blocks);
+    else
+      build(0);
+  }
+
+  // Everything but the random numbers, from the caller's arrays.
   [[gnu::noinline]] void build(int cell_blocks) {
-    storage_.fill(positions_, species_, cell_blocks, Cells, workspace_);
-    const std::int64_t most = static_cast<std::int64_t>(Around::capacity) * storage_.cell_blocks * 64;
-    terms_a_ = static_cast<double*>(reserve(workspace_, 7, most));
-    terms_b_ = static_cast<double*>(reserve(workspace_, 8, most));
-    prefetch_ = storage_.cells * storage_.cell_blocks * Storage::stride * 8 > (1 << 18);
+    arrange(cell_blocks);
     energy_quanta_ = 0;
     rough_ = false;
     double total = 0.0;
@@ -142,7 +159,7 @@ class ReplicaSampler {
       double x[D];
       storage_.coordinates(slot, x);
       const double e = local_energy(x, storage_.species_of(slot), slot, terms_a_);
-      storage_.energy_of(slot) = e;
+      storage_.set_energy(slot, e);
       if (absolute(e) > local_.grid.limit) rough_ = true;
       if (!rough_) energy_quanta_ += quanta(e);
       total += e;
@@ -151,7 +168,38 @@ class ReplicaSampler {
     lists_stale_ = true;
   }
 
-  void make_lists() {
+  // Places of the particles, and scratch for rows.
+  void arrange([[maybe_unused]] int cell_blocks) {
+    std::int64_t packs;
+    if constexpr (Lists) {
+      storage_.fill(positions_, species_, workspace_);
+      prefetch_ = storage_.n * (32 + storage_.width * 4) > (1 << 18);
+      packs = storage_.width / pack_size;
+    } else {
+      storage_.fill(positions_, species_, cell_blocks, Cells, workspace_);
+      prefetch_ = storage_.cells * storage_.cell_blocks * Storage::stride * 8 > (1 << 18);
+      packs = Around::most(storage_.cell_blocks);
+      items_ = static_cast<typename Local::Items>(
+          reserve(workspace_, 9, packs * static_cast<std::int64_t>(sizeof(typename Around::Item))));
+      if constexpr (!Cells) {
+        const int nowhere_in_particular[D] = {};
+        around_all_ = around(nowhere_in_particular);
+      }
+    }
+    terms_a_ = static_cast<double*>(reserve(workspace_, 7, packs * 64));
+    terms_b_ = static_cast<double*>(reserve(workspace_, 8, packs * 64));
+  }
+
+  // New neighbour lists; local energies are exact and stay as they are.
+  [[gnu::noinline]] void renew_lists() {
+    write_back();
+    auto* kept = static_cast<double*>(reserve(workspace_, 9, system_.n * 8));
+    for (std::int64_t p = 0; p < system_.n; ++p) kept[p] = storage_.energy_of(storage_.slot_of[p]);
+    arrange(0);
+    for (std::int64_t p = 0; p < system_.n; ++p) storage_.set_energy(storage_.slot_of[p], kept[p]);
+  }
+
+  void make_species_lists() {
     for (int s = 0; s <= species_count_ + 1; ++s) list_start_[s] = 0;
     for (std::int64_t p = 0; p < system_.n; ++p) ++list_start_[storage_.species_of(storage_.slot_of[p]) + 2];
     for (int s = 2; s <= species_count_ + 1; ++s) list_start_[s] += list_start_[s - 1];
@@ -159,73 +207,123 @@ class ReplicaSampler {
     lists_stale_ = false;
   }
 
+  // Half the lowest energy that any pair has at the floor: a row below it holds no pair closer than the floor (attractions are nothing
+  // beside it).
+  double lowest_floor_energy(const Potential& potential) const {
+    double lowest = 0.0;
+    for (int a = 0; a < species_count_; ++a)
+      for (int b = a; b < species_count_; ++b) {
+        const double v = 0.5 * pair_energy(potential, q_floor, rows_.pair(a, b));
+        if ((a == 0 && b == 0) || v < lowest) lowest = v;
+      }
+    return lowest;
+  }
+
   // Exact: only called where |e| is far below 2^23 of the energy scale.
   GLASSNF_HD std::int64_t quanta(double e) const { return static_cast<std::int64_t>(e * quanta_per_energy_); }
 
   [[gnu::noinline]] double local_energy(const double* x, int species, std::int64_t self, double* terms) {
-    Around around;
-    int c[D] = {};
-    if constexpr (Cells) storage_.cell_of(x, c);
-    around.make(storage_, c);
-    pair_evaluations += around.particles - 1;
-    return local_.template evaluate<true>(storage_, around, x, Row(rows_, species), self, terms);
+    const Around near = around_particle(self, x);
+    pair_evaluations += near.particles - 1;
+    return local_.template evaluate<true>(storage_, near, x, Row(rows_, species), self, terms);
   }
 
-  GLASSNF_HD void prefetch(int m) const {
-    const std::int64_t slot = storage_.slot_of[scale_word(chunk_.pick[m], system_.n)];
-    const std::int64_t cell = slot / (storage_.cell_blocks * pack_size);
-    int c[D];
-    storage_.grid.coordinates(cell, c);
-    Around around;
-    around.make(storage_, c);
-    for (int e = 0; e < Around::capacity; ++e)
-      for (int k = 0; k < D + 1; ++k) __builtin_prefetch(around.entries[e].blocks + k * pack_size);
+  // The blocks around the cell c. The list lives in items_, so it is good until the next call.
+  GLASSNF_HD Around around(const int (&c)[D]) const {
+    Around near;
+    near.items = items_;
+    near.make(storage_, c);
+    return near;
   }
+  GLASSNF_HD Around around_particle([[maybe_unused]] std::int64_t slot, [[maybe_unused]] const double* x) const {
+    if constexpr (Lists) {
+      const int packs = storage_.packs[slot];
+      return {storage_.lists + slot * storage_.width, packs, packs * pack_size + 1};
+    } else if constexpr (Cells) {
+      int c[D];
+      storage_.cell_of(x, c);
+      return around(c);
+    } else {
+      return around_all_;
+    }
+  }
+
+  // Fetch what later trials of the chunk will read.
+  GLASSNF_HD void prefetch(int m, std::int64_t count) const {
+    if constexpr (Lists) {
+      if (m + 8 < count) {
+        const std::int64_t slot = slot_of_trial(m + 8);
+        const std::int32_t* list = storage_.lists + slot * storage_.width;
+        for (int k = 0; k < 48; k += 16) __builtin_prefetch(list + k);
+        __builtin_prefetch(storage_.records + slot * Storage::record_size);
+      }
+      if (m + 4 < count) {
+        const std::int64_t slot = slot_of_trial(m + 4);
+        const std::int32_t* list = storage_.lists + slot * storage_.width;
+        const int entries = storage_.packs[slot] * pack_size;
+        for (int k = 0; k < entries; k += 2) __builtin_prefetch(storage_.records + list[k] * static_cast<std::int64_t>(Storage::record_size));
+      }
+    } else if constexpr (Cells) {
+      const std::int64_t cell = slot_of_trial(m + 3 < count ? m + 3 : m) / (storage_.cell_blocks * pack_size);
+      const std::int64_t cell_stride = static_cast<std::int64_t>(storage_.cell_blocks) * Storage::stride;
+      const std::int64_t line = storage_.grid.per_side[0], plane = D == 3 ? line * storage_.grid.per_side[1] : 0;
+      for (int oz = D == 3 ? -1 : 0; oz <= (D == 3 ? 1 : 0); ++oz)
+        for (int oy = -1; oy <= 1; ++oy)
+          for (int ox = -1; ox <= 1; ++ox) {
+            const std::int64_t neighbour = cell + oz * plane + oy * line + ox;
+            if (neighbour < 0 || neighbour >= storage_.cells) continue;  // wraps around the box: not worth the arithmetic
+            const double* block = storage_.blocks + neighbour * cell_stride;
+            for (int k = 0; k < D + 1; ++k) __builtin_prefetch(block + k * pack_size);
+          }
+    }
+  }
+  GLASSNF_HD std::int64_t slot_of_trial(std::int64_t m) const { return storage_.slot_of[scale_word(chunk_.pick[m], system_.n)]; }
 
   void displace(int m) {
     ++displacement_attempts;
     const std::int64_t particle = scale_word(chunk_.pick[m], system_.n);
     const std::int64_t slot = storage_.slot_of[particle];
     double old_x[D], x[D];
-    int crossing[D] = {}, c[D] = {};
+    int crossing[D] = {};
     storage_.coordinates(slot, old_x);
     for (int k = 0; k < D; ++k) x[k] = wrap_once(old_x[k] + move_size_ * chunk_.step[k][m], system_.box[k], crossing[k]);
     const int species = storage_.species_of(slot);
     const Row row(rows_, species);
-    Around around;
-    if constexpr (Cells) storage_.cell_of(x, c);
-    around.make(storage_, c);
-    double e = local_.template evaluate<false>(storage_, around, x, row, slot, terms_a_);
-    pair_evaluations += around.particles - 1;
-    if (!(e <= local_.grid.limit)) e = local_energy(x, species, slot, terms_a_);
+    const Around near = around_particle(slot, x);
+    double e = local_.template evaluate<false>(storage_, near, x, row, slot, terms_a_);
+    pair_evaluations += near.particles - 1;
+    if (!(e < floor_energy_)) [[unlikely]]  // some pair may be closer than the floor, which only matters when all is enormous
+      e = local_energy(x, species, slot, terms_a_);
     const double old_e = rough_ ? local_energy(old_x, species, slot, terms_b_) : storage_.energy_of(slot);
     const double change = e - old_e;
     if (!accept(beta_, change, chunk_.threshold[m])) return;
     ++displacement_accepts;
-    for (int k = 0; k < D; ++k) images_[particle * D + k] += crossing[k];
+    for (int k = 0; k < D; ++k)
+      if (crossing[k]) images_[particle * D + k] += crossing[k];
     if (e > local_.grid.limit || e < -local_.grid.limit) rough_ = true;
     std::int64_t old_cell = 0, cell = 0;
     if constexpr (Cells) {
-      cell = storage_.grid.index(c);
+      cell = storage_.cell_index(x);
       old_cell = storage_.cell_index(old_x);
     }
     if (rough_) {
       storage_.set_coordinates(slot, x);
     } else {
-      pair_evaluations += around.particles - 1;
-      if (cell == old_cell) {
-        local_.template replace_terms<true>(storage_, around, old_x, row, slot, terms_a_);
-      } else {
-        local_.add_terms(around, terms_a_);
-        storage_.cell_of(old_x, c);
-        around.make(storage_, c);
-        local_.template replace_terms<false>(storage_, around, old_x, row, slot, nullptr);
+      pair_evaluations += near.particles - 1;
+      if (!Cells || cell == old_cell) {
+        local_.template replace_terms<true>(storage_, near, old_x, row, slot, terms_a_);
+      } else if constexpr (Cells) {
+        local_.add_terms(near, terms_a_);
+        local_.template replace_terms<false>(storage_, around_particle(slot, old_x), old_x, row, slot, nullptr);
       }
       storage_.set_coordinates(slot, x);
-      storage_.energy_of(slot) = e;
+      storage_.set_energy(slot, e);
       energy_quanta_ += 2 * quanta(change);
     }
-    if (cell != old_cell) enter_cell(slot, old_cell, cell);
+    if constexpr (Cells)
+      if (cell != old_cell) enter_cell(slot, old_cell, cell);
+    if constexpr (Lists)
+      if (storage_.too_far(slot, x)) renew_lists();
   }
 
   [[gnu::noinline]] void enter_cell(std::int64_t slot, std::int64_t from, std::int64_t to) {
@@ -264,8 +362,8 @@ class ReplicaSampler {
     if (!rough_) {
       swap_neighbours(xi, a, i, terms_a_);
       swap_neighbours(xj, b, j, terms_b_);
-      storage_.energy_of(i) = ei;
-      storage_.energy_of(j) = ej;
+      storage_.set_energy(i, ei);
+      storage_.set_energy(j, ej);
       energy_quanta_ += 2 * quanta(change);
     }
     storage_.set_species(i, b);
@@ -283,12 +381,9 @@ class ReplicaSampler {
   }
 
   [[gnu::noinline]] void swap_neighbours(const double* x, int species, std::int64_t self, const double* terms) {
-    Around around;
-    int c[D] = {};
-    if constexpr (Cells) storage_.cell_of(x, c);
-    around.make(storage_, c);
-    pair_evaluations += around.particles - 1;
-    local_.template replace_terms<true>(storage_, around, x, Row(rows_, species), self, terms);
+    const Around near = around_particle(self, x);
+    pair_evaluations += near.particles - 1;
+    local_.template replace_terms<true>(storage_, near, x, Row(rows_, species), self, terms);
   }
 
   GLASSNF_HD int choose_pair(std::uint64_t word, int& a, int& b) const {
@@ -336,13 +431,17 @@ void monte_carlo(const SystemView& system, const MonteCarloBatch& batch, const M
     output.pair_evaluations[replica] += sampler.pair_evaluations;
   };
   with_system(system, [&]<int D, class P, bool Fast>(P potential) {
-    if (uses_cells(system) && !plan.force_all_pairs) {
-      ReplicaSampler<D, P, Fast, true> sampler(system, batch, plan, replica, workspace, potential);
+    const auto with_search = [&]<Search search>() {
+      ReplicaSampler<D, P, Fast, search> sampler(system, batch, plan, replica, workspace, potential);
       run(sampler);
-    } else {
-      ReplicaSampler<D, P, Fast, false> sampler(system, batch, plan, replica, workspace, potential);
-      run(sampler);
-    }
+    };
+    ListStorage<D> lists;
+    if (plan.search != 1 && plan.search != 2 && ListStorage<D>::plan(system, batch.move_size[replica], lists))
+      with_search.template operator()<Search::lists>();
+    else if (plan.search != 1 && uses_cells(system))
+      with_search.template operator()<Search::cells>();
+    else
+      with_search.template operator()<Search::all_pairs>();
   });
 }
 

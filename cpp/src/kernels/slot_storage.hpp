@@ -28,11 +28,13 @@ struct SlotStorage {
   int cell_blocks;
   double* blocks;
   std::int32_t* count;        // (cells,)
-  std::int64_t* slot_of;      // (n,)
-  std::int64_t* particle_of;  // (cells * cell_blocks * 8,)
+  std::int32_t* slot_of;      // (n,)
+  std::int32_t* particle_of;  // (cells * cell_blocks * 8,)
 
-  GLASSNF_HD double* lane(std::int64_t slot) const { return blocks + (slot >> 3) * stride + (slot & 7); }
-  GLASSNF_HD double& energy_of(std::int64_t slot) const { return lane(slot)[energy_offset]; }
+  GLASSNF_HD double* block_of(std::int64_t slot) const { return blocks + (slot >> 3) * stride; }
+  GLASSNF_HD double* lane(std::int64_t slot) const { return block_of(slot) + (slot & 7); }
+  GLASSNF_HD double energy_of(std::int64_t slot) const { return lane(slot)[energy_offset]; }
+  GLASSNF_HD void set_energy(std::int64_t slot, double e) const { set_lane(block_of(slot) + energy_offset, slot & 7, e); }
   GLASSNF_HD int species_of(std::int64_t slot) const {
     return static_cast<int>(species_of_code(to_bits(lane(slot)[code_offset])));
   }
@@ -50,8 +52,7 @@ struct SlotStorage {
     for (int k = 0; k < D; ++k) x[k] = p[k * pack_size];
   }
   GLASSNF_HD void set_coordinates(std::int64_t slot, const double* x) const {
-    double* p = lane(slot);
-    for (int k = 0; k < D; ++k) p[k * pack_size] = x[k];
+    for_axes<D>([&](auto k) GLASSNF_INLINE { set_lane(block_of(slot) + k * pack_size, slot & 7, x[k]); });
   }
   GLASSNF_HD void make_empty(std::int64_t slot) const {
     double* p = lane(slot);
@@ -76,15 +77,15 @@ struct SlotStorage {
     if (cell_blocks < cell_blocks_wanted) cell_blocks = cell_blocks_wanted;
     const std::int64_t slots = cells * cell_blocks * pack_size;
     blocks = static_cast<double*>(reserve(workspace, 1, slots / pack_size * stride * 8));
-    slot_of = static_cast<std::int64_t*>(reserve(workspace, 2, n * 8));
-    particle_of = static_cast<std::int64_t*>(reserve(workspace, 3, slots * 8));
+    slot_of = static_cast<std::int32_t*>(reserve(workspace, 2, n * 4));
+    particle_of = static_cast<std::int32_t*>(reserve(workspace, 3, slots * 4));
     for (std::int64_t s = 0; s < slots; ++s) make_empty(s);
     for (std::int64_t c = 0; c < cells; ++c) count[c] = 0;
     for (std::int64_t p = 0; p < n; ++p) {
       const std::int64_t c = use_grid ? cell_index(positions + p * D) : 0;
       const std::int64_t slot = c * cell_blocks * pack_size + count[c]++;
-      slot_of[p] = slot;
-      particle_of[slot] = p;
+      slot_of[p] = static_cast<std::int32_t>(slot);
+      particle_of[slot] = static_cast<std::int32_t>(p);
       set_coordinates(slot, positions + p * D);
       set_species(slot, species[p]);
     }
@@ -111,51 +112,61 @@ struct SlotStorage {
     const double* b = lane(source);
     for (int k = 0; k < rows; ++k) a[k * pack_size] = b[k * pack_size];
     particle_of[target] = particle_of[source];
-    slot_of[particle_of[source]] = target;
+    slot_of[particle_of[source]] = static_cast<std::int32_t>(target);
   }
 };
 
-// The blocks that can hold neighbours of a point: its cell and the cells around it.
+// The blocks that can hold neighbours of a point: those of its cell and of the cells around it, as one flat list.
 template <int D, bool Cells>
 struct Neighbourhood {
-  static constexpr int capacity = Cells ? (D == 2 ? 9 : 27) : 1;
-  struct Entry {
-    const double* blocks;
+  struct Item {
+    const double* block;
     double shift[D];
-    int blocks_used;
   };
-  Entry entries[capacity];
+  Item* items;  // from the workspace; `most` bounds their number
+  int count;
   std::int64_t particles;
+
+  static GLASSNF_HD std::int64_t most(int cell_blocks) { return (Cells ? (D == 2 ? 9 : 27) : 1) * (cell_blocks + 2); }
 
   template <bool Expanded>
   GLASSNF_HD void make(const SlotStorage<D, Expanded>& storage, const int* c) {
+    using Storage = SlotStorage<D, Expanded>;
     if constexpr (!Cells) {
-      entries[0].blocks = storage.blocks;
-      entries[0].blocks_used = storage.cell_blocks;
+      count = storage.cell_blocks;
       particles = storage.n;
+      for (int b = 0; b < count; ++b) items[b].block = storage.blocks + b * Storage::stride;
     } else {
       const CellGrid<D>& grid = storage.grid;
-      const std::int64_t cell_stride = static_cast<std::int64_t>(storage.cell_blocks) * SlotStorage<D, Expanded>::stride;
+      const std::int64_t cell_stride = static_cast<std::int64_t>(storage.cell_blocks) * Storage::stride;
       std::int64_t along[D][3];
       double shift[D][3];
       std::int64_t step = 1;
-      for (int k = 0; k < D; ++k) {
+      for_axes<D>([&](auto k) GLASSNF_INLINE {
         for (int o = 0; o < 3; ++o) along[k][o] = grid.neighbour(k, c[k], o - 1, shift[k][o]) * step;
         step *= grid.per_side[k];
-      }
-      int e = 0;
+      });
+      count = 0;
       particles = 0;
       for (int oz = 0; oz < (D == 3 ? 3 : 1); ++oz)
         for (int oy = 0; oy < 3; ++oy)
           for (int ox = 0; ox < 3; ++ox) {
             const std::int64_t cell = along[0][ox] + along[1][oy] + (D == 3 ? along[D - 1][oz] : 0);
-            Entry& entry = entries[e++];
-            entry.blocks = storage.blocks + cell * cell_stride;
-            entry.shift[0] = shift[0][ox];
-            entry.shift[1] = shift[1][oy];
-            if constexpr (D == 3) entry.shift[D - 1] = shift[D - 1][oz];
-            entry.blocks_used = (storage.count[cell] + pack_size - 1) >> 3;
-            particles += storage.count[cell];
+            const double* block = storage.blocks + cell * cell_stride;
+            const int held = storage.count[cell];
+            particles += held;
+            // Most cells fill one or two blocks: both are written without a branch, and counted if they are used.
+            const auto put = [&](const double* b, int used) GLASSNF_INLINE {
+              Item& item = items[count];
+              item.block = b;
+              item.shift[0] = shift[0][ox];
+              item.shift[1] = shift[1][oy];
+              if constexpr (D == 3) item.shift[D - 1] = shift[D - 1][oz];
+              count += used;
+            };
+            put(block, held > 0);
+            put(block + Storage::stride, held > pack_size);
+            for (int b = 2; b * pack_size < held; ++b) put(block + b * Storage::stride, 1);
           }
     }
   }

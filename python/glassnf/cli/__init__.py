@@ -6,6 +6,7 @@ standard output), 130 and 143 stopped by Ctrl-C and SIGTERM.
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Annotated, Any, Optional
 
@@ -33,10 +34,10 @@ def _option(metavar: str | None, help_text: str, *names: str) -> Any:
 Config = Annotated[Text, _option("FILE", "TOML file with options; keys are the long names. The command line wins.", "--config")]
 Json = Annotated[bool, _option(None, "Print one JSON object on the standard output and nothing else there.", "--json")]
 Quiet = Annotated[bool, _option(None, "No progress bar and no table.", "--quiet")]
-Threads = Annotated[Text, _option("INTEGER", "Threads [default: all].", "--threads")]
-SystemName = Annotated[Text, _option("NAME|FILE", "Name, or .toml or .json file, of the system [default: ka2d].", "--system")]
-Particles = Annotated[Text, _option("INTEGER", "Number of particles [default: the model's; 43 for ka2d].", "-n", "--particles")]
-Seed = Annotated[Text, _option("INTEGER", "Seed of the random numbers [default: 1].", "--seed")]
+Threads = Annotated[Text, _option("INTEGER", "Threads (default: all).", "--threads")]
+SystemName = Annotated[Text, _option("NAME|FILE", "Name, or .toml or .json file, of the system (default: ka2d).", "--system")]
+Particles = Annotated[Text, _option("INTEGER", "Number of particles (default: the model's; 43 for ka2d).", "-n", "--particles")]
+Seed = Annotated[Text, _option("INTEGER", "Seed of the random numbers (default: 1).", "--seed")]
 
 
 @app.callback(invoke_without_command=True)
@@ -75,24 +76,24 @@ def sample(
     system: SystemName = None,
     particles: Particles = None,
     temperature: Annotated[Text, _option("NUMBER", "Temperature in epsilon / k_B. Required.", "-T", "--temperature")] = None,
-    algorithm: Annotated[Text, _option("mc|swap", "Local or swap Monte Carlo [default: swap].", "--algorithm")] = None,
+    algorithm: Annotated[Text, _option("mc|swap", "Local or swap Monte Carlo (default: swap).", "--algorithm")] = None,
     swap_probability: Annotated[
-        Text, _option("NUMBER", "Share of trial moves that are swaps [default: 0.2].", "--swap-probability")
+        Text, _option("NUMBER", "Share of trial moves that are swaps (default: 0.2).", "--swap-probability")
     ] = None,
-    replicas: Annotated[Text, _option("INTEGER", "Independent replicas [default: 64].", "--replicas")] = None,
+    replicas: Annotated[Text, _option("INTEGER", "Independent replicas (default: 64).", "--replicas")] = None,
     equilibration: Annotated[
         Text,
-        _option("SWEEPS", "Sweeps before production; move sizes adapt [default: a quarter of --sweeps].", "--equilibration"),
+        _option("SWEEPS", "Sweeps before production; move sizes adapt (default: a quarter of --sweeps).", "--equilibration"),
     ] = None,
     sweeps: Annotated[
-        Text, _option("SWEEPS", "Sweeps of production (N trial moves each) [default: 10000].", "--sweeps")
+        Text, _option("SWEEPS", "Sweeps of production (N trial moves each) (default: 10000).", "--sweeps")
     ] = None,
-    record_every: Annotated[Text, _option("SWEEPS", "Sweeps between energy records [default: 10].", "--record-every")] = None,
+    record_every: Annotated[Text, _option("SWEEPS", "Sweeps between energy records (default: 10).", "--record-every")] = None,
     threads: Threads = None,
     seed: Seed = None,
     output: Annotated[Text, _option("FILE", "HDF5 file to write. Required.", "-o", "--output")] = None,
     checkpoint_every: Annotated[
-        Text, _option("SECONDS", "Time between checkpoints of the file [default: 60].", "--checkpoint-every")
+        Text, _option("SECONDS", "Time between checkpoints of the file (default: 60).", "--checkpoint-every")
     ] = None,
     resume: Annotated[
         bool,
@@ -130,32 +131,32 @@ def compare(
     quick: Annotated[
         bool, _option(None, "About a minute: T = 0.3 unless -T is given; replaces old results.", "--quick")
     ] = False,
-    algorithms: Annotated[Texts, _option("NAMES", "Algorithms, baseline first [default: mc,swap].", "--algorithms")] = None,
-    runs: Annotated[Text, _option("INTEGER", "Independent runs of each algorithm [default: 32].", "--runs")] = None,
+    algorithms: Annotated[Texts, _option("NAMES", "Algorithms, baseline first (default: mc,swap).", "--algorithms")] = None,
+    runs: Annotated[Text, _option("INTEGER", "Independent runs of each algorithm (default: 32).", "--runs")] = None,
     budget: Annotated[
-        Text, _option("SECONDS", "Wall time to aim at, for all together [default: 900; 70 with --quick].", "--budget")
+        Text, _option("SECONDS", "Wall time to aim at, for all together (default: 900; 70 with --quick).", "--budget")
     ] = None,
     sweeps: Annotated[Text, _option("SWEEPS", "Largest budget of a run, in place of what --budget allows.", "--sweeps")] = None,
     reference_sweeps: Annotated[
         Text, _option("SWEEPS", "Length of the reference run, in place of what --budget allows.", "--reference-sweeps")
     ] = None,
     reference_replicas: Annotated[
-        Text, _option("INTEGER", "Replicas of the reference run [default: 64].", "--reference-replicas")
+        Text, _option("INTEGER", "Replicas of the reference run (default: 64).", "--reference-replicas")
     ] = None,
     reference: Annotated[Text, _option("FILE", "Take the reference from this compare.json.", "--reference")] = None,
     no_cache: Annotated[bool, _option(None, "Neither read nor write the cache of references.", "--no-cache")] = False,
     start_temperature: Annotated[
-        Text, _option("NUMBER", "Temperature of the starts [default: 1, or twice the highest -T].", "--start-temperature")
+        Text, _option("NUMBER", "Temperature of the starts (default: 1, or twice the highest -T).", "--start-temperature")
     ] = None,
     target_energy_error: Annotated[
-        Text, _option("NUMBER", "Error of <U>/N at which costs are compared [default: 0.01].", "--target-energy-error")
+        Text, _option("NUMBER", "Error of <U>/N at which costs are compared (default: 0.02).", "--target-energy-error")
     ] = None,
     target_heat_error: Annotated[
-        Text, _option("NUMBER", "Error of C_v/N at which costs are compared [default: 0.1].", "--target-heat-error")
+        Text, _option("NUMBER", "Error of C_v/N at which costs are compared (default: 0.2).", "--target-heat-error")
     ] = None,
     threads: Threads = None,
     seed: Seed = None,
-    output: Annotated[Text, _option("FOLDER", "Folder for the results [default: glassnf-compare].", "-o", "--output")] = None,
+    output: Annotated[Text, _option("FOLDER", "Folder for the results (default: glassnf-compare).", "-o", "--output")] = None,
     overwrite: Annotated[bool, _option(None, "Replace old results in the folder.", "--overwrite")] = False,
     config: Config = None,
     quiet: Quiet = False,
@@ -193,4 +194,10 @@ def run(arguments: list[str]) -> int:
 
 def main() -> None:
     """Entry point of the ``glassnf`` command."""
-    raise SystemExit(run(sys.argv[1:]))
+    try:
+        code = run(sys.argv[1:])
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader of a pipe has gone; nothing more can be said to it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 1
+    raise SystemExit(code)

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from ..ensemble import Ensemble
     from ..io.runfile import RunFile
     from ..samplers import MonteCarlo
-    from ..samplers.records import MCRecord
 
 __all__ = ["ADAPTATION_BLOCK", "Chain", "Schedule", "StopRequest", "catch_signals"]
 
@@ -113,7 +112,6 @@ class Chain:
         self._bar = bar
         self._ensemble: Ensemble = run.ensemble.copy()
         self._rate: float | None = None
-        self._acceptance = ""
         self.seconds = 0.0
         self.sweeps_done = 0
 
@@ -151,15 +149,14 @@ class Chain:
         self._rate = rate if self._rate is None else 0.5 * (rate + self._rate)
 
     def _equilibrate(self, sweeps: int) -> None:
-        step = int(self._ensemble.step)
-        info = self._sampler.equilibrate(self._ensemble, sweeps=sweeps, progress=self._relay("equilibration", step))
-        self._show("equilibration", int(self._ensemble.step), self._schedule.equilibration, info)
+        self._sampler.equilibrate(self._ensemble, sweeps=sweeps, progress=self._relay("equilibration", 0))
 
     def _produce(self, sweeps: int) -> None:
         done = int(self._ensemble.step) - self._schedule.equilibration
         every = self._schedule.record_every
         due = np.arange((done // every + 1) * every, done + sweeps + 1, every, dtype=np.int64) - done
-        record = self._sampler.run(self._ensemble, sweeps=sweeps, record_at=due, progress=self._relay("production", done))
+        relay = self._relay("production", self._schedule.equilibration)
+        record = self._sampler.run(self._ensemble, sweeps=sweeps, record_at=due, progress=relay)
         self._run.append(
             {"sweep": record.sweeps, "energy": record.energy},
             {
@@ -171,28 +168,22 @@ class Chain:
                 "wall_time": float(record.wall_time),
             },
         )
-        self._show("production", done + sweeps, self._schedule.sweeps, record)
 
-    def _relay(self, stage: str, offset: int) -> Callable[[int, int, object], None]:
+    def _relay(self, stage: str, before: int) -> Callable[[int, int, dict[str, Any]], None]:
+        """Return a function that shows the progress of a stage, which began after `before` sweeps of the whole run."""
         total = self._schedule.equilibration if stage == "equilibration" else self._schedule.sweeps
 
-        def relay(done: int, _: int, info: object) -> None:
-            self._bar.update(stage, offset + done, total, self._note())
+        def relay(done: int, of: int, info: dict[str, Any]) -> None:
+            self._bar.update(stage, int(self._ensemble.step) - before, total, self._note(info))
 
         return relay
 
-    def _show(self, stage: str, done: int, total: int, record: MCRecord) -> None:
-        attempts = max(int(np.sum(record.displacement_attempts)), 1)
-        swaps = int(np.sum(record.swap_attempts))
-        self._acceptance = f"acc {np.sum(record.displacement_accepts) / attempts:.2f}"
-        if swaps:
-            self._acceptance += f", swap {np.sum(record.swap_accepts) / swaps:.3f}"
-        self._bar.update(stage, done, total, self._note())
-
-    def _note(self) -> str:
+    def _note(self, info: dict[str, Any]) -> str:
         """Return the remark behind the bar: trial moves per second, mean energy, acceptances."""
-        ensemble = self._ensemble
-        parts = [f"<U>/N {float(np.mean(ensemble.energy)) / ensemble.n:.4f}", self._acceptance]
+        acceptance = f"acc {info['displacement_acceptance']:.2f}"
+        if self._sampler.swap_probability > 0.0:
+            acceptance += f", swap {info['swap_acceptance']:.3f}"
+        parts = [f"<U>/N {info['energy_per_particle']:.3f}", acceptance]
         if self._rate is not None:
-            parts.insert(0, f"{short_number(self._rate * ensemble.n * len(ensemble))} moves/s")
-        return ", ".join(part for part in parts if part)
+            parts.insert(0, f"{short_number(self._rate * self._ensemble.n * len(self._ensemble))} moves/s")
+        return ", ".join(parts)

@@ -25,7 +25,7 @@ def standard_output() -> Console:
     from rich.console import Console
 
     console = Console()
-    return console if console.is_terminal else Console(width=max(console.width, 140), no_color=True)
+    return console if console.is_terminal else Console(width=max(console.width, 100), no_color=True)
 
 
 def print_tables(tables: list[Any]) -> None:
@@ -76,16 +76,15 @@ class Bar:
 
 
 def _bars(console: Console) -> Progress:
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
     return Progress(
         TextColumn("{task.description}"),
-        BarColumn(bar_width=24),
+        BarColumn(bar_width=None),
         TaskProgressColumn(),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
+        TimeRemainingColumn(compact=True, elapsed_when_finished=True),
         TextColumn("{task.fields[note]}"),
         console=console,
+        expand=console.width <= 120,
         refresh_per_second=4,
     )

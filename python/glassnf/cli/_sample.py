@@ -1,4 +1,8 @@
-"""``glassnf sample``: equilibrated configurations of one system at one temperature, in a file that a run can go on from."""
+"""``glassnf sample``: equilibrated configurations of one system at one temperature, in a file that a run can go on from.
+
+The file is a `glassnf.io.RunFile`: the ensemble, the records ``sweep`` (records,) and ``energy`` (records, R), of which the
+first counts all sweeps since the start, equilibration included, and the counters of the production.
+"""
 
 from __future__ import annotations
 

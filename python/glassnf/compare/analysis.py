@@ -154,27 +154,41 @@ def cost_to_reach(cost: FloatArray, error: FloatArray, target: float) -> Reach:
     return Reach(float(cost[last] * (cost[last + 1] / cost[last]) ** step), "=")
 
 
-def speed_up(baseline: ErrorCurve, other: ErrorCurve, target: float) -> Ratio:
-    """Return how many times cheaper `other` is than `baseline` at the error `target`, with a bootstrap interval.
+def speed_up(baseline: ErrorCurve, other: ErrorCurve, target: float | None) -> Ratio:
+    """Return how many times cheaper `other` is than `baseline` at equal error, with a bootstrap interval.
 
     The runs of the two algorithms are independent and are resampled independently. A resample in which an error is not
     reached enters the interval as the bound that it gives, so that an interval may be open on one side but never holds
     invented numbers.
+
+    Parameters
+    ----------
+    baseline, other
+        Curves of the same observable, against the same kind of cost.
+    target
+        The error to reach; None for the error that the baseline ends with, in each resample its own.
     """
-    value, bound = _divide(cost_to_reach(baseline.cost, baseline.error, target), cost_to_reach(other.cost, other.error, target))
+    value, bound = _ratio(baseline, other, baseline.error, other.error, target)
     resamples = min(len(baseline.resampled), len(other.resampled))
     lower, upper = np.empty(resamples), np.empty(resamples)
     for i in range(resamples):
-        ratio, kind = _divide(
-            cost_to_reach(baseline.cost, baseline.resampled[i], target),
-            cost_to_reach(other.cost, other.resampled[i], target),
-        )
+        ratio, kind = _ratio(baseline, other, baseline.resampled[i], other.resampled[i], target)
         lower[i] = 0.0 if kind in "<?" else ratio
         upper[i] = math.inf if kind in ">?" else ratio
     tail = 0.5 * (1.0 - CONFIDENCE)
     low = float(np.quantile(lower, tail, method="lower"))
     high = float(np.quantile(upper, 1.0 - tail, method="higher"))
     return Ratio(value, bound, low, high)
+
+
+def _ratio(
+    baseline: ErrorCurve, other: ErrorCurve, baseline_error: FloatArray, other_error: FloatArray, target: float | None
+) -> tuple[float, Bound]:
+    """Divide the costs of two curves, which may be resampled, at an error."""
+    if target is None:
+        spent = Reach(float(baseline.cost[-1]), "=")
+        return _divide(spent, cost_to_reach(other.cost, other_error, float(baseline_error[-1])))
+    return _divide(cost_to_reach(baseline.cost, baseline_error, target), cost_to_reach(other.cost, other_error, target))
 
 
 def _divide(numerator: Reach, denominator: Reach) -> tuple[float, Bound]:

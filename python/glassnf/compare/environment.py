@@ -6,6 +6,7 @@ import functools
 import importlib.metadata
 import os
 import platform
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,15 +15,15 @@ from typing import Any, Final
 __all__ = ["cpu_model", "environment", "hardware", "versions"]
 
 REQUIRED: Final = ("numpy", "h5py", "rich", "typer", "matplotlib")
-OPTIONAL: Final[dict[str, tuple[str, str]]] = {
-    "freud-analysis": ("analysis", "structure and dynamics observables"),
-    "scipy": ("analysis", "structure and dynamics observables"),
-    "gsd": ("io", "GSD trajectories"),
-    "ase": ("io", "extended XYZ and LAMMPS files"),
-    "chemfiles": ("io", "extended XYZ and LAMMPS files"),
-    "torch": ("flow", "normalizing flows, torch tensors"),
-    "cupy": ("cupy", "CuPy arrays"),
+PURPOSES: Final = {
+    "analysis": "structure and dynamics observables",
+    "io": "trajectory files of other programs",
+    "flow": "normalizing flows, torch tensors",
+    "cupy": "CuPy arrays",
 }
+"""What the extras of glassnf are for; which libraries belong to them the installed package knows."""
+
+_REQUIREMENT: Final = re.compile(r"""([\w.-]+).*;.*extra\s*==\s*['"](\w+)['"]""")
 
 
 def _version(distribution: str) -> str | None:
@@ -83,12 +84,15 @@ def versions() -> dict[str, str | None]:
 
 def optional_libraries() -> list[dict[str, str | None]]:
     """Return each optional library with its version (None where it is not installed), its extra and what it is for."""
+    try:
+        requirements = importlib.metadata.requires("glassnf") or []
+    except importlib.metadata.PackageNotFoundError:
+        requirements = []
     found = []
-    for name, (extra, purpose) in OPTIONAL.items():
-        version = _version(name)
-        if name == "cupy" and version is None:  # its wheels are named after the CUDA version they are built for
-            version = next((v for v in (_version("cupy-cuda13x"), _version("cupy-cuda12x")) if v is not None), None)
-        found.append({"name": name, "version": version, "extra": extra, "purpose": purpose})
+    for requirement in requirements:
+        match = _REQUIREMENT.match(requirement)
+        if match is not None and match[2] in PURPOSES:
+            found.append({"name": match[1], "version": _version(match[1]), "extra": match[2], "purpose": PURPOSES[match[2]]})
     return found
 
 

@@ -1,6 +1,6 @@
 """The reference values that a comparison measures errors against: a long swap Monte Carlo run with its own error bars.
 
-Many independent replicas start from a high temperature, relax for a quarter of the production's length, and run. The errors
+Many independent replicas start from a high temperature, relax for as long as the production will last, and run. The errors
 come from the replicas alone, which are independent whatever the correlations in time: the standard error of their means for
 the energy, and the jackknife over replicas for the specific heat.
 """
@@ -35,7 +35,7 @@ FloatArray = npt.NDArray[np.float64]
 Progress = Callable[[int, int, Mapping[str, Any]], None]
 
 SWAP_PROBABILITY: Final = 0.2
-RELAXATION_SHARE: Final = 0.25
+RELAXATION_SHARE: Final = 1.0
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class ReferenceOptions:
     replicas
         Independent runs, at least 8.
     sweeps
-        Sweeps of production of each replica, a multiple of 20; a quarter of it is spent before on relaxation.
+        Sweeps of production of each replica, a multiple of 20; as many are spent before on relaxation.
     seed
         Seed of the run.
     start_temperature, start_sweeps

@@ -23,6 +23,7 @@ __all__ = ["FILES", "comparison_to_csv", "comparison_to_dict", "format_ratio", "
 FORMAT: Final = "glassnf-compare"
 FORMAT_VERSION: Final = 1
 FILES: Final = ("compare.json", "compare.csv", "compare.png", "compare.svg")
+SYMBOLS: Final = {"mean_energy": "<U>/N", "specific_heat": "C_v/N"}
 UNITS: Final = {
     "temperature": "epsilon / k_B",
     "mean_energy": "epsilon per particle",
@@ -124,11 +125,11 @@ def _speed_up_to_dict(entry: SpeedUp) -> dict[str, Any]:
         "observable": entry.observable,
         "cost": entry.cost,
         "target_error": entry.target,
+        "at_end_of_baseline": entry.at_end_of_baseline,
         "bound": entry.ratio.bound,
         "value": entry.ratio.value,
         "low": entry.ratio.low,
         "high": entry.ratio.high,
-        "text": format_ratio(entry.ratio),
     }
 
 
@@ -162,9 +163,9 @@ def _short(value: float) -> str:
 
 
 def format_ratio(ratio: Ratio) -> str:
-    """Return a speed-up in words: ``12 (95%: 9.1 to 16)``, ``> 310 (95%: > 280)``, or ``unknown``."""
+    """Return a speed-up with its interval in words: ``12 (9.1 to 16)``, ``> 310 (> 280)``, or ``neither gets there``."""
     if ratio.bound == "?" or not math.isfinite(ratio.value):
-        return "unknown: neither gets there"
+        return "neither gets there"
     low = f"{_short(ratio.low)}" if ratio.low > 0.0 else None
     high = f"{_short(ratio.high)}" if math.isfinite(ratio.high) else None
     if low is not None and high is not None:
@@ -174,7 +175,7 @@ def format_ratio(ratio: Ratio) -> str:
     else:
         interval = f"< {high}" if high is not None else "open"
     sign = "" if ratio.bound == "=" else f"{ratio.bound} "
-    return f"{sign}{_short(ratio.value)} (95%: {interval})"
+    return f"{sign}{_short(ratio.value)} ({interval})"
 
 
 def tables(comparison: Comparison) -> list[Table]:
@@ -183,33 +184,32 @@ def tables(comparison: Comparison) -> list[Table]:
     for result in comparison.results:
         made.append(_findings(comparison, result))
         if result.speed_ups:
-            made.append(_costs(comparison, result))
+            made.append(_costs(result))
     return made
 
 
-def _findings(comparison: Comparison, result: TemperatureResult) -> Table:
+def _table(title: str, left: int, headings: tuple[str, ...]) -> Table:
+    """Return an empty table that fits into 80 columns; the first `left` columns are aligned to the left."""
+    from rich import box
     from rich.table import Table
 
+    table = Table(
+        title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, collapse_padding=True, pad_edge=False
+    )
+    for place, heading in enumerate(headings):
+        table.add_column(heading, justify="left" if place < left else "right", no_wrap=True)
+    return table
+
+
+def _findings(comparison: Comparison, result: TemperatureResult) -> Table:
     from ..observables.estimate import format_uncertainty
 
     system, runs = comparison.settings.system, comparison.settings.runs
     title = f"{system.name}, N = {system.n}, T = {result.temperature:g}: {runs} runs of each algorithm"
-    table = Table(title=title, title_justify="left", title_style="bold", show_lines=False)
-    for heading, justify in (
-        ("", "left"),
-        ("sweeps", "right"),
-        ("cost/run", "right"),
-        ("<U>/N", "right"),
-        ("rms error", "right"),
-    ):
-        table.add_column(heading, justify="right" if justify == "right" else "left", no_wrap=True)
-    table.add_column("C_v/N", justify="right", no_wrap=True)
-    table.add_column("rms error", justify="right", no_wrap=True)
-    table.add_column("R-hat", justify="right", no_wrap=True)
-    table.add_column("equilibrated", justify="left", no_wrap=True)
+    table = _table(title, 1, ("", "sweeps", "s/run", "<U>/N", "error", "C_v/N", "error", "R-hat", "equil."))
     table.add_row(*_reference_row(result.reference))
     for entry in result.algorithms:
-        row = [entry.spec.label, f"{entry.sweeps[-1]:,}", f"{entry.costs['wall_time'][-1]:.2g} s"]
+        row = [entry.spec.label, _thousands(int(entry.sweeps[-1])), f"{entry.costs['wall_time'][-1]:.2g}"]
         for name in OBSERVABLES:
             final = entry.estimates[name][-1]
             row += [
@@ -222,12 +222,16 @@ def _findings(comparison: Comparison, result: TemperatureResult) -> Table:
     return table
 
 
+def _thousands(sweeps: int) -> str:
+    return f"{sweeps / 1000:g}k" if sweeps >= 1000 else str(sweeps)
+
+
 def _reference_row(reference: Reference) -> list[str]:
     from ..observables.estimate import format_uncertainty
 
     return [
         "reference",
-        f"{reference.replicas} x {reference.sweeps:,}",
+        f"{reference.replicas}x{_thousands(reference.sweeps)}",
         "",
         format_uncertainty(reference.mean_energy, reference.mean_energy_error),
         "",
@@ -238,23 +242,18 @@ def _reference_row(reference: Reference) -> list[str]:
     ]
 
 
-def _costs(comparison: Comparison, result: TemperatureResult) -> Table:
-    from rich.table import Table
-
-    settings = comparison.settings
+def _costs(result: TemperatureResult) -> Table:
     labels = {entry.spec.name: entry.spec.label for entry in result.algorithms}
     baseline = labels[result.speed_ups[0].baseline]
-    table = Table(title=f"Times cheaper than {baseline} at equal error", title_justify="left", title_style="bold")
-    table.add_column("", no_wrap=True)
-    table.add_column("cost in")
-    table.add_column(f"<U>/N to {settings.target_energy_error:g}")
-    table.add_column(f"C_v/N to {settings.target_heat_error:g}")
-    for name in dict.fromkeys(entry.algorithm for entry in result.speed_ups):
-        for cost in COSTS:
-            found = {e.observable: e.ratio for e in result.speed_ups if e.algorithm == name and e.cost == cost}
-            table.add_row(
-                labels[name], cost.replace("_", " "), *(format_ratio(found[observable]) for observable in OBSERVABLES)
-            )
+    title = f"Times cheaper than {baseline} at equal error (95% interval)"
+    table = _table(title, 3, ("", "to know", "to within", "in wall time", "in pair evaluations"))
+    table.caption, table.caption_justify = f"* the error that {baseline} ends with", "left"
+    rows: dict[tuple[str, str, bool], dict[str, SpeedUp]] = {}
+    for entry in result.speed_ups:
+        rows.setdefault((entry.algorithm, entry.observable, entry.at_end_of_baseline), {})[entry.cost] = entry
+    for (name, observable, at_end), by_cost in rows.items():
+        target = f"{by_cost[COSTS[0]].target:.2g}" + ("*" if at_end else " ")
+        table.add_row(labels[name], SYMBOLS[observable], target, *(format_ratio(by_cost[cost].ratio) for cost in COSTS))
     return table
 
 

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from .algorithms import Algorithm, AlgorithmSpec, Trace, get_algorithm
 from .analysis import ErrorCurve, Ratio, error_curve, speed_up
-from .reference import Reference, ReferenceOptions, cached_reference, make_reference, read_reference
+from .reference import Reference, ReferenceOptions, cached_reference, make_reference, pooled_specific_heat, read_reference
 from .settings import LEAST_BUDGETS, Plan, Settings, make_plan, record_interval
 from .starts import derived_seed, hot_start
 from .verdict import Verdict, judge
@@ -123,6 +123,8 @@ class SpeedUp:
         What is known at equal error, and what is counted.
     target
         The error, in the unit of the observable.
+    at_end_of_baseline
+        Whether `target` is the error that the baseline ends with, and not one that was asked for.
     ratio
         Cost of the baseline over cost of the algorithm.
     """
@@ -132,6 +134,7 @@ class SpeedUp:
     observable: str
     cost: str
     target: float
+    at_end_of_baseline: bool
     ratio: Ratio
 
 
@@ -214,9 +217,10 @@ def _at_temperature(settings: Settings, plan: Plan, temperature: float, tell: Li
         )
     results = tuple(_run(settings, plan, temperature, name, reference, tell, notes) for name in settings.algorithms)
     speed_ups = tuple(
-        _speed_up(settings, result, results[0], observable, cost)
+        _speed_up(result, results[0], observable, cost, target)
         for result in results[1:]
-        for observable in OBSERVABLES
+        for observable, asked in zip(OBSERVABLES, _targets(settings), strict=True)
+        for target in (asked, None)
         for cost in COSTS
     )
     for observable, target, error in zip(OBSERVABLES, _targets(settings), _reference_errors(reference), strict=True):
@@ -271,13 +275,18 @@ def _run(
     done, costs, estimates = _advance(algorithm, spec, plan, temperature, tell, notes)
     trace = algorithm.trace()
     late = None if trace is None else trace.energy[trace.sweeps > plan.options.discard * done[-1]]
+    heats = estimates["specific_heat"][-1]
+    if late is not None:
+        heat = pooled_specific_heat(late, settings.system.n, temperature)
+    else:
+        heat = float(heats.mean()), float(heats.std(ddof=1)) / len(heats) ** 0.5
     return AlgorithmResult(
         spec=spec,
         sweeps=np.array(done, dtype=np.int64),
         costs=costs,
         estimates=estimates,
         curves=_curves(settings, reference, name, costs, estimates),
-        verdict=judge(estimates["mean_energy"][-1], estimates["specific_heat"][-1], reference.values(), late),
+        verdict=judge(estimates["mean_energy"][-1], heat, reference.values(), late),
         relaxation=None if trace is None else relaxation(trace),
         report=algorithm.report(),
         seed=seed,
@@ -327,10 +336,11 @@ def _curves(
     return curves
 
 
-def _speed_up(settings: Settings, result: AlgorithmResult, baseline: AlgorithmResult, observable: str, cost: str) -> SpeedUp:
-    target = dict(zip(OBSERVABLES, _targets(settings), strict=True))[observable]
-    ratio = speed_up(baseline.curves[observable, cost], result.curves[observable, cost], target)
-    return SpeedUp(result.spec.name, baseline.spec.name, observable, cost, target, ratio)
+def _speed_up(result: AlgorithmResult, baseline: AlgorithmResult, observable: str, cost: str, target: float | None) -> SpeedUp:
+    curve, ours = baseline.curves[observable, cost], result.curves[observable, cost]
+    error = float(curve.error[-1]) if target is None else target
+    names = result.spec.name, baseline.spec.name
+    return SpeedUp(*names, observable, cost, error, target is None, speed_up(curve, ours, target))
 
 
 def relaxation(trace: Trace) -> Relaxation:

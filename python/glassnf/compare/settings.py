@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from .. import _check
 from .algorithms import BLOCK, RunOptions, algorithm_names, get_algorithm
+from .reference import RELAXATION_SHARE
 from .starts import derived_seed, hot_start
 
 if TYPE_CHECKING:
@@ -17,11 +18,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Plan", "Settings", "geometric_budgets", "make_plan"]
 
-REFERENCE_SHARE: Final = 0.3
+REFERENCE_SHARE: Final = 0.35
 OVERHEAD: Final = 5.0
 LEAST_BUDGETS: Final = 3
 _CALIBRATION_TIME: Final = 0.4
-_FIRST_BUDGET: Final = 1000
+_FIRST_BUDGET: Final = 200
+_LEAST_SWEEPS: Final = 3200
 _MOST_RECORDS: Final = 150_000
 
 
@@ -60,7 +62,8 @@ class Settings:
     start_sweeps
         Length of the runs that relax the starting configurations.
     target_energy_error, target_heat_error
-        The errors of <U>/N (epsilon) and C_v/N (k_B) at which costs are compared.
+        The errors of <U>/N (epsilon) and C_v/N (k_B) at which costs are compared, besides the errors that the baseline ends
+        with.
     """
 
     system: System
@@ -77,8 +80,8 @@ class Settings:
     cache: bool = True
     start_temperature: float | None = None
     start_sweeps: int = 400
-    target_energy_error: float = 0.01
-    target_heat_error: float = 0.1
+    target_energy_error: float = 0.02
+    target_heat_error: float = 0.2
 
     def __post_init__(self) -> None:
         """Check every parameter; TypeError or ValueError name the first bad one."""
@@ -157,7 +160,7 @@ def _multiple(name: str, value: int | None, least: int) -> None:
 
 
 def geometric_budgets(largest: int) -> tuple[int, ...]:
-    """Return budgets that double from 1000 sweeps, or from a quarter of `largest` if that is less, and end with `largest`."""
+    """Return budgets that double from 200 sweeps, or from a quarter of `largest` if that is less, and end with `largest`."""
     first = min(_FIRST_BUDGET, largest // 4 // (2 * BLOCK) * 2 * BLOCK)
     budgets = [first]
     while budgets[-1] * 2 < largest:
@@ -175,8 +178,9 @@ def record_interval(sweeps: int) -> int:
 def make_plan(settings: Settings) -> Plan:
     """Decide on budgets and length of the reference: as given, or by timing each algorithm for a moment on this machine.
 
-    The lengths chosen by time are 1, 1.5, 2, 3, 4, 6, ... thousand sweeps, so that they depend on the machine's speed only in
-    steps, and the smaller budgets not at all: the same seed gives the same numbers at the same budgets everywhere.
+    The lengths chosen by time are 200, 300, 400, 600, ... sweeps, two to a doubling, so that they depend on the machine's
+    speed only in steps, and the smaller budgets not at all: the same seed gives the same numbers at the same budgets
+    everywhere.
     """
     largest, reference_sweeps, seconds = settings.sweeps, settings.reference_sweeps, {}
     if settings.reference is not None:
@@ -185,12 +189,19 @@ def make_plan(settings: Settings) -> Plan:
         rates = {name: _rate(settings, name) for name in dict.fromkeys((*settings.algorithms, "swap"))}
         available = max(((settings.seconds or 0.0) - OVERHEAD) / len(settings.temperatures), 1.0)
         if reference_sweeps is None:
-            share = REFERENCE_SHARE * available * rates["swap"] * settings.runs / settings.reference_replicas / 1.25
-            reference_sweeps = _step_down(share, 2 * _FIRST_BUDGET)
+            share = (
+                REFERENCE_SHARE
+                * available
+                * rates["swap"]
+                * settings.runs
+                / settings.reference_replicas
+                / (1.0 + RELAXATION_SHARE)
+            )
+            reference_sweeps = _step_down(share, _LEAST_SWEEPS)
             available *= 1.0 - REFERENCE_SHARE
         if largest is None:
             per_sweep = sum(1.0 / rates[name] for name in settings.algorithms)
-            largest = _step_down(available / per_sweep, 2 ** (LEAST_BUDGETS - 1) * _FIRST_BUDGET)
+            largest = _step_down(available / per_sweep, _LEAST_SWEEPS)
             seconds = {name: largest / rates[name] for name in settings.algorithms}
     budgets = geometric_budgets(largest)
     options = RunOptions(
@@ -200,7 +211,7 @@ def make_plan(settings: Settings) -> Plan:
 
 
 def _step_down(sweeps: float, least: int) -> int:
-    """Return the largest of 1, 1.5, 2, 3, 4, 6, ... thousand that is at most `sweeps`, but at least `least`."""
+    """Return the largest of 200, 300, 400, 600, ... that is at most `sweeps`, but at least `least`."""
     step = _FIRST_BUDGET
     while 2 * step <= sweeps:
         step *= 2

@@ -4,7 +4,7 @@ Three checks, each of which fails a run set that is in equilibrium with a probab
 
 - split R-hat of the energy above `R_HAT_LIMIT`: the runs do not agree with each other, or with themselves over time
   (Gelman and Rubin, Statistical Science 7, 457 (1992); Gelman et al., Bayesian Data Analysis, 2013, section 11.4);
-- the mean over the runs is further than `SIGMA_LIMIT` standard errors from the reference, in energy or specific heat;
+- the average of all runs is further than `SIGMA_LIMIT` standard errors from the reference, in energy or specific heat;
 - the energy still moves away from the high-temperature start: the last quarter of the runs differs from the one before it by
   more than `SIGMA_LIMIT` standard errors.
 """
@@ -39,7 +39,7 @@ class Verdict:
     energy_excess
         Mean energy per particle less the reference, in epsilon.
     energy_sigmas, specific_heat_sigmas
-        Distance of the means over the runs from the reference, in combined standard errors, signed.
+        Distance of the runs, taken together, from the reference, in combined standard errors, signed.
     drift_sigmas
         Energy of the last quarter less that of the quarter before, in standard errors over the runs; NaN without a trace.
     sentence
@@ -75,8 +75,11 @@ def split_r_hat(energy: FloatArray) -> float:
 
 def sigmas(values: FloatArray, reference: float, reference_error: float) -> float:
     """Return the distance of the mean of (K,) independent values from the reference in combined standard errors."""
-    difference = float(values.mean()) - reference
     error = math.sqrt(float(values.var(ddof=1)) / len(values) + reference_error**2)
+    return _deviation(float(values.mean()) - reference, error)
+
+
+def _deviation(difference: float, error: float) -> float:
     if error > 0.0:
         return difference / error
     return 0.0 if difference == 0.0 else math.copysign(math.inf, difference)
@@ -84,7 +87,7 @@ def sigmas(values: FloatArray, reference: float, reference_error: float) -> floa
 
 def judge(
     mean_energy: FloatArray,
-    specific_heat: FloatArray,
+    specific_heat: tuple[float, float],
     reference: tuple[tuple[float, float], tuple[float, float]],
     energy: FloatArray | None,
 ) -> Verdict:
@@ -92,8 +95,10 @@ def judge(
 
     Parameters
     ----------
-    mean_energy, specific_heat
+    mean_energy
         (K,) final estimates of the runs, per particle.
+    specific_heat
+        (value, standard error) of all runs together, which has less of the bias of short runs than their mean.
     reference
         (value, standard error) of the mean energy and of the specific heat.
     energy
@@ -105,7 +110,7 @@ def judge(
         middle = len(energy) // 2
         drift = sigmas(energy[middle:].mean(axis=0) - energy[:middle].mean(axis=0), 0.0, 0.0)
     distance = sigmas(mean_energy, *reference[0])
-    heat_distance = sigmas(specific_heat, *reference[1])
+    heat_distance = _deviation(specific_heat[0] - reference[1][0], math.hypot(specific_heat[1], reference[1][1]))
     excess = float(mean_energy.mean()) - reference[0][0]
     faults = _faults(r_hat, excess, distance, heat_distance, drift)
     if faults:

@@ -1,0 +1,66 @@
+"""The benchmark scripts run, check their physics, and write what the report reads; tiny sizes, so the numbers mean nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+BENCH = Path(__file__).resolve().parent.parent / "bench"
+COMPILER = os.environ.get("CC", "gcc")
+
+needs_compiler = pytest.mark.skipif(shutil.which(COMPILER) is None, reason=f"no C compiler {COMPILER!r} to build the opponent")
+
+
+def run(script: str, *arguments: object) -> str:
+    command = [sys.executable, str(BENCH / script), *(str(argument) for argument in arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def result(script: str, path: Path, *arguments: object) -> dict[str, Any]:
+    run(script, "-o", path, *arguments)
+    document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    assert document["benchmark"] == path.stem
+    assert document["date"].startswith("20")
+    assert document["machine"]["cpu"]
+    return document
+
+
+@needs_compiler
+def test_monte_carlo(tmp_path: Path) -> None:
+    path = tmp_path / "monte_carlo.json"
+    document = result("monte_carlo.py", path, "--seconds", 0.05, "--repetitions", 2, "--equilibration", 1000, "--largest", 1290)
+    assert set(document["moves_per_s"]) == {"brute force", "N=43", "N=1290", "brute force, swap", "N=43, swap"}
+    assert all(len(rate["values"]) == 2 and rate["median"] > 0 for rate in document["moves_per_s"].values())
+    assert all(ratio["median"] > 0 for ratio in document["ratios"].values())
+    assert all(0 < limit["fraction_of_flops"] < 1 for limit in document["limits"].values())
+    report = run("report.py", path)
+    assert "displacements: glassnf / brute force | 4, aim 6 |" in report
+    assert "### monte_carlo" in report
+
+
+@needs_compiler
+def test_energy(tmp_path: Path) -> None:
+    path = tmp_path / "energy.json"
+    document = result("energy.py", path, "--configurations", 8, "--seconds", 0.01, "--repetitions", 2, "--eager")
+    assert len(document["configurations_per_s"]) == 6
+    assert document["settings"]["compiled"] is False
+    assert 0 < document["limits"]["fraction_of_flops"] < 1
+    assert "energy and forces: glassnf / torch.compile" in run("report.py", path)
+
+
+def test_kernels(tmp_path: Path) -> None:
+    path = tmp_path / "kernels.json"
+    document = result("kernels.py", path, "--seconds", 0.01, "--sizes", 43, "--equilibration", 10)
+    assert "baseline" in document["kernels"]
+    for kernels in document["kernels"].values():
+        assert set(kernels["N=43"]) == {"energy", "forces", "displacements", "20 % swaps"}
+    assert "baseline, N=43" in run("report.py", path)
