@@ -130,8 +130,8 @@ def agreement(glassnf: Glassnf, brute: BruteForce) -> dict[str, Any]:
 def check_agreement(glassnf: Glassnf, brute: BruteForce, *, swaps: bool) -> dict[str, Any]:
     """Check that both programs do the same moves of the same liquid, and say how far apart they are.
 
-    Without swaps the energy of N = 43 takes thousands of sweeps to forget its start, so that a few short runs cannot be compared
-    by it; their acceptances can.
+    Without swaps the energy of N = 43 takes thousands of sweeps to forget its start, so that a few short runs cannot be
+    compared by it; their acceptances can.
     """
     found = agreement(glassnf, brute)
     accepted = found["acceptance"]

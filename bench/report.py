@@ -13,6 +13,8 @@ from typing import Any
 
 FOLDER = Path(__file__).resolve().parent
 
+BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
+
 TARGETS = {
     "displacements: glassnf / brute force": "4, aim 6",
     "glassnf: N=1290 / N=43": "0.5",
@@ -104,8 +106,18 @@ def section(path: Path) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("files", type=Path, nargs="*", help="JSON files; default: all of bench/results")
-    files = parser.parse_args().files or sorted((FOLDER / "results").glob("*.json"))
-    print("\n\n".join(section(path) for path in files))
+    parser.add_argument("--write", type=Path, help="replace the results in this document, between its two marks")
+    options = parser.parse_args()
+    files = options.files or sorted((FOLDER / "results").glob("*.json"))
+    text = "\n\n".join(section(path) for path in files)
+    if options.write is None:
+        print(text)
+        return
+    before, _, rest = options.write.read_text(encoding="utf-8").partition(BEGIN)
+    _, _, after = rest.partition(END)
+    if not after:
+        parser.error(f"{options.write}: expected the marks {BEGIN} and {END}")
+    options.write.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}", encoding="utf-8")
 
 
 if __name__ == "__main__":

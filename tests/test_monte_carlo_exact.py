@@ -72,7 +72,7 @@ def count_distances(system: System, positions: Array, edges: Array) -> Array:
 @pytest.mark.parametrize("temperature", [0.4, 1.0])
 @pytest.mark.parametrize(("pair", "dimension"), PAIRS, ids=PAIR_IDS)
 def test_two_particles_in_a_box(pair: PairPotential, dimension: int, temperature: float, device: str) -> None:
-    replicas = 30_000
+    replicas = 20_000
     system = custom("pair", potential=pair, composition=(2,), box=2.2 * pair.cutoff_distance, dimension=dimension)
     start = np.zeros((replicas, 2, dimension))
     start[:, 1] = 0.5 * system.box

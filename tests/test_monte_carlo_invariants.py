@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import os
 import signal
@@ -24,6 +25,8 @@ from glassnf.systems import PairPotential, System, custom
 from tolerances import CACHED_ENERGY
 
 Array = npt.NDArray[Any]
+
+ALL_PAIRS, CELLS = 1, 2  # values of `search` of the native function
 
 
 @functools.lru_cache(maxsize=16)
@@ -264,9 +267,9 @@ def test_every_replica_has_its_own_temperature_and_move_size() -> None:
 # ---------------------------------------------------------------------------------------------------- determinism, bit for bit
 
 
-def cut_runs(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
-    """Make native calls of about this length; next to nothing is one sweep a call."""
-    monkeypatch.setattr(sampler, "_CHUNK_SECONDS", seconds)
+def cut_runs(monkeypatch: pytest.MonkeyPatch, sweeps: int) -> None:
+    """Make native calls of so many sweeps."""
+    monkeypatch.setattr(gnf.MonteCarlo, "_chunk", lambda self, ensemble: sweeps)
 
 
 @pytest.mark.parametrize(("n", "replicas"), [(43, 9), (1290, 3)])
@@ -357,21 +360,50 @@ def test_equilibrate_adapts_after_whole_blocks_of_20_sweeps_of_the_step() -> Non
     ],
     ids=["ka2d-300", "ka2d-1290", "ka", "five-species", "inverse-power-3d", "harmonic-9", "dilute"],
 )
-@pytest.mark.parametrize("temperature", [0.5, 5.0])
-def test_cells_and_all_pairs(system: System, temperature: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    start = gnf.Ensemble.random(system, 2, temperature, seed=206)
-    start.move_size[:] = 0.3
+@pytest.mark.parametrize(("temperature", "move_size"), [(0.5, 0.1), (5.0, 0.3), (2.0, 1.2), (1e4, 0.5)])
+def test_every_search_for_neighbours(
+    system: System, temperature: float, move_size: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All pairs, cells, and what the kernel chooses (neighbour lists, where they pay): the same bits.
+
+    At the highest temperature particles overlap, and sums of enormous energies depend on their order in the last bit.
+    """
+    start = lattice_start(system, 2, temperature, seed=206)
+    start.move_size[:] = [move_size, 0.5 * move_size]
+    sweeps = 9 if temperature < 1e3 else 3
     mc = gnf.MonteCarlo(system, swap_probability=0.2 if system.n_species > 1 else 0.0)
-    by_cells = start.copy()
-    record = mc.run(by_cells, 12, record_every=3)
+    chosen = start.copy()
+    record = mc.run(chosen, sweeps, record_every=3)
     native = sampler._core.monte_carlo
-    monkeypatch.setattr(sampler._core, "monte_carlo", functools.partial(native, force_all_pairs=True))
-    all_pairs = start.copy()
-    other = mc.run(all_pairs, 12, record_every=3)
-    assert other.pair_evaluations > record.pair_evaluations
-    assert_identical(all_pairs, by_cells)
-    assert_same_record(other, record)
+    evaluations = []
+    for search in ALL_PAIRS, CELLS:
+        monkeypatch.setattr(sampler._core, "monte_carlo", functools.partial(native, search=search))
+        other = start.copy()
+        its_record = mc.run(other, sweeps, record_every=3)
+        if temperature > 1e3:
+            np.testing.assert_allclose(other.energy, chosen.energy, rtol=1e-14)
+            np.testing.assert_allclose(its_record.energy, record.energy, rtol=1e-14)
+            other.energy, its_record = chosen.energy, dataclasses.replace(its_record, energy=record.energy)
+        assert_identical(other, chosen)
+        assert_same_record(its_record, record)
+        evaluations.append(its_record.pair_evaluations)
     assert record.displacement_accepts.min() > 0
+    assert record.pair_evaluations < evaluations[0]
+    assert evaluations[1] < evaluations[0]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("system", [gnf.systems.ka2d(1290), gnf.systems.ka(1300)], ids=["ka2d", "ka"])
+def test_every_search_for_neighbours_over_many_sweeps(system: System, monkeypatch: pytest.MonkeyPatch) -> None:
+    start = gnf.Ensemble.random(system, 2, 0.6, seed=208)
+    mc = gnf.MonteCarlo(system)
+    mc.equilibrate(start, 200)
+    chosen, by_cells = start.copy(), start.copy()
+    mc.run(chosen, 3_000)
+    monkeypatch.setattr(sampler._core, "monte_carlo", functools.partial(sampler._core.monte_carlo, search=CELLS))
+    mc.run(by_cells, 3_000)
+    assert_identical(by_cells, chosen)
+    check_cached_energy(chosen)
 
 
 @pytest.mark.parametrize(
@@ -380,22 +412,23 @@ def test_cells_and_all_pairs(system: System, temperature: float, monkeypatch: py
         (gnf.systems.ka2d(43), 0.5),
         (gnf.systems.ka2d(300), 0.5),
         (gnf.systems.ka2d(43), 1e4),
+        (gnf.systems.ka2d(300), 1e4),
         (cases.mixture(cases.potential("harmonic", 2), 40, np.full(2, 2.6)), 2.0),
         (cases.mixture(cases.potential("inverse_power", 2, exponent=2), 40, np.full(2, 4.0)), 200.0),
     ],
-    ids=["ka2d-43", "ka2d-300", "rough", "harmonic", "soft"],
+    ids=["ka2d-43", "ka2d-300", "rough-43", "rough-300", "harmonic", "soft"],
 )
 def test_cutting_a_run_into_native_calls(system: System, temperature: float, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = gnf.Ensemble.random(system, 3, temperature, seed=207)
     cut, by_sweep = whole.copy(), whole.copy()
-    cut_runs(monkeypatch, 10.0)
+    cut_runs(monkeypatch, 1_000)
     record = gnf.MonteCarlo(system).run(whole, 300, record_every=7, record_positions=True)
-    cut_runs(monkeypatch, 1e-9)
+    cut_runs(monkeypatch, 1)
     calls: list[int] = []
     other = gnf.MonteCarlo(system).run(
         cut, 300, record_every=7, record_positions=True, progress=lambda done, total, info: calls.append(done)
     )
-    assert len(calls) > 250
+    assert calls == list(range(1, 301))
     assert_identical(cut, whole)
     assert_same_record(other, record)
     mc = gnf.MonteCarlo(system)
@@ -550,7 +583,7 @@ def test_progress() -> None:
 @pytest.mark.parametrize("method", ["run", "equilibrate"])
 def test_keyboard_interrupt_in_the_progress_callback(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The ensemble is whole, after a whole number of sweeps, and goes on bit for bit."""
-    cut_runs(monkeypatch, 1e-9)
+    cut_runs(monkeypatch, 3)
     whole, stopped = small(), small()
     mc = gnf.MonteCarlo(whole.system)
 

@@ -73,19 +73,19 @@ def test_local_and_swap_monte_carlo_have_the_same_equilibrium(temperature: float
 
 
 def test_choice_of_swaps_does_not_change_averages() -> None:
-    usual = mean_energy(sample(0.7, 2_000, 504).energy, 43)
+    usual = mean_energy(sample(0.7, 1_500, 504).energy, 43)
     weights = [[0.0, 1.0, 4.0], [1.0, 0.0, 2.0], [4.0, 2.0, 0.0]]
-    other = mean_energy(sample(0.7, 2_000, 505, swap_probability=0.7, swap_weights=weights).energy, 43)
+    other = mean_energy(sample(0.7, 1_000, 505, swap_probability=0.7, swap_weights=weights).energy, 43)
     assert abs(usual.deviation(other)) < STATISTICAL
 
 
 def test_local_monte_carlo_from_a_random_start_is_far_from_equilibrium_at_low_temperature() -> None:
     """At T = 0.25 local moves leave the energy high for far longer than this; swaps do not."""
-    swap = sample(0.25, 6_000, 506, equilibration=4_000, replicas=48).energy / 43
+    swap = sample(0.25, 4_000, 506, equilibration=4_000, replicas=32).energy / 43
     half = len(swap) // 2
     first, second = estimate_mean(swap[:half]), estimate_mean(swap[half:])
     assert abs(first.deviation(second)) < STATISTICAL
-    local = sample(0.25, 3_000, 507, swap_probability=0.0, equilibration=2_000, replicas=48).energy / 43
+    local = sample(0.25, 2_000, 507, swap_probability=0.0, equilibration=2_000, replicas=32).energy / 43
     stuck = estimate_mean(local, method="replicas")
     assert stuck.deviation(estimate_mean(swap)) > STATISTICAL
     assert stuck.value > estimate_mean(swap).value + 0.01
@@ -94,9 +94,9 @@ def test_local_monte_carlo_from_a_random_start_is_far_from_equilibrium_at_low_te
 
 def test_specific_heat_is_the_slope_of_the_energy() -> None:
     """C_v from fluctuations at T = 1 against <U> at T +- 0.1 (runs) and T +- 0.01 (reweighting)."""
-    record = sample(1.0, 3_000, 508)
+    record = sample(1.0, 2_000, 508)
     heat = specific_heat(record.energy, 1.0, 43, 2)
-    hot, cold = (mean_energy(sample(t, 2_000, 509).energy, 43) for t in (1.1, 0.9))
+    hot, cold = (mean_energy(sample(t, 1_200, 509).energy, 43) for t in (1.1, 0.9))
     slope = (hot.value - cold.value) / 0.2
     error = math.hypot(hot.error, cold.error) / 0.2
     # Half the step squared times the third derivative of <U> is below 0.01 here.
@@ -115,8 +115,8 @@ def test_specific_heat_is_the_slope_of_the_energy_when_supercooled() -> None:
 
 
 def test_reweighting_between_neighbouring_temperatures() -> None:
-    hot = sample(0.8, 3_000, 512)
-    cold = mean_energy(sample(0.75, 2_000, 513).energy, 43)
+    hot = sample(0.8, 1_500, 512)
+    cold = mean_energy(sample(0.75, 1_500, 513).energy, 43)
     moved = reweight(hot.energy, 1.0 / 0.8, 1.0 / 0.75)
     assert moved.ess_fraction > 0.3
     assert abs(moved.mean.scaled(1.0 / 43).deviation(cold)) < STATISTICAL
@@ -129,7 +129,7 @@ def test_configurational_temperature(temperature: float) -> None:
     ensemble = gnf.Ensemble.random(SYSTEM, replicas, temperature, 514)
     mc = gnf.MonteCarlo(SYSTEM)
     mc.equilibrate(ensemble, 1_000)
-    record = mc.run(ensemble, 800, record_every=100, record_positions=True)
+    record = mc.run(ensemble, 400, record_every=100, record_positions=True)
     assert record.positions is not None
     assert record.species is not None
     positions, species = record.positions.reshape(-1, 43, 2), record.species.reshape(-1, 43)

@@ -37,9 +37,22 @@ class Liquid {
                                10.0 * std::pow(xc, -6) - 28.0 * std::pow(xc, -12)})
           coefficients_.push_back(c);
     const double side = std::sqrt(static_cast<double>(n) / density);
-    system_ = {2, n, species_count, {side, side, 0.0}, xc, 0, 12, coefficients_.data(), 2.0};
-    batch_ = {replicas,      positions_.data(), images_.data(), species_.data(), beta_.data(),
-              energy_.data(), ids_.data(),       move_size_.data()};
+    system_.dimension = 2;
+    system_.n = n;
+    system_.species_count = species_count;
+    system_.box[0] = system_.box[1] = side;
+    system_.cutoff = xc;
+    system_.kind = 0;  // Lennard-Jones
+    system_.coefficients = coefficients_.data();
+    system_.energy_scale = 2.0;
+    batch_.replicas = replicas;
+    batch_.positions = positions_.data();
+    batch_.images = images_.data();
+    batch_.species = species_.data();
+    batch_.beta = beta_.data();
+    batch_.energy = energy_.data();
+    batch_.ids = ids_.data();
+    batch_.move_size = move_size_.data();
     start();
     sweeps(equilibration, one / 5);
   }
@@ -47,10 +60,19 @@ class Liquid {
   // Advance by sweeps; returns the number of pairs evaluated.
   std::int64_t sweeps(std::int64_t count, std::uint64_t swap_threshold) {
     const std::uint64_t thresholds[pair_count] = {one / 3, one / 3 * 2, one};
-    const MonteCarloPlan plan{7, step_, count, swap_threshold, thresholds, 0, nullptr, false};
+    MonteCarloPlan plan{};
+    plan.seed = 7;
+    plan.step = step_;
+    plan.sweeps = count;
+    plan.swap_threshold = swap_threshold;
+    plan.pair_thresholds = thresholds;
     for (auto& counter : counters_) counter.assign(counter.size(), 0);
-    const MonteCarloOutput output{nullptr, nullptr, nullptr, counters_[0].data(), counters_[1].data(),
-                                  counters_[2].data(), counters_[3].data(), counters_[4].data()};
+    MonteCarloOutput output{};
+    output.displacement_attempts = counters_[0].data();
+    output.displacement_accepts = counters_[1].data();
+    output.swap_attempts = counters_[2].data();
+    output.swap_accepts = counters_[3].data();
+    output.pair_evaluations = counters_[4].data();
     cpu::monte_carlo(system_, batch_, plan, output, 1);
     step_ += count;
     std::int64_t pairs = 0;
@@ -59,7 +81,13 @@ class Liquid {
   }
 
   void energies(bool with_forces) {
-    cpu::energy(system_, {batch_.replicas, batch_.positions, batch_.species, batch_.energy, with_forces ? forces_.data() : nullptr, nullptr}, 1);
+    EnergyBatch batch{};
+    batch.replicas = batch_.replicas;
+    batch.positions = batch_.positions;
+    batch.species = batch_.species;
+    batch.energy = batch_.energy;
+    batch.forces = with_forces ? forces_.data() : nullptr;
+    cpu::energy(system_, batch, 1);
     benchmark::DoNotOptimize(energy_.data());
     benchmark::DoNotOptimize(forces_.data());
   }
@@ -95,8 +123,8 @@ class Liquid {
   std::vector<std::int32_t> images_, species_;
   std::vector<std::int64_t> ids_;
   std::vector<std::vector<std::int64_t>> counters_;
-  SystemView system_;
-  MonteCarloBatch batch_;
+  SystemView system_{};
+  MonteCarloBatch batch_{};
   std::uint64_t step_ = 0;
 };
 

@@ -23,7 +23,7 @@ void register_random(py::module_& module) {
   module.def(
       "philox",
       [](const std::array<std::uint32_t, 4>& c, std::uint64_t key) {
-        const auto block = philox4x32_10<std::uint64_t>(c[0], c[1], c[2], c[3], key);
+        const auto block = philox4x32_10<std::uint64_t>(c[0], c[1], c[2], c[3], PhiloxKeys<std::uint64_t>(key));
         return std::array<std::uint64_t, 4>{block.w0, block.w1, block.w2, block.w3};
       },
       py::arg("counter"), py::arg("key"), "One block of Philox4x32-10: four 32-bit words.");
@@ -36,8 +36,9 @@ void register_random(py::module_& module) {
         double* values = pointer<double>(out);
         py::gil_scoped_release release;
         const RandomKey key{seed, step, id, stream};
+        const PhiloxKeys<std::uint64_t> keys(seed);
         for (std::int64_t i = 0; i < count; i += 2) {
-          const auto block = random_block<std::uint64_t>(key, static_cast<std::uint64_t>(i / 2), 0);
+          const auto block = random_block<std::uint64_t>(key, keys, static_cast<std::uint64_t>(i / 2), 0);
           values[i] = unit_interval<double>(block.w0, block.w1);
           if (i + 1 < count) values[i + 1] = unit_interval<double>(block.w2, block.w3);
         }
@@ -47,7 +48,7 @@ void register_random(py::module_& module) {
   module.def(
       "trial",
       [](std::uint64_t seed, std::uint64_t step, std::uint64_t id, std::uint64_t move) {
-        const auto t = draw_trial<double>(RandomKey{seed, step, id, Stream::monte_carlo_trial}, move);
+        const auto t = draw_trial<double>(RandomKey{seed, step, id, Stream::monte_carlo_trial}, PhiloxKeys<std::uint64_t>(seed), move);
         return py::make_tuple(t.pick, t.kind, t.pair, t.second, std::array<double, 3>{t.step[0], t.step[1], t.step[2]}, t.threshold);
       },
       py::arg("seed"), py::arg("step"), py::arg("id"), py::arg("move"),

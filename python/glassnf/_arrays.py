@@ -44,7 +44,12 @@ def to_numpy(name: str, value: Any) -> npt.NDArray[Any]:
         return view
     if not isinstance(value, np.ndarray) and hasattr(value, "__cuda_array_interface__"):
         raise ValueError(f"{name}: expected an array in host memory, got {type(value).__name__} in device memory")
-    return value if isinstance(value, np.ndarray) else np.asarray(value)
+    if isinstance(value, np.ndarray):
+        return value
+    try:
+        return np.asarray(value)
+    except (ValueError, TypeError, OverflowError) as error:
+        raise ValueError(f"{name}: expected an array of numbers, got {_check.describe(value)} ({error})") from None
 
 
 @dataclass(frozen=True)

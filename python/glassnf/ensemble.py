@@ -535,7 +535,7 @@ class Ensemble:
 
         save_ensemble(path, self)
 
-    def identical_to(self, other: Ensemble) -> bool:
+    def identical_to(self, other: object) -> bool:
         """Return whether every field of `other` is the same, bit for bit."""
         if not isinstance(other, Ensemble):
             return False

@@ -27,11 +27,13 @@ GLASSNF_HD F minimum_image_distance(F dx, F length) {
   return minimum(a, length - a);
 }
 
-// Signed minimum image of a difference of wrapped coordinates. The modulus has the same bits as minimum_image_distance.
+// Signed minimum image of a difference of wrapped coordinates: dx - length * round(dx / length). The modulus has the same bits as
+// minimum_image_distance. Adding and subtracting 1.5 * 2^52 rounds to the nearest integer.
 template <class F>
-GLASSNF_HD F minimum_image(F dx, F length) {
-  const F half = F(0.5) * length;
-  return (dx - where_less(half, dx, length)) + where_less(dx, F(0.0) - half, length);
+GLASSNF_HD F minimum_image(F dx, F length, F inverse_length) {
+  const F magic(6755399441055744.0);
+  const F boxes = fused(dx, inverse_length, magic) - magic;
+  return fused(F(0.0) - boxes, length, dx);
 }
 
 }  // namespace GLASSNF_ISA

@@ -32,21 +32,34 @@ struct PhiloxBlock {
   U w0, w1, w2, w3;
 };
 
+// The round keys, which depend on the seed alone: made once, used for every block.
 template <class U>
-GLASSNF_HD PhiloxBlock<U> philox4x32_10(U c0, U c1, U c2, U c3, std::uint64_t key) {
-  std::uint64_t k0 = key & low_word, k1 = key >> 32;
+struct PhiloxKeys {
+  U k0[10], k1[10];
+
+  PhiloxKeys() = default;
+  GLASSNF_HD explicit PhiloxKeys(std::uint64_t seed) {
+    for (int round = 0; round < 10; ++round) {
+      k0[round] = U((seed + static_cast<std::uint64_t>(round) * 0x9E3779B9ULL) & low_word);
+      k1[round] = U(((seed >> 32) + static_cast<std::uint64_t>(round) * 0xBB67AE85ULL) & low_word);
+    }
+  }
+};
+
+template <class U>
+GLASSNF_HD PhiloxBlock<U> philox4x32_10(U c0, U c1, U c2, U c3, const PhiloxKeys<U>& keys) {
 #if defined(__CUDACC__)
 #pragma unroll
+#else
+#pragma GCC unroll 10
 #endif
   for (int round = 0; round < 10; ++round) {
     const U p0 = multiply_low_words(c0, 0xD2511F53ULL);
     const U p1 = multiply_low_words(c2, 0xCD9E8D57ULL);
-    c0 = (p1 >> 32) ^ c1 ^ U(k0);
+    c0 = (p1 >> 32) ^ c1 ^ keys.k0[round];
     c1 = p1;
-    c2 = (p0 >> 32) ^ c3 ^ U(k1);
+    c2 = (p0 >> 32) ^ c3 ^ keys.k1[round];
     c3 = p0;
-    k0 = (k0 + 0x9E3779B9ULL) & low_word;
-    k1 = (k1 + 0xBB67AE85ULL) & low_word;
   }
   const U mask = U(low_word);
   return {c0 & mask, c1 & mask, c2 & mask, c3 & mask};
@@ -65,8 +78,12 @@ struct RandomKey {
 };
 
 template <class U>
+GLASSNF_HD PhiloxBlock<U> random_block(const RandomKey& key, const PhiloxKeys<U>& keys, U move, std::uint64_t draw) {
+  return philox4x32_10(move, U(key.word1()), U(key.word2()), U(key.word3(draw)), keys);
+}
+template <class U>
 GLASSNF_HD PhiloxBlock<U> random_block(const RandomKey& key, U move, std::uint64_t draw) {
-  return philox4x32_10(move, U(key.word1()), U(key.word2()), U(key.word3(draw)), key.seed);
+  return random_block(key, PhiloxKeys<U>(key.seed), move, draw);
 }
 
 }  // namespace GLASSNF_ISA

@@ -44,9 +44,10 @@ GLASSNF_HD F unit_interval(typename BitsOf<F>::type high, typename BitsOf<F>::ty
 }
 
 template <class F>
-GLASSNF_HD TrialWords<F> draw_trial(const RandomKey& key, typename BitsOf<F>::type move) {
-  const auto a = random_block(key, move, 0);
-  const auto b = random_block(key, move, 1);
+GLASSNF_HD TrialWords<F> draw_trial(const RandomKey& key, const PhiloxKeys<typename BitsOf<F>::type>& keys,
+                                    typename BitsOf<F>::type move) {
+  const auto a = random_block(key, keys, move, 0);
+  const auto b = random_block(key, keys, move, 1);
   TrialWords<F> t;
   t.pick = a.w0;
   t.kind = a.w1;

@@ -15,28 +15,27 @@ inline constexpr int virial_size = D * (D + 1) / 2;  // xx xy yy, or xx xy yy xz
 template <int D, class Potential, bool Fast, bool Cells>
 struct BlockInteraction {
   Potential potential;
-  double box[D];
+  double box[D], inverse_box[D];
 
   template <bool Forces, class Row>
   GLASSNF_HD Pack operator()(const double* const* x, std::int64_t at, PackU code, const Vec<Pack, D>& xi, const double* shift,
-                             const Row& row, PackU kept, Vec<Pack, D>& dx, Pack& force_factor) const {
+                             const Row& row, Vec<Pack, D>& dx, Pack& force_factor) const {
     for_axes<D>([&](auto k) GLASSNF_INLINE {
       const Pack difference = xi.at(k) - load(x[k] + at);
       if constexpr (Cells)
         dx.at(k) = difference - Pack(shift[k]);
       else
-        dx.at(k) = minimum_image(difference, Pack(box[k]));
+        dx.at(k) = minimum_image(difference, Pack(box[k]), Pack(inverse_box[k]));
     });
     const PairCoefficients<Pack> c = row(code);
     const Pack q = dot(dx, dx) * c.inverse_sigma2;
-    Pack v;
     if constexpr (Forces) {
+      Pack v;
       pair_energy_and_force(potential, q, c, v, force_factor);
-      force_factor = keep(force_factor, kept);
+      return v;
     } else {
-      v = pair_energy(potential, q, c);
+      return pair_energy(potential, q, c);
     }
-    return keep(v, kept);
   }
 };
 
@@ -78,6 +77,7 @@ void all_pairs(const SystemView& system, const EnergyBatch& batch, std::int64_t 
   }
   const double* positions = batch.positions + replica * n * D;
   const std::int32_t* species = batch.species + replica * n;
+  double* forces = batch.forces ? batch.forces + replica * n * D : nullptr;
   for (std::int64_t i = 0; i < padded; ++i) {
     for (int k = 0; k < D; ++k) {
       x[k][i] = i < n ? positions[i * D + k] : nowhere;
@@ -89,7 +89,10 @@ void all_pairs(const SystemView& system, const EnergyBatch& batch, std::int64_t 
       CoefficientRows::fill(system, static_cast<double*>(reserve(workspace, 1, CoefficientRows::size(system.species_count) * 8)));
   BlockInteraction<D, Potential, Fast, false> interaction;
   interaction.potential = potential;
-  for (int k = 0; k < D; ++k) interaction.box[k] = system.box[k];
+  for (int k = 0; k < D; ++k) {
+    interaction.box[k] = system.box[k];
+    interaction.inverse_box[k] = 1.0 / system.box[k];
+  }
   Pack energy(0.0), virial[virial_size<D>];
   for (Pack& w : virial) w = Pack(0.0);
   for (std::int64_t i = 0; i < n; ++i) {
@@ -100,9 +103,14 @@ void all_pairs(const SystemView& system, const EnergyBatch& batch, std::int64_t 
       xi.at(k) = Pack(x[k][i]);
       fi.at(k) = Pack(0.0);
     });
-    PackU kept = load(leading_masks.rows[i & 7]);
-    for (std::int64_t at = i & ~std::int64_t(7); at < padded; at += pack_size, kept = PackU(~std::uint64_t(0))) {
-      energy = energy + interaction.template operator()<Forces>(x, at, load_bits(code + at), xi, nullptr, row, kept, dx, force_factor);
+    const auto block = [&]<bool First>(std::int64_t at) GLASSNF_INLINE {
+      Pack v = interaction.template operator()<Forces>(x, at, load_bits(code + at), xi, nullptr, row, dx, force_factor);
+      if constexpr (First) {  // the particles up to i have had their turn
+        const PackU kept = load(leading_masks.rows[i & 7]);
+        v = keep(v, kept);
+        force_factor = keep(force_factor, kept);
+      }
+      energy = energy + v;
       if constexpr (Forces)
         for_axes<D>([&](auto k) GLASSNF_INLINE {
           const Pack fk = force_factor * dx.at(k);
@@ -110,14 +118,19 @@ void all_pairs(const SystemView& system, const EnergyBatch& batch, std::int64_t 
           store(f[k] + at, load(f[k] + at) - fk);
         });
       if constexpr (Virial) add_virial<D>(virial, dx, force_factor);
-    }
+    };
+    std::int64_t at = i & ~std::int64_t(7);
+    block.template operator()<true>(at);
+    for (at += pack_size; at < padded; at += pack_size) block.template operator()<false>(at);
+    // The force on i from the later ones goes to the caller's array, that from the earlier ones is in f: a scalar store into f would
+    // stall the vector loads of the next row.
     if constexpr (Forces)
-      for_axes<D>([&](auto k) GLASSNF_INLINE { f[k][i] += sum(fi.at(k)); });
+      if (forces) for_axes<D>([&](auto k) GLASSNF_INLINE { forces[i * D + k] = sum(fi.at(k)); });
   }
   batch.energy[replica] = sum(energy);
-  if (Forces && batch.forces)
+  if (Forces && forces)
     for (std::int64_t i = 0; i < n; ++i)
-      for (int k = 0; k < D; ++k) batch.forces[(replica * n + i) * D + k] = f[k][i];
+      for (int k = 0; k < D; ++k) forces[i * D + k] += f[k][i];
   if constexpr (Virial) {
     double w[virial_size<D>];
     for (int k = 0; k < virial_size<D>; ++k) w[k] = sum(virial[k]);
@@ -226,8 +239,10 @@ void cells_range(const SystemView& system, const EnergyBatch& batch, std::int64_
           const std::int64_t left = range.last - at, self = i - at;
           PackU kept = load(trailing_masks.rows[left < pack_size ? left : pack_size]);
           if (self >= 0 && self < pack_size) kept = kept & load(lane_masks.rows[1 + self]);
-          energy = energy +
-                   interaction.template operator()<Forces>(s.x, at, load_bits(s.code + at), xi, range.shift, row, kept, dx, force_factor);
+          energy = energy + keep(interaction.template operator()<Forces>(s.x, at, load_bits(s.code + at), xi, range.shift, row, dx,
+                                                                         force_factor),
+                                 kept);
+          force_factor = keep(force_factor, kept);
           if constexpr (Forces)
             for_axes<D>([&](auto k) GLASSNF_INLINE { fi.at(k) = fi.at(k) + force_factor * dx.at(k); });
           if constexpr (Virial) add_virial<D>(virial, dx, force_factor);

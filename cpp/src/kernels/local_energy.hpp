@@ -65,13 +65,20 @@ struct LocalEnergy {
                              Visit&& visit) const {
     Vec<Pack, D> px;
     for_axes<D>([&](auto k) GLASSNF_INLINE { px.at(k) = Pack(x[k]); });
-    const double* self_block = storage.blocks + (self >> 3) * Storage::stride;
-    const std::int64_t self_row = 1 + (self & 7);
-    for (int e = 0; e < around.count; ++e) {
-      const auto& item = around.items[e];
-      // Row 0 keeps all lanes. Arithmetic rather than a choice: a branch here would be mispredicted once per row.
-      const std::int64_t mask_row = -static_cast<std::int64_t>(item.block == self_block) & self_row;
-      visit(item.block, keep(block_energies<Floored>(item.block, px, item.shift, row), load(lane_masks.rows[mask_row])));
+    if constexpr (!Cells) {
+      const double* block = storage.blocks;
+      const std::uint64_t* mask = storage.mask_with_hole + storage.slots() - self;
+      for (int b = 0; b < storage.cell_blocks; ++b, block += Storage::stride, mask += pack_size)
+        visit(block, keep(block_energies<Floored>(block, px, nullptr, row), load(mask)));
+    } else {
+      const double* self_block = storage.blocks + (self >> 3) * Storage::stride;
+      const std::int64_t self_row = 1 + (self & 7);
+      for (int e = 0; e < around.count; ++e) {
+        const auto& item = around.items[e];
+        // Row 0 keeps all lanes. Arithmetic rather than a choice: a branch here would be mispredicted once per row.
+        const std::int64_t mask_row = -static_cast<std::int64_t>(item.block == self_block) & self_row;
+        visit(item.block, keep(block_energies<Floored>(item.block, px, item.shift, row), load(lane_masks.rows[mask_row])));
+      }
     }
   }
 
@@ -92,6 +99,11 @@ struct LocalEnergy {
   template <bool Add>
   GLASSNF_HD void replace_terms(const Storage& storage, const Around& around, const double* x, const Row& row, std::int64_t self,
                                 const double* terms) const {
+    if constexpr (!Cells)
+      if (storage.pair_energies) {
+        replace_known_terms(storage, self, terms);
+        return;
+      }
     for_blocks<false>(storage, around, x, row, self, [&](const double* block, Pack v) GLASSNF_INLINE {
       double* energies = const_cast<double*>(block) + Storage::energy_offset;
       if constexpr (Add) {
@@ -100,6 +112,15 @@ struct LocalEnergy {
       }
       store(energies, load(energies) - v);
     });
+  }
+  // The same with the old terms from the matrix of pair energies.
+  GLASSNF_HD void replace_known_terms(const Storage& storage, std::int64_t self, const double* terms) const {
+    const double* row = storage.pair_energies + self * storage.slots();
+    for (int b = 0; b < storage.cell_blocks; ++b) {
+      double* energies = storage.blocks + b * Storage::stride + Storage::energy_offset;
+      store(energies, load(energies) + (load(terms + b * pack_size) - load(row + b * pack_size)));
+    }
+    storage.set_pair_energies(self, terms);
   }
   GLASSNF_HD void add_terms(const Around& around, const double* terms) const {
     for (int e = 0; e < around.count; ++e, terms += pack_size) {

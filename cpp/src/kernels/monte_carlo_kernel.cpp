@@ -18,11 +18,11 @@ struct TrialChunk {
   alignas(64) std::uint64_t pick[trial_chunk], kind[trial_chunk], pair[trial_chunk], second[trial_chunk];
   alignas(64) double step[3][trial_chunk], threshold[trial_chunk];
 
-  GLASSNF_HD void draw(const RandomKey& key, std::int64_t first, std::int64_t count, int dimension) {
+  GLASSNF_HD void draw(const RandomKey& key, const PhiloxKeys<PackU>& keys, std::int64_t first, std::int64_t count, int dimension) {
     for (int m = 0; m < count; m += pack_size) {
       alignas(64) std::uint64_t moves[pack_size];
       for (int k = 0; k < pack_size; ++k) moves[k] = first + m + k;
-      const TrialWords<Pack> t = draw_trial<Pack>(key, load(moves));
+      const TrialWords<Pack> t = draw_trial<Pack>(key, keys, load(moves));
       store(pick + m, t.pick);
       store(kind + m, t.kind);
       store(pair + m, t.pair);
@@ -68,6 +68,7 @@ class ReplicaSampler {
   bool rough_ = false, lists_stale_ = true;
   double rough_energy_ = 0.0;
   TrialChunk chunk_;
+  PhiloxKeys<PackU> keys_;
 
  public:
   std::int64_t displacement_attempts = 0, displacement_accepts = 0, pair_evaluations = 0;
@@ -75,7 +76,7 @@ class ReplicaSampler {
 
   ReplicaSampler(const SystemView& system, const MonteCarloBatch& batch, const MonteCarloPlan& plan, std::int64_t replica,
                             Workspace& workspace, Potential potential)
-      : system_(system), plan_(plan), workspace_(workspace) {
+      : system_(system), plan_(plan), workspace_(workspace), keys_(plan.seed) {
     const std::int64_t n = system.n;
     positions_ = batch.positions + replica * n * D;
     images_ = batch.images + replica * n * D;
@@ -117,7 +118,7 @@ class ReplicaSampler {
     const std::int64_t n = system_.n;
     for (std::int64_t first = 0; first < n; first += trial_chunk) {
       const std::int64_t count = n - first < trial_chunk ? n - first : trial_chunk;
-      chunk_.draw(key, first, count, D);
+      chunk_.draw(key, keys_, first, count, D);
       for (int m = 0; m < count; ++m) {
         if (search != Search::all_pairs && prefetch_) prefetch(m, count);
         if (chunk_.kind[m] < plan_.swap_threshold)
@@ -159,6 +160,7 @@ class ReplicaSampler {
       double x[D];
       storage_.coordinates(slot, x);
       const double e = local_energy(x, storage_.species_of(slot), slot, terms_a_);
+      if constexpr (search == Search::all_pairs) storage_.set_pair_energies(slot, terms_a_);
       storage_.set_energy(slot, e);
       if (absolute(e) > local_.grid.limit) rough_ = true;
       if (!rough_) energy_quanta_ += quanta(e);
@@ -250,11 +252,14 @@ class ReplicaSampler {
 
   // Fetch what later trials of the chunk will read.
   GLASSNF_HD void prefetch(int m, std::int64_t count) const {
+    // In stages, each a few trials after the one whose result it needs.
     if constexpr (Lists) {
+      if (m + 16 < count) __builtin_prefetch(storage_.slot_of + scale_word(chunk_.pick[m + 16], system_.n));
       if (m + 8 < count) {
         const std::int64_t slot = slot_of_trial(m + 8);
         const std::int32_t* list = storage_.lists + slot * storage_.width;
         for (int k = 0; k < 48; k += 16) __builtin_prefetch(list + k);
+        __builtin_prefetch(storage_.packs + slot);
         __builtin_prefetch(storage_.records + slot * Storage::record_size);
       }
       if (m + 4 < count) {
@@ -286,7 +291,9 @@ class ReplicaSampler {
     double old_x[D], x[D];
     int crossing[D] = {};
     storage_.coordinates(slot, old_x);
-    for (int k = 0; k < D; ++k) x[k] = wrap_once(old_x[k] + move_size_ * chunk_.step[k][m], system_.box[k], crossing[k]);
+    for_axes<D>([&](auto k) GLASSNF_INLINE {
+      x[k] = wrap_once(old_x[k] + move_size_ * chunk_.step[k][m], local_.box[k], crossing[k]);
+    });
     const int species = storage_.species_of(slot);
     const Row row(rows_, species);
     const Around near = around_particle(slot, x);
@@ -298,8 +305,9 @@ class ReplicaSampler {
     const double change = e - old_e;
     if (!accept(beta_, change, chunk_.threshold[m])) return;
     ++displacement_accepts;
-    for (int k = 0; k < D; ++k)
+    for_axes<D>([&](auto k) GLASSNF_INLINE {
       if (crossing[k]) images_[particle * D + k] += crossing[k];
+    });
     if (e > local_.grid.limit || e < -local_.grid.limit) rough_ = true;
     std::int64_t old_cell = 0, cell = 0;
     if constexpr (Cells) {
@@ -309,7 +317,7 @@ class ReplicaSampler {
     if (rough_) {
       storage_.set_coordinates(slot, x);
     } else {
-      pair_evaluations += near.particles - 1;
+      pair_evaluations += evaluations_of_replacement(near);
       if (!Cells || cell == old_cell) {
         local_.template replace_terms<true>(storage_, near, old_x, row, slot, terms_a_);
       } else if constexpr (Cells) {
@@ -364,6 +372,7 @@ class ReplicaSampler {
       swap_neighbours(xj, b, j, terms_b_);
       storage_.set_energy(i, ei);
       storage_.set_energy(j, ej);
+      if constexpr (search == Search::all_pairs) storage_.set_pair_energy(i, j, shared);
       energy_quanta_ += 2 * quanta(change);
     }
     storage_.set_species(i, b);
@@ -382,8 +391,14 @@ class ReplicaSampler {
 
   [[gnu::noinline]] void swap_neighbours(const double* x, int species, std::int64_t self, const double* terms) {
     const Around near = around_particle(self, x);
-    pair_evaluations += near.particles - 1;
+    pair_evaluations += evaluations_of_replacement(near);
     local_.template replace_terms<true>(storage_, near, x, Row(rows_, species), self, terms);
+  }
+
+  GLASSNF_HD std::int64_t evaluations_of_replacement(const Around& near) const {
+    if constexpr (search == Search::all_pairs)
+      if (storage_.pair_energies) return 0;
+    return near.particles - 1;
   }
 
   GLASSNF_HD int choose_pair(std::uint64_t word, int& a, int& b) const {

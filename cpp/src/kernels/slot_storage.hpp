@@ -27,9 +27,28 @@ struct SlotStorage {
   std::int64_t n, cells;
   int cell_blocks;
   double* blocks;
-  std::int32_t* count;        // (cells,)
+  // Of all pairs only: a mask of ones with a hole, to be read so that the hole falls on the particle itself; and, for small systems, the
+  // matrix of pair energies (n, slots), so that an accepted move need not evaluate the row it leaves.
+  std::uint64_t* mask_with_hole;  // (2 * slots,), the hole at index `slots`
+  double* pair_energies;          // or null
+  std::int32_t* count;            // (cells,)
   std::int32_t* slot_of;      // (n,)
   std::int32_t* particle_of;  // (cells * cell_blocks * 8,)
+
+  // The matrix should stay in the first-level cache.
+  static constexpr std::int64_t matrix_limit = 56;
+
+  GLASSNF_HD std::int64_t slots() const { return cells * cell_blocks * pack_size; }
+  // Row and column of one particle in the matrix of pair energies.
+  GLASSNF_HD void set_pair_energies(std::int64_t slot, const double* terms) const {
+    if (!pair_energies) return;
+    const std::int64_t width = slots();
+    for (std::int64_t b = 0; b < width; b += pack_size) store(pair_energies + slot * width + b, load(terms + b));
+    for (std::int64_t j = 0; j < n; ++j) pair_energies[j * width + slot] = terms[j];
+  }
+  GLASSNF_HD void set_pair_energy(std::int64_t i, std::int64_t j, double v) const {
+    if (pair_energies) pair_energies[i * slots() + j] = pair_energies[j * slots() + i] = v;
+  }
 
   GLASSNF_HD double* block_of(std::int64_t slot) const { return blocks + (slot >> 3) * stride; }
   GLASSNF_HD double* lane(std::int64_t slot) const { return block_of(slot) + (slot & 7); }
@@ -79,6 +98,11 @@ struct SlotStorage {
     blocks = static_cast<double*>(reserve(workspace, 1, slots / pack_size * stride * 8));
     slot_of = static_cast<std::int32_t*>(reserve(workspace, 2, n * 4));
     particle_of = static_cast<std::int32_t*>(reserve(workspace, 3, slots * 4));
+    if (!use_grid) {
+      mask_with_hole = static_cast<std::uint64_t*>(reserve(workspace, 10, 2 * slots * 8));
+      for (std::int64_t s = 0; s < 2 * slots; ++s) mask_with_hole[s] = s == slots ? 0 : ~std::uint64_t(0);
+      pair_energies = n <= matrix_limit ? static_cast<double*>(reserve(workspace, 11, n * slots * 8)) : nullptr;
+    }
     for (std::int64_t s = 0; s < slots; ++s) make_empty(s);
     for (std::int64_t c = 0; c < cells; ++c) count[c] = 0;
     for (std::int64_t p = 0; p < n; ++p) {

@@ -25,6 +25,8 @@ ADAPTATION_BLOCK = 20
 
 _ADAPTATION_LIMIT = 0.5  # largest change of log(move_size) in one block
 _CHUNK_SECONDS = 0.1
+_CHUNK_SWEEPS = 30  # a native call costs about one sweep to set up; worth waiting longer than _CHUNK_SECONDS for, up to
+_CHUNK_LIMIT = 1.0  # seconds
 
 
 @dataclass
@@ -102,7 +104,8 @@ class Equilibration:
 
 
 def _ratio(accepts: npt.NDArray[np.int64], attempts: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-    return np.divide(accepts, attempts, out=np.full(accepts.shape, np.nan), where=attempts > 0)
+    ratio: npt.NDArray[np.float64] = np.divide(accepts, attempts, out=np.full(accepts.shape, np.nan), where=attempts > 0)
+    return ratio
 
 
 class MonteCarlo:
@@ -298,10 +301,12 @@ class MonteCarlo:
         return Counters.zeros(ensemble.replicas, len(self._pair_thresholds))
 
     def _chunk(self, ensemble: Ensemble) -> int:
-        """Sweeps for the next native call, to last about 0.1 s."""
+        """Sweeps for the next native call: about 0.1 s, longer for large systems."""
         if self._pace == 0.0:
             return 1 if self.system.n > 10_000 else 10
-        return max(1, min(1_000_000, int(_CHUNK_SECONDS / (self._pace * ensemble.replicas))))
+        sweep = self._pace * ensemble.replicas
+        seconds = min(max(_CHUNK_SECONDS, _CHUNK_SWEEPS * sweep), _CHUNK_LIMIT)
+        return max(1, min(1_000_000, int(seconds / sweep)))
 
     def _advance(
         self,

@@ -1,0 +1,95 @@
+"""The developer's menu: ``nox -l`` lists the sessions; without arguments: tests, lint, typing, stubs."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2024.3"
+nox.options.sessions = ["tests", "lint", "typing", "stubs"]
+nox.options.default_venv_backend = "venv"
+
+PYTHONS = ["3.10", "3.11", "3.12", "3.13"]
+CONSTRAINED = ("-c", "constraints.txt")
+CPP_SOURCES = ("*.hpp", "*.cpp", "*.cu", "*.c")
+
+
+@nox.session(python=PYTHONS)
+def tests(session: nox.Session) -> None:
+    """Install the package and run the Python tests; arguments go to pytest."""
+    session.install(*CONSTRAINED, ".[test]")
+    session.run("pytest", *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Run ruff, and clang-format where it is installed."""
+    session.install(*CONSTRAINED, "ruff")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    if shutil.which("clang-format"):
+        folders = (Path(name) for name in ("cpp", "cuda", "bench", "tests/cpp"))
+        files = sorted(str(file) for folder in folders for pattern in CPP_SOURCES for file in folder.rglob(pattern))
+        session.run("clang-format", "--dry-run", "-Werror", *files, external=True)
+
+
+@nox.session
+def typing(session: nox.Session) -> None:
+    """Run mypy in strict mode."""
+    session.install(*CONSTRAINED, ".", "mypy")
+    session.run("mypy")
+
+
+def _ctest(session: nox.Session, preset: str, **environment: str) -> None:
+    session.install(*CONSTRAINED, "cmake", "ninja")
+    session.run("cmake", "--preset", preset)
+    session.run("cmake", "--build", "--preset", preset)
+    session.run("ctest", "--preset", preset, env=environment)
+
+
+@nox.session
+def cpp(session: nox.Session) -> None:
+    """Build and run the C++ tests (needs doctest)."""
+    _ctest(session, "tests")
+
+
+@nox.session
+def sanitizers(session: nox.Session) -> None:
+    """Run the C++ tests under the address, undefined-behaviour and thread sanitizers (needs doctest)."""
+    _ctest(session, "address", ASAN_OPTIONS="detect_leaks=1", UBSAN_OPTIONS="print_stacktrace=1")
+    _ctest(session, "thread", TSAN_OPTIONS="halt_on_error=1")
+
+
+@nox.session
+def stubs(session: nox.Session) -> None:
+    """Compare the type stub with the module; ``nox -s stubs -- show`` also prints what pybind11-stubgen makes of it."""
+    session.install(*CONSTRAINED, ".[test]", "pybind11-stubgen")
+    session.run("pytest", "tests/test_stubs.py")
+    if "show" in session.posargs:
+        folder = session.create_tmp()
+        arguments = ("--enum-class-locations", "Stream:glassnf._core", "-o", folder)
+        session.run("python", "-m", "pybind11_stubgen", "glassnf._core", *arguments)
+        session.log(Path(folder, "glassnf", "_core.pyi").read_text(encoding="utf-8"))
+
+
+@nox.session
+def build(session: nox.Session) -> None:
+    """Make sdist and wheel and check their contents and size."""
+    session.install(*CONSTRAINED, "build")
+    folder = Path(session.create_tmp(), "dist")
+    shutil.rmtree(folder, ignore_errors=True)
+    session.run("python", "-m", "build", "--outdir", str(folder), ".")
+    session.run("python", ".ci/check_distribution.py", str(folder))
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Run the Python benchmarks and print their report; minutes, on a quiet machine."""
+    session.install(*CONSTRAINED, ".[flow]")
+    results = Path("bench/results")
+    results.mkdir(exist_ok=True)
+    for name in session.posargs or ("monte_carlo", "energy", "kernels"):
+        session.run("python", f"bench/{name}.py", "-o", str(results / f"{name}.json"))
+    session.run("python", "bench/report.py")

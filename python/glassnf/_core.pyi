@@ -1,0 +1,90 @@
+"""Native core of glassnf. Private: use the Python API of the package.
+
+Arrays are passed as addresses (`glassnf._arrays.address`); 0 stands for "none". Made with pybind11-stubgen and corrected by hand: the
+members of the enumeration have values, integers are plain `int`. tests/test_stubs.py compares it with the module.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Sequence
+
+__version__: str
+
+class Stream(enum.IntEnum):
+    """The named streams of random numbers."""
+
+    MONTE_CARLO_TRIAL = 1
+    RANDOM_START = 2
+    RANDOM_SPECIES = 3
+    VELOCITIES = 4
+    THERMOSTAT = 5
+    REPLICA_EXCHANGE = 6
+    RESAMPLING = 7
+    PROPOSAL = 8
+    STATISTICS = 9
+
+class System:
+    """A system as the kernels see it."""
+
+    def __init__(
+        self,
+        *,
+        n: int,
+        box: Sequence[float],
+        cutoff: float,
+        kind: int,
+        exponent: int,
+        species_count: int,
+        coefficients: Sequence[float],
+        largest_epsilon: float,
+    ) -> None: ...
+
+def cuda_built() -> bool: ...
+def cuda_device_count() -> int: ...
+def cuda_why_not() -> str: ...
+def energy(
+    system: System,
+    *,
+    replicas: int,
+    positions: int,
+    species: int,
+    energy: int,
+    forces: int = 0,
+    virial: int = 0,
+    threads: int = 1,
+) -> None: ...
+def instruction_set() -> str: ...
+def instruction_sets() -> list[str]: ...
+def monte_carlo(
+    system: System,
+    *,
+    replicas: int,
+    positions: int,
+    images: int,
+    species: int,
+    beta: int,
+    energy: int,
+    ids: int,
+    move_size: int,
+    seed: int,
+    step: int,
+    sweeps: int,
+    swap_threshold: int,
+    pair_thresholds: Sequence[int],
+    record_at: Sequence[int],
+    record_energy: int = 0,
+    record_positions: int = 0,
+    record_species: int = 0,
+    displacement_attempts: int,
+    displacement_accepts: int,
+    swap_attempts: int,
+    swap_accepts: int,
+    pair_evaluations: int,
+    search: int = 0,
+    threads: int = 1,
+) -> None: ...
+def philox(counter: Sequence[int], key: int) -> list[int]: ...
+def trial(seed: int, step: int, id: int, move: int) -> tuple[int, int, int, int, list[float], float]: ...
+def uniform(seed: int, stream: Stream, step: int, id: int, count: int, out: int) -> None: ...
+def use_instruction_set(name: str) -> None: ...
