@@ -153,12 +153,18 @@ def machine(cpu: int | None) -> dict[str, Any]:
     }
 
 
+def command(output: Path | None) -> str:
+    """Return the command line, with the folder of the output left out."""
+    words = [word if output is None or word != str(output) else f"bench/results/{output.name}" for word in sys.argv[1:]]
+    return " ".join(["python", f"bench/{Path(sys.argv[0]).name}", *words])
+
+
 def report(name: str, cpu: int | None, output: Path | None, results: dict[str, Any]) -> None:
     """Print a result and write it to a file, with the date, the command and the machine."""
     document = {
         "benchmark": name,
         "date": dt.datetime.now(dt.timezone.utc).isoformat(timespec="seconds"),
-        "command": " ".join(["python", "bench/" + Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "command": command(output),
         "machine": machine(cpu),
         **results,
     }

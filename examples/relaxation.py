@@ -1,7 +1,7 @@
 """How long does the liquid remember? Self-intermediate scattering function and relaxation time, local against swap Monte Carlo.
 
-Records are taken at logarithmically spaced times, because relaxation covers decades. Swap Monte Carlo is followed in sweeps too, but
-its sweeps are not physical dynamics: the point is that it forgets sooner.
+Records are taken at logarithmically spaced times, because relaxation covers decades. Swap Monte Carlo is followed in sweeps
+too, but its sweeps are not physical dynamics: the point is that it forgets sooner.
 
 python examples/relaxation.py [--quick] [-o relaxation.png]
 """

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+import glassnf as gnf
 from glassnf.systems import PairPotential, System, custom
 
 Array = npt.NDArray[Any]
@@ -64,3 +66,22 @@ def lattice_batch(system: System, replicas: int, seed: int) -> tuple[Array, Arra
     rng = np.random.default_rng(seed)
     positions = np.stack([jittered_lattice(rng, system.n, system.box) for _ in range(replicas)])
     return positions, shuffled_species(rng, system, replicas)
+
+
+@functools.lru_cache(maxsize=16)
+def _start(replicas: int, n: int) -> gnf.Ensemble:
+    return gnf.Ensemble.random(gnf.systems.ka2d(n), replicas, 1.0, seed=1)
+
+
+def small(replicas: int = 3, temperature: Any = 0.6, n: int = 43) -> gnf.Ensemble:
+    """Return a new ensemble of ka2d, the same at every call."""
+    ensemble = _start(replicas, n).copy()
+    ensemble.beta[:] = 1.0 / np.asarray(temperature)
+    return ensemble
+
+
+def assert_identical(a: gnf.Ensemble, b: gnf.Ensemble) -> None:
+    """Check that two ensembles are the same, bit for bit, and name the field that is not."""
+    for name in ("positions", "images", "species", "beta", "energy", "ids", "move_size"):
+        np.testing.assert_array_equal(getattr(a, name), getattr(b, name), err_msg=name)
+    assert a.identical_to(b)

@@ -70,6 +70,19 @@ def test_boxes(kind: str, cells: tuple[float, ...], on_device: Put) -> None:
     check(system, *cases.lattice_batch(system, 2, seed=1), put=on_device)
 
 
+@pytest.mark.parametrize("side", [4.0, 5.0, 6.0, 8.0, 10.0, 16.0, 32.0])
+@pytest.mark.parametrize("kind", cases.KIND_NAMES)
+@pytest.mark.parametrize("dimension", [2, 3])
+def test_boxes_of_round_sides(side: float, kind: str, dimension: int) -> None:
+    """Powers of two and the like, where products with the inverse of the side are exact; N is no multiple of eight."""
+    pair = cases.potential(kind, 2)
+    box = np.full(dimension, side)
+    if side < 2.0 * pair.cutoff_distance:
+        pair = PairPotential(kind, np.array(pair.sigma) * 0.6, pair.epsilon)
+    system = cases.mixture(pair, 2 * (number_for(box, 0.7, 300) // 2) + 1, box)
+    check(system, *cases.lattice_batch(system, 1, seed=1))
+
+
 @pytest.mark.parametrize("kind", cases.KIND_NAMES)
 @pytest.mark.parametrize("species", [1, 2, 4, 5, 8, 9, 17])
 @pytest.mark.parametrize("different_cutoffs", [False, True])
@@ -299,9 +312,7 @@ def test_overlaps_are_finite(kind: str, cells: tuple[float, ...]) -> None:
     wanted = reference.energy(positions, system.species, **reference.parameters(system))
     np.testing.assert_allclose(u, wanted, rtol=1e-9)  # x^-12 of a distance that is itself a small difference
     core = 0.01 * np.array(pair.sigma)
-    constant = sum(
-        float(pair.energy(core[a, b] * 0.5, a, b)) for i, a in enumerate(system.species) for b in system.species[:i]
-    )
+    constant = sum(float(pair.energy(core[a, b] * 0.5, a, b)) for i, a in enumerate(system.species) for b in system.species[:i])
     assert u[0] == pytest.approx(constant, rel=FP64_REDUCTION)
 
 

@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-import reference
-from glassnf.ensemble import MAX_ID, MAX_STEP, Ensemble, wrap_positions
-from glassnf.systems import PairPotential, System, custom
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+
+import reference
+from glassnf.ensemble import MAX_ID, MAX_STEP, Ensemble, wrap_positions
+from glassnf.systems import PairPotential, System, custom
 
 FP64_REDUCTION = 1e-12
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from glassnf.io import FileFormatError, atomic_write
 from glassnf.io.files import existing_file
 

@@ -10,12 +10,13 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
-from glassnf.ensemble import Ensemble
-from glassnf.io import FileFormatError, hdf5, load_ensemble, save_ensemble
-from glassnf.systems import PairPotential, System, custom
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+
+from glassnf.ensemble import Ensemble
+from glassnf.io import FileFormatError, hdf5, load_ensemble, save_ensemble
+from glassnf.systems import PairPotential, System, custom
 
 
 def small_system(dimension: int = 2) -> System:

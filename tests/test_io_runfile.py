@@ -11,15 +11,16 @@ import time
 from pathlib import Path
 from typing import Any
 
-import glassnf.io.hdf5
 import h5py
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import glassnf.io.hdf5
 from glassnf.ensemble import Ensemble
 from glassnf.io import FileFormatError, RunFile, differences, read_records
 from glassnf.systems import PairPotential, custom
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 
 def make(step: int = 0, n: int = 4) -> Ensemble:

@@ -11,13 +11,14 @@ from typing import Any
 import gsd.hoomd
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
 from glassnf import io
 from glassnf.ensemble import Ensemble
 from glassnf.io import FileFormatError, Frames
 from glassnf.systems import PairPotential, System, custom
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
 
 GSD_POSITION = 1e-7
 """Error of a coordinate in GSD, in box sides: float32 of numbers up to half a side."""
@@ -519,7 +520,8 @@ def test_bad_sources(tmp_path: Path, source: Any, error: type[Exception], messag
     assert os.listdir(tmp_path) == []
 
 
-# ----------------------------------------------------------------------------------------------------------- read, write, extras
+# ----------------------------------------------------------------------------------------------------------- read, write,
+# extras
 
 
 def test_suffixes(tmp_path: Path) -> None:

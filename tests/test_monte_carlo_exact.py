@@ -89,7 +89,9 @@ def test_two_particles_in_a_box(pair: PairPotential, dimension: int, temperature
     centre = minimum_image(ensemble.positions[:, 0] - 0.5 * system.box, system.box) / system.box
     cells = np.floor((centre + 0.5) * 6).astype(int) % 6
     index = np.ravel_multi_index(tuple(cells.T), (6,) * dimension)
-    assert chi_square_p(np.bincount(index, minlength=6**dimension), np.full(6**dimension, replicas / 6**dimension)) > FALSE_ALARM
+    assert (
+        chi_square_p(np.bincount(index, minlength=6**dimension), np.full(6**dimension, replicas / 6**dimension)) > FALSE_ALARM
+    )
 
 
 @pytest.mark.parametrize(("pair", "dimension"), PAIRS, ids=PAIR_IDS)
@@ -122,7 +124,7 @@ def test_exact_samples_of_two_particles_stay_exact(pair: PairPotential, dimensio
 
 
 def test_three_unlike_particles_with_swaps() -> None:
-    """The separation of A and B has the density exp(-beta V_AB) times the convolution of exp(-beta V_AC) and exp(-beta V_BC)."""
+    """The separation of A and B has the density exp(-beta V_AB) times the convolution of those of V_AC and V_BC."""
     replicas, temperature, points, bins = 40_000, 0.6, 1024, 16
     pair = PairPotential(
         "lj_smooth",
@@ -175,7 +177,9 @@ class Frozen:
         side = min(1.12 * math.ceil(math.sqrt(n)), float(box.min()))
         self.positions = cases.jittered_lattice(rng, n, np.full(2, side), jitter=0.1)
         self.temperature = temperature
-        self.states = sorted(set(itertools.permutations(self.system.species.tolist()))) if n < 9 else self._by_places(composition)
+        self.states = (
+            sorted(set(itertools.permutations(self.system.species.tolist()))) if n < 9 else self._by_places(composition)
+        )
         kinds = np.array(self.states)
         repeated = np.broadcast_to(self.positions, (len(kinds), n, 2))
         self.energy = reference.energy(repeated, kinds, **reference.parameters(self.system))

@@ -24,8 +24,8 @@ def fresh(code: str) -> str:
 
 
 def test_import_is_quick() -> None:
-    # Processor time, the best of up to ten tries. On a machine so busy or slow that NumPy alone takes a third of the limit, which it does
-    # not when calm, three times the time of NumPy.
+    # Processor time, the best of up to ten tries. On a machine so busy or slow that NumPy alone takes a third of the limit,
+    # which it does not when calm, three times the time of NumPy.
     code = "import time; t = time.process_time; a = t(); import numpy; b = t(); import glassnf; print(b - a, t() - a)"
     tries = []
     while len(tries) < 10:

@@ -123,7 +123,13 @@ def test_uniform_numbers_are_uniform() -> None:
 def test_streams_and_replicas_are_independent() -> None:
     """Correlation of 20,000 numbers of neighbouring keys, at 5 sigma."""
     n = 20_000
-    series = [uniform(1, 2, 0, 0, n), uniform(1, 3, 0, 0, n), uniform(1, 2, 1, 0, n), uniform(1, 2, 0, 1, n), uniform(2, 2, 0, 0, n)]
+    series = [
+        uniform(1, 2, 0, 0, n),
+        uniform(1, 3, 0, 0, n),
+        uniform(1, 2, 1, 0, n),
+        uniform(1, 2, 0, 1, n),
+        uniform(2, 2, 0, 0, n),
+    ]
     correlation = np.corrcoef(series) - np.eye(len(series))
     assert np.abs(correlation).max() < STATISTICAL / math.sqrt(n)
 

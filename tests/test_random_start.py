@@ -51,7 +51,7 @@ SYSTEMS = {
 
 @pytest.mark.parametrize("name", SYSTEMS)
 def test_no_overlaps(name: str) -> None:
-    """No particle is nearer to another than its neighbours are everywhere: energies of a few kT at T = 2 or, if dense, alike."""
+    """No particle is nearer to another than neighbours are everywhere: energies of a few kT at T = 2 or, if dense, alike."""
     system = SYSTEMS[name]
     replicas = 8 if system.n < 500 else 1
     ensemble = gnf.Ensemble.random(system, replicas, 1.0, seed=401)

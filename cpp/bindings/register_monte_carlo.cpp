@@ -12,7 +12,8 @@ void register_monte_carlo(py::module_& module) {
          std::uint64_t step, std::int64_t sweeps, std::uint64_t swap_threshold, const std::vector<std::uint64_t>& pair_thresholds,
          const std::vector<std::int64_t>& record_at, std::uintptr_t record_energy, std::uintptr_t record_positions,
          std::uintptr_t record_species, std::uintptr_t displacement_attempts, std::uintptr_t displacement_accepts,
-         std::uintptr_t swap_attempts, std::uintptr_t swap_accepts, std::uintptr_t pair_evaluations, int search, int threads) {
+         std::uintptr_t swap_attempts, std::uintptr_t swap_accepts, std::uintptr_t pair_evaluations,
+         std::uintptr_t completed, int search, int threads) {
         const std::size_t pairs = static_cast<std::size_t>(system.view.species_count) * (system.view.species_count - 1) / 2;
         require(replicas >= 1, "replicas: expected at least 1, got " + std::to_string(replicas));
         require(sweeps >= 0, "sweeps: expected a count, got " + std::to_string(sweeps));
@@ -56,14 +57,16 @@ void register_monte_carlo(py::module_& module) {
                                       pointer<std::int64_t>(pair_evaluations)};
         py::gil_scoped_release release;
         cpu::monte_carlo(system.view, batch, plan, output, threads);
+        if (completed) *pointer<std::int64_t>(completed) = sweeps;
       },
       py::arg("system"), py::kw_only(), py::arg("replicas"), py::arg("positions"), py::arg("images"), py::arg("species"),
       py::arg("beta"), py::arg("energy"), py::arg("ids"), py::arg("move_size"), py::arg("seed"), py::arg("step"), py::arg("sweeps"),
       py::arg("swap_threshold"), py::arg("pair_thresholds"), py::arg("record_at"), py::arg("record_energy") = 0,
       py::arg("record_positions") = 0, py::arg("record_species") = 0, py::arg("displacement_attempts"),
       py::arg("displacement_accepts"), py::arg("swap_attempts"), py::arg("swap_accepts"), py::arg("pair_evaluations"),
-      py::arg("search") = 0, py::arg("threads") = 1,
-      "Advance replicas in place by `sweeps` sweeps; recorded values and counters go to the given arrays.");
+      py::arg("completed") = 0, py::arg("search") = 0, py::arg("threads") = 1,
+      "Advance replicas in place by `sweeps` sweeps; recorded values and counters go to the given arrays, and "
+      "the number of sweeps to `completed` once all is done.");
 }
 
 }  // namespace glassnf::bindings

@@ -1,8 +1,8 @@
 """The one place that knows about array libraries.
 
-Functions of the energy backend take NumPy arrays, torch CPU tensors, or nested lists, without a copy where the type and layout are
-already right, and answer in the kind they were given. Kernels receive addresses; everything is checked here first, because the
-address of a non-contiguous array, or of one with another type, silently reads garbage.
+Functions of the energy backend take NumPy arrays, torch CPU tensors, or nested lists, without a copy where the type and layout
+are already right, and answer in the kind they were given. Kernels receive addresses; everything is checked here first, because
+the address of a non-contiguous array, or of one with another type, silently reads garbage.
 """
 
 from __future__ import annotations
@@ -125,5 +125,7 @@ def answer(batch: Batch, result: npt.NDArray[np.float64]) -> Any:
     if batch.torch:
         import torch
 
-        return torch.from_numpy(np.ascontiguousarray(result)) if result.ndim else torch.tensor(float(result), dtype=torch.float64)
+        return (
+            torch.from_numpy(np.ascontiguousarray(result)) if result.ndim else torch.tensor(float(result), dtype=torch.float64)
+        )
     return result

@@ -1,7 +1,7 @@
 """Native core of glassnf. Private: use the Python API of the package.
 
-Arrays are passed as addresses (`glassnf._arrays.address`); 0 stands for "none". Made with pybind11-stubgen and corrected by hand: the
-members of the enumeration have values, integers are plain `int`. tests/test_stubs.py compares it with the module.
+Arrays are passed as addresses (`glassnf._arrays.address`); 0 stands for "none". Made with pybind11-stubgen and corrected by
+hand: the members of the enumeration have values, integers are plain `int`. tests/test_stubs.py compares it with the module.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 Particles are thrown at random and pushed apart: first with the soft harmonic repulsion of the system's diameters, which has no
 singularity and works at any density, then down the true potential, with steps of limited length, until no particle's energy
-is enormous. Both stages use FIRE (Bitzek et al., Phys. Rev. Lett. 97, 170201, 2006) with the step length capped, each replica on its
-own: the start of a replica depends on the seed and its id only.
+is enormous. Both stages use FIRE (Bitzek et al., Phys. Rev. Lett. 97, 170201, 2006) with the step length capped, each replica
+on its own: the start of a replica depends on the seed and its id only.
 """
 
 from __future__ import annotations
@@ -92,8 +92,8 @@ def _relax(
 ) -> FloatArray:
     """FIRE with capped steps, batched with per-replica state; replicas that are done are left alone.
 
-    A replica is done when its energy per particle is at most `stop_at` or, if that is None, when the largest force would move no
-    particle by more than a tenth of the longest step in a unit of thermal length (no overlaps left).
+    A replica is done when its energy per particle is at most `stop_at` or, if that is None, when the largest force would move
+    no particle by more than a tenth of the longest step in a unit of thermal length (no overlaps left).
     """
     smallest = min(min(row) for row in system.potential.sigma)
     largest_force = 100.0 * max(max(row) for row in system.potential.epsilon) / smallest
@@ -106,7 +106,9 @@ def _relax(
     for _ in range(steps):
         wrapped = wrap_positions(x[active], system.box)[0]
         x[active] = wrapped
-        u, f, _ = evaluate(system, _arrays.Batch(np.ascontiguousarray(wrapped), species[active], False, False), with_forces=True)
+        u, f, _ = evaluate(
+            system, _arrays.Batch(np.ascontiguousarray(wrapped), species[active], False, False), with_forces=True
+        )
         assert f is not None
         if stop_at is not None:
             going = u > stop_at * system.n

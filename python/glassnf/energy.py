@@ -1,10 +1,10 @@
 """Potential energies, forces and virials of batches of configurations.
 
-Energies of small boxes run over all pairs, those of boxes of three or more cells a side through a cell grid. Threads share out the
-replicas, or the cells of one large replica; results do not depend on their number.
+Energies of small boxes run over all pairs, those of boxes of three or more cells a side through a cell grid. Threads share out
+the replicas, or the cells of one large replica; results do not depend on their number.
 
-Differentiable: when torch positions require a gradient, `energy` goes through the registered operator ``glassnf::energy`` and its
-gradient is minus the force (see `glassnf.torch_ops`).
+Differentiable: when torch positions require a gradient, `energy` goes through the registered operator ``glassnf::energy`` and
+its gradient is minus the force (see `glassnf.torch_ops`).
 """
 
 from __future__ import annotations

@@ -11,12 +11,8 @@ using namespace glassnf;
 namespace {
 
 // One species of smooth Lennard-Jones, cutoff 2.5.
-const double lj[6] = {1.0,
-                      4.0,
-                      6.25,
-                      6 * 1.048576e-4 - 21 * 4.294967296e-7,
-                      48 * 2.68435456e-6 - 15 * 6.5536e-4,
-                      10 * 4.096e-3 - 28 * 1.6777216e-5};
+const double lj[6] = {
+    1.0, 4.0, 6.25, 6 * 1.048576e-4 - 21 * 4.294967296e-7, 48 * 2.68435456e-6 - 15 * 6.5536e-4, 10 * 4.096e-3 - 28 * 1.6777216e-5};
 
 SystemView view(std::int64_t n, double side) {
   SystemView system{};

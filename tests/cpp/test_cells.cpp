@@ -102,7 +102,8 @@ TEST_CASE("two particles within the cutoff are in neighbouring cells") {
     if (!make_grid<2>(box, 1.0, 1e9, grid)) continue;
     for (int repeat = 0; repeat < 500; ++repeat) {
       double x[2], y[2];
-      const double angle = numbers::uniform(g, 0.0, 6.283185307179586), r = repeat % 2 ? 1.0 - 1e-15 : numbers::uniform(g, 0.0, 1.0);
+      const double angle = numbers::uniform(g, 0.0, 6.283185307179586),
+                   r = repeat % 2 ? 1.0 - 1e-15 : numbers::uniform(g, 0.0, 1.0);
       for (int k = 0; k < 2; ++k) {
         // Often exactly on a border between cells.
         x[k] = repeat % 5 == 0 ? static_cast<double>(g() % static_cast<unsigned>(grid.per_side[k])) / grid.per_side[k] * box[k]

@@ -25,7 +25,8 @@ const Known known[] = {
 
 TEST_CASE("Philox4x32-10 gives the published answers") {
   for (const Known& k : known) {
-    const auto b = philox4x32_10<std::uint64_t>(k.counter[0], k.counter[1], k.counter[2], k.counter[3], PhiloxKeys<std::uint64_t>(k.key));
+    const auto b =
+        philox4x32_10<std::uint64_t>(k.counter[0], k.counter[1], k.counter[2], k.counter[3], PhiloxKeys<std::uint64_t>(k.key));
     CHECK(b.w0 == k.words[0]);
     CHECK(b.w1 == k.words[1]);
     CHECK(b.w2 == k.words[2]);

@@ -36,8 +36,12 @@ struct Case {
       a2 = n * (n + 4) / 4 * powl(xc, -n - 2);
       a0 = -(n + 2) * (n + 4) / 8 * powl(xc, -n);
     }
-    return {static_cast<double>(1 / (sigma * sigma)), static_cast<double>(k), static_cast<double>(xc * xc),
-            static_cast<double>(a4), static_cast<double>(a2), static_cast<double>(a0)};
+    return {static_cast<double>(1 / (sigma * sigma)),
+            static_cast<double>(k),
+            static_cast<double>(xc * xc),
+            static_cast<double>(a4),
+            static_cast<double>(a2),
+            static_cast<double>(a0)};
   }
   // V and -V'(r) / r at q, with the coefficients as rounded to double.
   void exact(double q_, Long& v, Long& force) const {
@@ -93,8 +97,9 @@ PairCoefficients<Pack> broadcast_all(const PairCoefficients<double>& c) {
 
 std::vector<double> squares(const Case& c) {
   const double q_cut = c.coefficients().q_cut;
-  std::vector<double> out = {0.0, 1e-300, 0.5e-4, 1e-4, 1.0000001e-4, 1e-3, 0.01, q_cut, std::nextafter(q_cut, 0.0),
-                             std::nextafter(q_cut, 10.0), 1.5 * q_cut, 1e200};
+  std::vector<double> out = {
+      0.0,         1e-300, 0.5e-4, 1e-4, 1.0000001e-4, 1e-3, 0.01, q_cut, std::nextafter(q_cut, 0.0), std::nextafter(q_cut, 10.0),
+      1.5 * q_cut, 1e200};
   auto g = numbers::generator(18);
   while (out.size() < 2000) out.push_back(numbers::uniform(g, 0.3, 1.1) * q_cut);
   return out;

@@ -52,7 +52,8 @@ TEST_CASE("arithmetic") {
     const Pack pa = load(a), pb = load(b), pc = load(c);
     const Lanes sum_ = lanes(pa + pb), difference = lanes(pa - pb), product = lanes(pa * pb), quotient = lanes(pa / pb);
     const Lanes low = lanes(minimum(pa, pb)), high = lanes(maximum(pa, pb)), size = lanes(absolute(pa));
-    const Lanes root = lanes(square_root(absolute(pa))), together = lanes(fused(pa, pb, pc)), chosen = lanes(where_less(pa, pb, pc));
+    const Lanes root = lanes(square_root(absolute(pa))), together = lanes(fused(pa, pb, pc)),
+                chosen = lanes(where_less(pa, pb, pc));
     const Words mask = words(less_mask(pa, pb));
     for (int l = 0; l < 8; ++l) {
       REQUIRE(bits(sum_.v[l]) == bits(a[l] + b[l]));
@@ -81,7 +82,8 @@ TEST_CASE("integers") {
     const PackU pa = load(a.v), pb = load(b.v);
     const std::uint64_t factor = g() & 0xffffffff;
     const Words sum_ = words(pa + pb), difference = words(pa - pb), both = words(pa & pb), either = words(pa | pb),
-                one = words(pa ^ pb), right = words(pa >> 12), left = words(pa << 20), product = words(multiply_low_words(pa, factor));
+                one = words(pa ^ pb), right = words(pa >> 12), left = words(pa << 20),
+                product = words(multiply_low_words(pa, factor));
     for (int l = 0; l < 8; ++l) {
       REQUIRE(sum_.v[l] == a.v[l] + b.v[l]);
       REQUIRE(difference.v[l] == a.v[l] - b.v[l]);

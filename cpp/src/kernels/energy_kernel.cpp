@@ -103,10 +103,9 @@ void all_pairs(const SystemView& system, const EnergyBatch& batch, std::int64_t 
       xi.at(k) = Pack(x[k][i]);
       fi.at(k) = Pack(0.0);
     });
-    const auto block = [&]<bool First>(std::int64_t at) GLASSNF_INLINE {
+    const auto block = [&]<bool Masked>(std::int64_t at, [[maybe_unused]] PackU kept) GLASSNF_INLINE {
       Pack v = interaction.template operator()<Forces>(x, at, load_bits(code + at), xi, nullptr, row, dx, force_factor);
-      if constexpr (First) {  // the particles up to i have had their turn
-        const PackU kept = load(leading_masks.rows[i & 7]);
+      if constexpr (Masked) {
         v = keep(v, kept);
         force_factor = keep(force_factor, kept);
       }
@@ -119,9 +118,16 @@ void all_pairs(const SystemView& system, const EnergyBatch& batch, std::int64_t 
         });
       if constexpr (Virial) add_virial<D>(virial, dx, force_factor);
     };
-    std::int64_t at = i & ~std::int64_t(7);
-    block.template operator()<true>(at);
-    for (at += pack_size; at < padded; at += pack_size) block.template operator()<false>(at);
+    // In the first block the particles up to i have had their turn; the last may have empty lanes.
+    const std::int64_t first = i & ~std::int64_t(7), last = padded - pack_size;
+    const PackU after = load(leading_masks.rows[i & 7]), held = load(trailing_masks.rows[n - last]);
+    if (first == last) {
+      block.template operator()<true>(first, after & held);
+    } else {
+      block.template operator()<true>(first, after);
+      for (std::int64_t at = first + pack_size; at < last; at += pack_size) block.template operator()<false>(at, held);
+      block.template operator()<true>(last, held);
+    }
     // The force on i from the later ones goes to the caller's array, that from the earlier ones is in f: a scalar store into f would
     // stall the vector loads of the next row.
     if constexpr (Forces)

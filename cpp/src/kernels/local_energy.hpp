@@ -104,7 +104,7 @@ struct LocalEnergy {
         replace_known_terms(storage, self, terms);
         return;
       }
-    for_blocks<false>(storage, around, x, row, self, [&](const double* block, Pack v) GLASSNF_INLINE {
+    for_blocks<true>(storage, around, x, row, self, [&](const double* block, Pack v) GLASSNF_INLINE {
       double* energies = const_cast<double*>(block) + Storage::energy_offset;
       if constexpr (Add) {
         v = v - load(terms);

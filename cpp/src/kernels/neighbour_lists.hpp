@@ -238,7 +238,7 @@ struct ListLocalEnergy {
     for (int e = 0; e < around.count; ++e) {
       const std::int32_t* index = around.list + e * pack_size;
       alignas(64) double change[pack_size];
-      store(change, load(terms + e * pack_size) - pack_energies<false>(storage, index, px, row));
+      store(change, load(terms + e * pack_size) - pack_energies<true>(storage, index, px, row));
       for (int l = 0; l < pack_size; ++l) storage.energies[index[l]] += change[l];
     }
   }

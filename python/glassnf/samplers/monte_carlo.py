@@ -112,10 +112,10 @@ class MonteCarlo:
     """Metropolis Monte Carlo of a batch of replicas, each at its own temperature.
 
     A sweep is N trial moves. A trial displaces one particle, chosen uniformly, by a vector uniform in the cube of half-width
-    ``ensemble.move_size``; or, with `swap_probability`, exchanges the species of two unlike particles (Grigera and Parisi, Phys.
-    Rev. E 63, 045102, 2001; Ninarello, Berthier, Coslovich, Phys. Rev. X 7, 021039, 2017). Either is accepted with probability
-    min(1, exp(-beta dU)) (Metropolis et al. 1953). The random numbers depend on the seed of the ensemble, the id of the replica and
-    the sweep only: results do not depend on threads, batching, or how a run is cut into pieces.
+    ``ensemble.move_size``; or, with `swap_probability`, exchanges the species of two unlike particles (Grigera and Parisi,
+    Phys. Rev. E 63, 045102, 2001; Ninarello, Berthier, Coslovich, Phys. Rev. X 7, 021039, 2017). Either is accepted with
+    probability min(1, exp(-beta dU)) (Metropolis et al. 1953). The random numbers depend on the seed of the ensemble, the id of
+    the replica and the sweep only: results do not depend on threads, batching, or how a run is cut into pieces.
 
     Parameters
     ----------
@@ -123,8 +123,8 @@ class MonteCarlo:
     swap_probability : float
         Fraction of swap trials, 0 to 1; 0 is local Monte Carlo.
     swap_weights : (S, S) floats, optional
-        Relative frequency of swap trials by pair of species, symmetric, not negative; the diagonal is ignored. Default: every unlike
-        pair of particles equally often.
+        Relative frequency of swap trials by pair of species, symmetric, not negative; the diagonal is ignored. Default: every
+        unlike pair of particles equally often.
     target_acceptance : float
         Acceptance that `equilibrate` steers the displacements to, between 0 and 1.
     threads : int, optional
@@ -231,8 +231,8 @@ class MonteCarlo:
         record_positions : bool
             Also record unwrapped positions and species.
         progress : callable, optional
-            ``progress(done, total, info)`` between native calls of about 0.1 s. A KeyboardInterrupt is raised there too, and leaves
-            the ensemble valid, after a whole number of sweeps.
+            ``progress(done, total, info)`` between native calls of about 0.1 s. A KeyboardInterrupt is raised there too, and
+            leaves the ensemble valid, after a whole number of sweeps.
 
         Raises
         ------
@@ -320,6 +320,26 @@ class MonteCarlo:
         species: npt.NDArray[np.int32] | None = None,
     ) -> None:
         start = time.perf_counter()
+        # Ctrl-C during the native call is raised as it returns: the step must follow the positions all the same.
+        completed = np.zeros(1, dtype=np.int64)
+        try:
+            self._call(ensemble, sweeps, counters, completed, record_at, energy, positions, species)
+        finally:
+            ensemble.step += int(completed[0])
+        if sweeps:
+            self._pace = (time.perf_counter() - start) / (sweeps * ensemble.replicas)
+
+    def _call(
+        self,
+        ensemble: Ensemble,
+        sweeps: int,
+        counters: Counters,
+        completed: npt.NDArray[np.int64],
+        record_at: npt.NDArray[np.int64] | None,
+        energy: npt.NDArray[np.float64] | None,
+        positions: npt.NDArray[np.float64] | None,
+        species: npt.NDArray[np.int32] | None,
+    ) -> None:
         _core.monte_carlo(
             native_system(self.system),
             replicas=ensemble.replicas,
@@ -344,11 +364,9 @@ class MonteCarlo:
             swap_attempts=_arrays.address(counters.swap_attempts),
             swap_accepts=_arrays.address(counters.swap_accepts),
             pair_evaluations=_arrays.address(counters.pair_evaluations),
+            completed=_arrays.address(completed),
             threads=self.threads,
         )
-        ensemble.step += sweeps
-        if sweeps:
-            self._pace = (time.perf_counter() - start) / (sweeps * ensemble.replicas)
 
     def _adapt(self, ensemble: Ensemble, acceptance: npt.NDArray[np.float64]) -> None:
         change = np.clip(np.nan_to_num(acceptance - self.target_acceptance), -_ADAPTATION_LIMIT, _ADAPTATION_LIMIT)

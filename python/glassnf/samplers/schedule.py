@@ -39,7 +39,9 @@ def record_sweeps(sweeps: int, record_every: int | None, record_at: Any) -> npt.
     if record_at is not None:
         at = _check.int_array("record_at", record_at, (None,), low=1, high=max(sweeps, 1)).astype(np.int64)
         if at.size and (sweeps == 0 or (np.diff(at) <= 0).any()):
-            raise ValueError(f"record_at: expected increasing sweep numbers from 1 to {sweeps}, got {_check.describe(record_at)}")
+            raise ValueError(
+                f"record_at: expected increasing sweep numbers from 1 to {sweeps}, got {_check.describe(record_at)}"
+            )
         return at
     if record_every is None:
         return np.empty(0, dtype=np.int64)
