@@ -81,6 +81,7 @@ def monte_carlo(
     swap_attempts: int,
     swap_accepts: int,
     pair_evaluations: int,
+    completed: int = 0,
     search: int = 0,
     threads: int = 1,
 ) -> None: ...
