@@ -12,8 +12,8 @@ void register_monte_carlo(py::module_& module) {
          std::uint64_t step, std::int64_t sweeps, std::uint64_t swap_threshold, const std::vector<std::uint64_t>& pair_thresholds,
          const std::vector<std::int64_t>& record_at, std::uintptr_t record_energy, std::uintptr_t record_positions,
          std::uintptr_t record_species, std::uintptr_t displacement_attempts, std::uintptr_t displacement_accepts,
-         std::uintptr_t swap_attempts, std::uintptr_t swap_accepts, std::uintptr_t pair_evaluations,
-         std::uintptr_t completed, int search, int threads) {
+         std::uintptr_t swap_attempts, std::uintptr_t swap_accepts, std::uintptr_t pair_evaluations, std::uintptr_t completed,
+         int search, int threads) {
         const std::size_t pairs = static_cast<std::size_t>(system.view.species_count) * (system.view.species_count - 1) / 2;
         require(replicas >= 1, "replicas: expected at least 1, got " + std::to_string(replicas));
         require(sweeps >= 0, "sweeps: expected a count, got " + std::to_string(sweeps));

@@ -48,8 +48,10 @@ void register_random(py::module_& module) {
   module.def(
       "trial",
       [](std::uint64_t seed, std::uint64_t step, std::uint64_t id, std::uint64_t move) {
-        const auto t = draw_trial<double>(RandomKey{seed, step, id, Stream::monte_carlo_trial}, PhiloxKeys<std::uint64_t>(seed), move);
-        return py::make_tuple(t.pick, t.kind, t.pair, t.second, std::array<double, 3>{t.step[0], t.step[1], t.step[2]}, t.threshold);
+        const auto t =
+            draw_trial<double>(RandomKey{seed, step, id, Stream::monte_carlo_trial}, PhiloxKeys<std::uint64_t>(seed), move);
+        return py::make_tuple(t.pick, t.kind, t.pair, t.second, std::array<double, 3>{t.step[0], t.step[1], t.step[2]},
+                              t.threshold);
       },
       py::arg("seed"), py::arg("step"), py::arg("id"), py::arg("move"),
       "The random numbers of one Monte Carlo trial: (pick, kind, pair, second, step, threshold), see trial.hpp.");

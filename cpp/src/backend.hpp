@@ -22,45 +22,45 @@ struct SystemView {
 
 struct EnergyBatch {
   std::int64_t replicas;
-  const double* positions;       // (R, N, d), wrapped
-  const std::int32_t* species;   // (R, N)
-  double* energy;                // (R,)
-  double* forces;                // (R, N, d) or null
-  double* virial;                // (R, d, d) or null
+  const double* positions;      // (R, N, d), wrapped
+  const std::int32_t* species;  // (R, N)
+  double* energy;               // (R,)
+  double* forces;               // (R, N, d) or null
+  double* virial;               // (R, d, d) or null
 };
 
 struct MonteCarloBatch {
   std::int64_t replicas;
-  double* positions;          // (R, N, d), wrapped
-  std::int32_t* images;       // (R, N, d)
-  std::int32_t* species;      // (R, N)
-  const double* beta;         // (R,)
-  double* energy;             // (R,)
-  const std::int64_t* ids;    // (R,)
-  const double* move_size;    // (R,)
+  double* positions;        // (R, N, d), wrapped
+  std::int32_t* images;     // (R, N, d)
+  std::int32_t* species;    // (R, N)
+  const double* beta;       // (R,)
+  double* energy;           // (R,)
+  const std::int64_t* ids;  // (R,)
+  const double* move_size;  // (R,)
 };
 
 // Species pairs are numbered (0,1), (0,2), ..., (0,S-1), (1,2), ...
 struct MonteCarloPlan {
   std::uint64_t seed;
-  std::uint64_t step;                    // of the first sweep
+  std::uint64_t step;  // of the first sweep
   std::int64_t sweeps;
   std::uint64_t swap_threshold;          // swap_probability * 2^32
   const std::uint64_t* pair_thresholds;  // (pairs,) cumulative weights * 2^32
   std::int64_t records;
-  const std::int64_t* record_at;         // (records,) increasing, in 1 .. sweeps: record after that many sweeps
-  int search;                            // for tests: 0 choose, 1 all pairs, 2 cells where the box has them; results are the same
+  const std::int64_t* record_at;  // (records,) increasing, in 1 .. sweeps: record after that many sweeps
+  int search;                     // for tests: 0 choose, 1 all pairs, 2 cells where the box has them; results are the same
 };
 
 struct MonteCarloOutput {
-  double* energy;                        // (records, R)
-  double* positions;                     // (records, R, N, d) unwrapped, or null
-  std::int32_t* species;                 // (records, R, N), or null
-  std::int64_t* displacement_attempts;   // (R,), added to
-  std::int64_t* displacement_accepts;    // (R,), added to
-  std::int64_t* swap_attempts;           // (R, pairs), added to
-  std::int64_t* swap_accepts;            // (R, pairs), added to
-  std::int64_t* pair_evaluations;        // (R,), added to
+  double* energy;                       // (records, R)
+  double* positions;                    // (records, R, N, d) unwrapped, or null
+  std::int32_t* species;                // (records, R, N), or null
+  std::int64_t* displacement_attempts;  // (R,), added to
+  std::int64_t* displacement_accepts;   // (R,), added to
+  std::int64_t* swap_attempts;          // (R, pairs), added to
+  std::int64_t* swap_accepts;           // (R, pairs), added to
+  std::int64_t* pair_evaluations;       // (R,), added to
 };
 
 namespace cpu {
@@ -79,8 +79,8 @@ bool has_instruction_set(const char* name);
 namespace cuda {
 
 bool built();
-int device_count();                // 0 without a usable device; never throws
-const char* why_not();             // empty when a device is usable
+int device_count();     // 0 without a usable device; never throws
+const char* why_not();  // empty when a device is usable
 
 }  // namespace cuda
 

@@ -20,9 +20,9 @@ const KernelTable* find(const char* name) {
   __builtin_cpu_init();
   if (!std::strcmp(name, "avx512"))
     return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("fma")
-               ? kernels_avx512() : nullptr;
-  if (!std::strcmp(name, "avx2")) 
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") ? kernels_avx2() : nullptr;
+               ? kernels_avx512()
+               : nullptr;
+  if (!std::strcmp(name, "avx2")) return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") ? kernels_avx2() : nullptr;
 #endif
   return std::strcmp(name, "baseline") ? nullptr : kernels_baseline();
 }

@@ -131,8 +131,10 @@ GLASSNF_HD PackU load_bits(const double* p) { return load_as<PackU, NativeU>(p);
 GLASSNF_HD void store(double* p, Pack a) { store_as<Pack, NativeF>(p, a); }
 GLASSNF_HD void store(std::uint64_t* p, PackU a) { store_as<PackU, NativeU>(p, a); }
 
-#define GLASSNF_BINARY(P, op) \
-  GLASSNF_HD P operator op(P a, P b) { return each<P>([](auto x, auto y) GLASSNF_INLINE { return x op y; }, a, b); }
+#define GLASSNF_BINARY(P, op)                                                   \
+  GLASSNF_HD P operator op(P a, P b) {                                          \
+    return each<P>([](auto x, auto y) GLASSNF_INLINE { return x op y; }, a, b); \
+  }
 GLASSNF_BINARY(Pack, +)
 GLASSNF_BINARY(Pack, -)
 GLASSNF_BINARY(Pack, *)

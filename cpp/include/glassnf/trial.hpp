@@ -60,9 +60,7 @@ GLASSNF_HD TrialWords<F> draw_trial(const RandomKey& key, const PhiloxKeys<typen
   return t;
 }
 
-GLASSNF_HD std::uint32_t scale_word(std::uint64_t word, std::uint64_t n) {
-  return static_cast<std::uint32_t>((word * n) >> 32);
-}
+GLASSNF_HD std::uint32_t scale_word(std::uint64_t word, std::uint64_t n) { return static_cast<std::uint32_t>((word * n) >> 32); }
 
 GLASSNF_HD bool accept(double beta, double energy_change, double threshold) { return beta * energy_change <= threshold; }
 

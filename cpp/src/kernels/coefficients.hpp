@@ -24,8 +24,7 @@ struct CoefficientRows {
     for (int a = 0; a < s; ++a)
       for (int k = 0; k < coefficient_count; ++k)
         for (int b = 0; b < padded; ++b)
-          memory[(a * coefficient_count + k) * padded + b] =
-              system.coefficients[(a * s + (b < s ? b : 0)) * coefficient_count + k];
+          memory[(a * coefficient_count + k) * padded + b] = system.coefficients[(a * s + (b < s ? b : 0)) * coefficient_count + k];
     return {memory, s, padded};
   }
   GLASSNF_HD const double* row(int species, Coefficient k) const { return data + (species * coefficient_count + k) * padded; }
@@ -54,8 +53,7 @@ struct SpeciesRow {
 
   GLASSNF_HD PairCoefficients<Pack> operator()(PackU code) const {
     if constexpr (Fast)
-      return {inverse_sigma2_table(code), prefactor_table(code), Pack(q_cut_value),
-              Pack(c4_value), Pack(c2_value), Pack(c0_value)};
+      return {inverse_sigma2_table(code), prefactor_table(code), Pack(q_cut_value), Pack(c4_value), Pack(c2_value), Pack(c0_value)};
     else
       return {inverse_sigma2_table(code), prefactor_table(code), q_cut_table(code), c4_table(code), c2_table(code), c0_table(code)};
   }

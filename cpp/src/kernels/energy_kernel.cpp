@@ -9,7 +9,7 @@ namespace glassnf::cpu {
 inline namespace GLASSNF_ISA {
 
 template <int D>
-inline constexpr int virial_size = D * (D + 1) / 2;  // xx xy yy, or xx xy yy xz yz zz
+inline constexpr int virial_size = D*(D + 1) / 2;  // xx xy yy, or xx xy yy xz yz zz
 
 // Energy, force and virial of one particle with the eight of a block of coordinates.
 template <int D, class Potential, bool Fast, bool Cells>
@@ -67,7 +67,8 @@ GLASSNF_HD void expand_virial(const double* packed, double* tensor) {
 // ---- all pairs: every pair once, forces on both -------------------------------------------------------------------------------
 
 template <int D, class Potential, bool Fast, bool Forces, bool Virial>
-void all_pairs(const SystemView& system, const EnergyBatch& batch, std::int64_t replica, Workspace& workspace, Potential potential) {
+void all_pairs(const SystemView& system, const EnergyBatch& batch, std::int64_t replica, Workspace& workspace,
+               Potential potential) {
   const std::int64_t n = system.n, padded = (n + pack_size - 1) / pack_size * pack_size;
   double* memory = static_cast<double*>(reserve(workspace, 0, (2 * D + 1) * padded * 8));
   double *x[D], *f[D], *code = memory + 2 * D * padded;
@@ -249,8 +250,7 @@ void cells_range(const SystemView& system, const EnergyBatch& batch, std::int64_
                                                                          force_factor),
                                  kept);
           force_factor = keep(force_factor, kept);
-          if constexpr (Forces)
-            for_axes<D>([&](auto k) GLASSNF_INLINE { fi.at(k) = fi.at(k) + force_factor * dx.at(k); });
+          if constexpr (Forces) for_axes<D>([&](auto k) GLASSNF_INLINE { fi.at(k) = fi.at(k) + force_factor * dx.at(k); });
           if constexpr (Virial) add_virial<D>(virial, dx, force_factor);
         }
       }
@@ -269,8 +269,8 @@ std::int64_t energy_sort(const SystemView& system, const EnergyBatch& batch, std
   return system.dimension == 2 ? sort<2>(system, batch, replica, workspace) : sort<3>(system, batch, replica, workspace);
 }
 
-void energy_cells(const SystemView& system, const EnergyBatch& batch, std::int64_t replica, Workspace& workspace, std::int64_t first,
-                  std::int64_t last) {
+void energy_cells(const SystemView& system, const EnergyBatch& batch, std::int64_t replica, Workspace& workspace,
+                  std::int64_t first, std::int64_t last) {
   const CoefficientRows rows{static_cast<const double*>(reserve(workspace, 6, 0)), system.species_count,
                              CoefficientRows::padded_count(system.species_count)};
   with_system(system, [&]<int D, class P, bool Fast>(P potential) {

@@ -28,11 +28,12 @@ struct KernelTable {
   void (*energy_all_pairs)(const SystemView&, const EnergyBatch&, std::int64_t replica, Workspace&);
   // One replica through cells: `sort` prepares, `energy_cells` handles a range of cells and fills per-particle energies and virials.
   std::int64_t (*energy_sort)(const SystemView&, const EnergyBatch&, std::int64_t replica, Workspace&);
-  void (*energy_cells)(const SystemView&, const EnergyBatch&, std::int64_t replica, Workspace&, std::int64_t first, std::int64_t last);
+  void (*energy_cells)(const SystemView&, const EnergyBatch&, std::int64_t replica, Workspace&, std::int64_t first,
+                       std::int64_t last);
   void (*energy_collect)(const SystemView&, const EnergyBatch&, std::int64_t replica, Workspace&);
   // Monte Carlo of one replica.
-  void (*monte_carlo)(const SystemView&, const MonteCarloBatch&, const MonteCarloPlan&, const MonteCarloOutput&, std::int64_t replica,
-                      Workspace&);
+  void (*monte_carlo)(const SystemView&, const MonteCarloBatch&, const MonteCarloPlan&, const MonteCarloOutput&,
+                      std::int64_t replica, Workspace&);
 };
 
 const KernelTable* kernels_baseline();

@@ -21,7 +21,8 @@ struct ExpandedRow {
         c2_value(rows.row(0, c2)[0]),
         c0_value(rows.row(0, c0)[0]) {}
   GLASSNF_HD PairCoefficients<Pack> operator()(const double* block) const {
-    return {load(block + offset), load(block + offset + pack_size), Pack(q_cut_value), Pack(c4_value), Pack(c2_value), Pack(c0_value)};
+    return {load(block + offset), load(block + offset + pack_size), Pack(q_cut_value), Pack(c4_value), Pack(c2_value),
+            Pack(c0_value)};
   }
 };
 template <int D, bool Fast>

@@ -75,7 +75,7 @@ class ReplicaSampler {
   std::int64_t *swap_attempts, *swap_accepts;
 
   ReplicaSampler(const SystemView& system, const MonteCarloBatch& batch, const MonteCarloPlan& plan, std::int64_t replica,
-                            Workspace& workspace, Potential potential)
+                 Workspace& workspace, Potential potential)
       : system_(system), plan_(plan), workspace_(workspace), keys_(plan.seed) {
     const std::int64_t n = system.n;
     positions_ = batch.positions + replica * n * D;
@@ -85,8 +85,7 @@ class ReplicaSampler {
     move_size_ = batch.move_size[replica];
     species_count_ = system.species_count;
     pairs_ = species_count_ * (species_count_ - 1) / 2;
-    rows_ = CoefficientRows::fill(
-        system, static_cast<double*>(reserve(workspace, 4, CoefficientRows::size(species_count_) * 8)));
+    rows_ = CoefficientRows::fill(system, static_cast<double*>(reserve(workspace, 4, CoefficientRows::size(species_count_) * 8)));
     local_.potential = potential;
     local_.grid = EnergyQuantum::from_scale(system.energy_scale);
     quanta_per_energy_ = 1.0 / local_.grid.quantum;  // a power of two
@@ -188,17 +187,19 @@ class ReplicaSampler {
         around_all_ = around(nowhere_in_particular);
       }
     }
-    terms_a_ = static_cast<double*>(reserve(workspace_, 7, packs * 64));
-    terms_b_ = static_cast<double*>(reserve(workspace_, 8, packs * 64));
+    reserve_rows(packs);
   }
 
   // New neighbour lists; local energies are exact and stay as they are.
   [[gnu::noinline]] void renew_lists() {
-    write_back();
-    auto* kept = static_cast<double*>(reserve(workspace_, 9, system_.n * 8));
-    for (std::int64_t p = 0; p < system_.n; ++p) kept[p] = storage_.energy_of(storage_.slot_of[p]);
-    arrange(0);
-    for (std::int64_t p = 0; p < system_.n; ++p) storage_.set_energy(storage_.slot_of[p], kept[p]);
+    storage_.renew(workspace_);
+    reserve_rows(storage_.width / pack_size);
+  }
+
+  // Scratch for two rows of pair energies.
+  void reserve_rows(std::int64_t packs) {
+    terms_a_ = static_cast<double*>(reserve(workspace_, 7, packs * 64));
+    terms_b_ = static_cast<double*>(reserve(workspace_, 8, packs * 64));
   }
 
   void make_species_lists() {
@@ -266,7 +267,8 @@ class ReplicaSampler {
         const std::int64_t slot = slot_of_trial(m + 4);
         const std::int32_t* list = storage_.lists + slot * storage_.width;
         const int entries = storage_.packs[slot] * pack_size;
-        for (int k = 0; k < entries; k += 2) __builtin_prefetch(storage_.records + list[k] * static_cast<std::int64_t>(Storage::record_size));
+        for (int k = 0; k < entries; k += 2)
+          __builtin_prefetch(storage_.records + list[k] * static_cast<std::int64_t>(Storage::record_size));
       }
     } else if constexpr (Cells) {
       const std::int64_t cell = slot_of_trial(m + 3 < count ? m + 3 : m) / (storage_.cell_blocks * pack_size);
@@ -291,9 +293,8 @@ class ReplicaSampler {
     double old_x[D], x[D];
     int crossing[D] = {};
     storage_.coordinates(slot, old_x);
-    for_axes<D>([&](auto k) GLASSNF_INLINE {
-      x[k] = wrap_once(old_x[k] + move_size_ * chunk_.step[k][m], local_.box[k], crossing[k]);
-    });
+    for_axes<D>([&](auto k)
+                    GLASSNF_INLINE { x[k] = wrap_once(old_x[k] + move_size_ * chunk_.step[k][m], local_.box[k], crossing[k]); });
     const int species = storage_.species_of(slot);
     const Row row(rows_, species);
     const Around near = around_particle(slot, x);

@@ -60,27 +60,57 @@ struct ListStorage {
     return r2 > half_skin * half_skin;
   }
 
-  // Sort the particles of the caller's arrays by cell and make the lists. Energies are left undefined.
+  // Sort the particles of the caller's arrays by cell and make the lists. Energies are zero.
   void fill(const double* positions, const std::int32_t* species, Workspace& workspace) {
+    slot_of = static_cast<std::int32_t*>(reserve(workspace, 2, n * 4));
+    packs = static_cast<std::int32_t*>(reserve(workspace, 12, n * 4));
+    auto* loose = static_cast<Particle*>(reserve(workspace, 9, n * static_cast<std::int64_t>(sizeof(Particle))));
+    for (std::int64_t p = 0; p < n; ++p) {
+      for (int k = 0; k < D; ++k) loose[p].record[k] = positions[p * D + k];
+      loose[p].record[D] = from_bits(species_code(species[p]));
+      loose[p].energy = 0.0;
+      loose[p].particle = p;
+    }
+    arrange(loose, workspace);
+  }
+
+  // The same from where the particles are now. They are nearly sorted already, so that everything is read and written in order.
+  void renew(Workspace& workspace) {
+    auto* loose = static_cast<Particle*>(reserve(workspace, 9, n * static_cast<std::int64_t>(sizeof(Particle))));
+    for (std::int64_t slot = 0; slot < n; ++slot) {
+      for (int k = 0; k <= D; ++k) loose[slot].record[k] = records[slot * record_size + k];
+      loose[slot].energy = energies[slot];
+      loose[slot].particle = particle_of[slot];
+    }
+    arrange(loose, workspace);
+  }
+
+ private:
+  struct Particle {
+    double record[record_size], energy;
+    std::int64_t particle;
+  };
+
+  // Counting sort of particles by cell into the arrays by slot, and their lists.
+  void arrange(const Particle* loose, Workspace& workspace) {
     const std::int64_t padded = n + pack_size;
     auto* start = static_cast<std::int64_t*>(reserve(workspace, 0, (cells + 2) * 8));
     records = static_cast<double*>(reserve(workspace, 1, (n + 1) * record_size * 8));
-    slot_of = static_cast<std::int32_t*>(reserve(workspace, 2, n * 4));
     particle_of = static_cast<std::int32_t*>(reserve(workspace, 3, n * 4));
     energies = static_cast<double*>(reserve(workspace, 10, (n + 1) * 8));
     origins = static_cast<double*>(reserve(workspace, 11, n * D * 8));
-    packs = static_cast<std::int32_t*>(reserve(workspace, 12, n * 4));
     auto* sorted = static_cast<double*>(reserve(workspace, 13, D * padded * 8));
     for (std::int64_t c = 0; c < cells + 2; ++c) start[c] = 0;
-    for (std::int64_t p = 0; p < n; ++p) ++start[cell_of(positions + p * D) + 2];
+    for (std::int64_t i = 0; i < n; ++i) ++start[cell_of(loose[i].record) + 2];
     for (std::int64_t c = 2; c < cells + 2; ++c) start[c] += start[c - 1];
-    for (std::int64_t p = 0; p < n; ++p) {
-      const std::int64_t slot = start[cell_of(positions + p * D) + 1]++;
-      slot_of[p] = static_cast<std::int32_t>(slot);
-      particle_of[slot] = static_cast<std::int32_t>(p);
-      for (int k = 0; k < D; ++k)
-        records[slot * record_size + k] = origins[slot * D + k] = sorted[k * padded + slot] = positions[p * D + k];
-      set_species(slot, species[p]);
+    for (std::int64_t i = 0; i < n; ++i) {
+      const Particle& p = loose[i];
+      const std::int64_t slot = start[cell_of(p.record) + 1]++;
+      slot_of[p.particle] = static_cast<std::int32_t>(slot);
+      particle_of[slot] = static_cast<std::int32_t>(p.particle);
+      energies[slot] = p.energy;
+      for (int k = 0; k <= D; ++k) records[slot * record_size + k] = p.record[k];
+      for (int k = 0; k < D; ++k) origins[slot * D + k] = sorted[k * padded + slot] = p.record[k];
     }
     for (int k = 0; k < D; ++k) {
       records[n * record_size + k] = nowhere;
@@ -151,10 +181,11 @@ struct ListStorage {
     return found;
   }
 
+ public:
   // Whether lists pay for this system and these moves, and how to make them.
   static GLASSNF_HD bool plan(const SystemView& system, double move_size, ListStorage& out) {
-    // A skin of five move sizes lasts several sweeps in a dense liquid; wider than the cutoff's half, lists hold too many.
-    double skin = 5.0 * move_size;
+    // A skin of seven move sizes lasts several sweeps in a dense liquid, even of 10^5 particles; much wider, lists hold too many.
+    double skin = 7.0 * move_size;
     if (skin < 0.1 * system.cutoff) skin = 0.1 * system.cutoff;
     if (skin > 0.4 * system.cutoff) {
       if (move_size > 0.2 * system.cutoff) return false;

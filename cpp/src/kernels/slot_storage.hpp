@@ -32,8 +32,8 @@ struct SlotStorage {
   std::uint64_t* mask_with_hole;  // (2 * slots,), the hole at index `slots`
   double* pair_energies;          // or null
   std::int32_t* count;            // (cells,)
-  std::int32_t* slot_of;      // (n,)
-  std::int32_t* particle_of;  // (cells * cell_blocks * 8,)
+  std::int32_t* slot_of;          // (n,)
+  std::int32_t* particle_of;      // (cells * cell_blocks * 8,)
 
   // The matrix should stay in the first-level cache.
   static constexpr std::int64_t matrix_limit = 56;
@@ -54,9 +54,7 @@ struct SlotStorage {
   GLASSNF_HD double* lane(std::int64_t slot) const { return block_of(slot) + (slot & 7); }
   GLASSNF_HD double energy_of(std::int64_t slot) const { return lane(slot)[energy_offset]; }
   GLASSNF_HD void set_energy(std::int64_t slot, double e) const { set_lane(block_of(slot) + energy_offset, slot & 7, e); }
-  GLASSNF_HD int species_of(std::int64_t slot) const {
-    return static_cast<int>(species_of_code(to_bits(lane(slot)[code_offset])));
-  }
+  GLASSNF_HD int species_of(std::int64_t slot) const { return static_cast<int>(species_of_code(to_bits(lane(slot)[code_offset]))); }
   GLASSNF_HD void set_species(std::int64_t slot, int s) const {
     double* p = lane(slot);
     p[code_offset] = from_bits(species_code(s));
