@@ -36,7 +36,7 @@ void energy(const SystemView& system, const EnergyBatch& batch, int threads) {
     parallel_for((batch.replicas + piece - 1) / piece, useful_threads(0.5 * replicas * n * n, threads),
                  [&](std::int64_t i, Workspace& workspace) {
                    const std::int64_t end = (i + 1) * piece < batch.replicas ? (i + 1) * piece : batch.replicas;
-                   for (std::int64_t r = i * piece; r < end; ++r) table.energy_all_pairs(system, batch, r, workspace);
+                   table.energy_all_pairs(system, batch, i * piece, end, workspace);
                  });
   } else if (batch.replicas >= threads) {
     parallel_for(batch.replicas, useful_threads(50.0 * replicas * n, threads), [&](std::int64_t r, Workspace& workspace) {

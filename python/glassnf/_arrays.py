@@ -96,7 +96,8 @@ def as_batch(system: System, positions: Any, species: Any) -> Batch:
 
 
 def _wrapped(array: npt.NDArray[np.float64], box: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    if not array.size or (array.min() >= 0.0 and bool((array < box).all())):
+    # The first test is the quick one, and enough for square and cubic boxes.
+    if not array.size or (array.min() >= 0.0 and (array.max() < box.min() or bool((array < box).all()))):
         return array
     if not np.isfinite(array).all():
         place = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])

@@ -145,14 +145,164 @@ void all_pairs(const SystemView& system, const EnergyBatch& batch, std::int64_t 
   }
 }
 
-void energy_all_pairs(const SystemView& system, const EnergyBatch& batch, std::int64_t replica, Workspace& workspace) {
+// ---- all pairs of eight small replicas at once, one in each lane -------------------------------------------------------------------
+
+// Beyond this number of particles a single replica would wait too long for seven empty lanes.
+inline constexpr std::int64_t lanes_limit = 128;
+
+// Particles of up to eight replicas, sorted by species, so that the coefficients of a pair of slots are the same in all lanes. A
+// species has as many slots as the replica with most of it needs; `ragged` if some of them are empty in some lane.
+template <int D>
+struct LaneStorage {
+  std::int64_t slots;
+  bool ragged;
+  std::int64_t* start;    // (S + 1,) first slot of each species
+  double* x;              // (slots, D, 8)
+  double* f;              // (slots, D, 8)
+  std::uint64_t* valid;   // (slots, 8) all ones where a lane has a particle
+  std::int32_t* slot_of;  // (8, n)
+
+  LaneStorage(const SystemView& system, const EnergyBatch& batch, std::int64_t first, std::int64_t count, Workspace& workspace) {
+    const std::int64_t n = system.n;
+    const int s = system.species_count;
+    start = static_cast<std::int64_t*>(reserve(workspace, 2, (2 * s + 1) * 8));
+    std::int64_t* next = start + s + 1;
+    for (int a = 0; a <= s; ++a) start[a] = 0;
+    for (std::int64_t r = first; r < first + count; ++r) {
+      for (int a = 0; a < s; ++a) next[a] = 0;
+      for (std::int64_t i = 0; i < n; ++i) ++next[batch.species[r * n + i]];
+      for (int a = 0; a < s; ++a)
+        if (next[a] > start[a + 1]) start[a + 1] = next[a];
+    }
+    for (int a = 0; a < s; ++a) start[a + 1] += start[a];
+    slots = start[s];
+    ragged = slots > n;
+    x = static_cast<double*>(reserve(workspace, 0, 2 * D * slots * pack_size * 8));
+    f = x + D * slots * pack_size;
+    slot_of = static_cast<std::int32_t*>(reserve(workspace, 3, pack_size * n * 4));
+    valid = static_cast<std::uint64_t*>(reserve(workspace, 4, slots * pack_size * 8));
+    for (std::int64_t k = 0; k < 2 * D * slots; ++k) store(x + k * pack_size, Pack(0.0));
+    if (ragged)
+      for (std::int64_t k = 0; k < slots; ++k) store(valid + k * pack_size, PackU(0));
+    for (std::int64_t l = 0; l < count; ++l) {
+      for (int a = 0; a < s; ++a) next[a] = start[a];
+      for (std::int64_t i = 0; i < n; ++i) {
+        const std::int64_t slot = next[batch.species[(first + l) * n + i]]++;
+        slot_of[l * n + i] = static_cast<std::int32_t>(slot);
+        if (ragged) valid[slot * pack_size + l] = ~std::uint64_t(0);
+        for (int k = 0; k < D; ++k) x[(slot * D + k) * pack_size + l] = batch.positions[((first + l) * n + i) * D + k];
+      }
+    }
+  }
+};
+
+// No lane waits, and nothing is summed across lanes: the result of a replica does not depend on its company.
+template <int D, class Potential, bool Forces, bool Virial, bool Ragged>
+void lane_sums(const SystemView& system, const LaneStorage<D>& lanes, Potential potential, Pack& energy, Pack* virial) {
+  Vec<Pack, D> minus_box, inverse_box;
+  for_axes<D>([&](auto k) GLASSNF_INLINE {
+    minus_box.at(k) = Pack(-system.box[k]);
+    inverse_box.at(k) = Pack(1.0 / system.box[k]);
+  });
+  const Pack magic(6755399441055744.0);  // 1.5 * 2^52: adding and subtracting it rounds to an integer
+  for (int a = 0; a < system.species_count; ++a)
+    for (std::int64_t i = lanes.start[a]; i < lanes.start[a + 1]; ++i) {
+      Vec<Pack, D> xi, fi;
+      for_axes<D>([&](auto k) GLASSNF_INLINE {
+        xi.at(k) = load(lanes.x + (i * D + k) * pack_size);
+        fi.at(k) = Pack(0.0);
+      });
+      for (int b = a; b < system.species_count; ++b) {
+        const double* p = system.coefficients + (a * system.species_count + b) * coefficient_count;
+        const PairCoefficients<Pack> c{
+            Pack(p[inverse_sigma2]), Pack(p[prefactor]), Pack(p[q_cut]), Pack(p[c4]), Pack(p[c2]), Pack(p[c0])};
+        const Pack scale(p[inverse_sigma2] * p[prefactor]);
+        for (std::int64_t j = b == a ? i + 1 : lanes.start[b]; j < lanes.start[b + 1]; ++j) {
+          Vec<Pack, D> dx;
+          for_axes<D>([&](auto k) GLASSNF_INLINE {
+            const Pack difference = xi.at(k) - load(lanes.x + (j * D + k) * pack_size);
+            dx.at(k) = fused(fused(difference, inverse_box.at(k), magic) - magic, minus_box.at(k), difference);
+          });
+          const Pack q = dot(dx, dx) * c.inverse_sigma2;
+          PackU inside = less_mask(q, c.q_cut);
+          if constexpr (Ragged) inside = inside & load(lanes.valid + i * pack_size) & load(lanes.valid + j * pack_size);
+          const Pack floored = maximum(q, Pack(q_floor));
+          if constexpr (Forces) {
+            Pack v, slope;
+            potential.reduced_and_slope(floored, c, v, slope);
+            energy = fused(keep(c.prefactor, inside), v, energy);
+            // Minus half the force factor of potentials.hpp.
+            const Pack factor = where_less(Pack(q_floor), q, keep(scale, inside) * slope);
+            for_axes<D>([&](auto k) GLASSNF_INLINE {
+              double* fj = lanes.f + (j * D + k) * pack_size;
+              fi.at(k) = fused(factor, dx.at(k), fi.at(k));
+              store(fj, fused(factor, dx.at(k), load(fj)));
+            });
+            if constexpr (Virial) add_virial<D>(virial, dx, factor);
+          } else {
+            energy = fused(keep(c.prefactor, inside), potential.reduced(floored, c), energy);
+          }
+        }
+      }
+      if constexpr (Forces)
+        for_axes<D>([&](auto k) GLASSNF_INLINE {
+          double* own = lanes.f + (i * D + k) * pack_size;
+          store(own, Pack(2.0) * (load(own) - fi.at(k)));
+        });
+    }
+}
+
+template <int D, class Potential, bool Forces, bool Virial>
+void all_pairs_in_lanes(const SystemView& system, const EnergyBatch& batch, std::int64_t first, std::int64_t count,
+                        Workspace& workspace, Potential potential) {
+  const std::int64_t n = system.n;
+  const LaneStorage<D> lanes(system, batch, first, count, workspace);
+  Pack energy(0.0), virial[virial_size<D>];
+  for (Pack& w : virial) w = Pack(0.0);
+  if (lanes.ragged)
+    lane_sums<D, Potential, Forces, Virial, true>(system, lanes, potential, energy, virial);
+  else
+    lane_sums<D, Potential, Forces, Virial, false>(system, lanes, potential, energy, virial);
+  alignas(64) double by_lane[1 + virial_size<D>][pack_size];
+  store(by_lane[0], energy);
+  for (int k = 0; k < virial_size<D>; ++k) store(by_lane[1 + k], virial[k]);
+  for (std::int64_t l = 0; l < count; ++l) {
+    const std::int64_t replica = first + l;
+    batch.energy[replica] = by_lane[0][l];
+    if (Forces && batch.forces)
+      for (std::int64_t i = 0; i < n; ++i)
+        for (int k = 0; k < D; ++k)
+          batch.forces[(replica * n + i) * D + k] = lanes.f[(lanes.slot_of[l * n + i] * D + k) * pack_size + l];
+    if constexpr (Virial) {
+      double w[virial_size<D>];
+      for (int k = 0; k < virial_size<D>; ++k) w[k] = -2.0 * by_lane[1 + k][l];
+      expand_virial<D>(w, batch.virial + replica * D * D);
+    }
+  }
+}
+
+template <int D, class Potential, bool Fast, bool Forces, bool Virial>
+void all_pairs_range(const SystemView& system, const EnergyBatch& batch, std::int64_t first, std::int64_t last,
+                     Workspace& workspace, Potential potential) {
+  if (system.n > lanes_limit) {
+    for (std::int64_t r = first; r < last; ++r)
+      all_pairs<D, Potential, Fast, Forces, Virial>(system, batch, r, workspace, potential);
+    return;
+  }
+  for (std::int64_t r = first; r < last; r += pack_size)
+    all_pairs_in_lanes<D, Potential, Forces, Virial>(system, batch, r, last - r < pack_size ? last - r : pack_size, workspace,
+                                                     potential);
+}
+
+void energy_all_pairs(const SystemView& system, const EnergyBatch& batch, std::int64_t first, std::int64_t last,
+                      Workspace& workspace) {
   with_system(system, [&]<int D, class P, bool Fast>(P potential) {
     if (batch.virial)
-      all_pairs<D, P, Fast, true, true>(system, batch, replica, workspace, potential);
+      all_pairs_range<D, P, Fast, true, true>(system, batch, first, last, workspace, potential);
     else if (batch.forces)
-      all_pairs<D, P, Fast, true, false>(system, batch, replica, workspace, potential);
+      all_pairs_range<D, P, Fast, true, false>(system, batch, first, last, workspace, potential);
     else
-      all_pairs<D, P, Fast, false, false>(system, batch, replica, workspace, potential);
+      all_pairs_range<D, P, Fast, false, false>(system, batch, first, last, workspace, potential);
   });
 }
 

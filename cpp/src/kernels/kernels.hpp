@@ -24,8 +24,8 @@ struct SortedReplica;
 
 struct KernelTable {
   const char* name;
-  // All pairs of one replica.
-  void (*energy_all_pairs)(const SystemView&, const EnergyBatch&, std::int64_t replica, Workspace&);
+  // All pairs of replicas first .. last - 1.
+  void (*energy_all_pairs)(const SystemView&, const EnergyBatch&, std::int64_t first, std::int64_t last, Workspace&);
   // One replica through cells: `sort` prepares, `energy_cells` handles a range of cells and fills per-particle energies and virials.
   std::int64_t (*energy_sort)(const SystemView&, const EnergyBatch&, std::int64_t replica, Workspace&);
   void (*energy_cells)(const SystemView&, const EnergyBatch&, std::int64_t replica, Workspace&, std::int64_t first,

@@ -106,6 +106,7 @@ class ReplicaSampler {
       }
     }
     build(0);
+    pair_evaluations = 0;  // of trials only: what a call needs to set up depends on how a run is cut into calls
   }
 
   GLASSNF_HD double energy() const {

@@ -10,7 +10,7 @@
 namespace glassnf::cpu {
 
 inline namespace GLASSNF_ISA {
-void energy_all_pairs(const SystemView&, const EnergyBatch&, std::int64_t, Workspace&);
+void energy_all_pairs(const SystemView&, const EnergyBatch&, std::int64_t, std::int64_t, Workspace&);
 std::int64_t energy_sort(const SystemView&, const EnergyBatch&, std::int64_t, Workspace&);
 void energy_cells(const SystemView&, const EnergyBatch&, std::int64_t, Workspace&, std::int64_t, std::int64_t);
 void energy_collect(const SystemView&, const EnergyBatch&, std::int64_t, Workspace&);
