@@ -2,6 +2,7 @@
 #pragma once
 
 #include "backend.hpp"
+#include "glassnf/box.hpp"
 #include "glassnf/potentials.hpp"
 #include "glassnf/simd.hpp"
 
@@ -106,6 +107,15 @@ inline constexpr LaneMasks lane_masks{};
 GLASSNF_HD void set_lane(double* row, std::int64_t lane, double value) {
   const PackU kept = load(lane_masks.rows[1 + lane]);
   store(row, from_bits((load_bits(row) & kept) | (to_bits(Pack(value)) & ~kept)));
+}
+
+// Energy of one pair, with the same bits as a lane of the vectorised rows.
+template <int D, class Potential>
+GLASSNF_HD double one_pair_energy(const Potential& potential, const double* x, const double* y, const double* box,
+                                  const PairCoefficients<double>& c, const EnergyQuantum& grid) {
+  Vec<double, D> dx;
+  for_axes<D>([&](auto k) GLASSNF_INLINE { dx.at(k) = minimum_image_distance(y[k] - x[k], box[k]); });
+  return quantised_pair_energy<true>(potential, dot(dx, dx) * c.inverse_sigma2, c, grid);
 }
 
 // Coordinate of empty lanes: so far away that every potential is zero, and its square is still finite.

@@ -199,12 +199,11 @@ struct LaneStorage {
 // No lane waits, and nothing is summed across lanes: the result of a replica does not depend on its company.
 template <int D, class Potential, bool Forces, bool Virial, bool Ragged>
 void lane_sums(const SystemView& system, const LaneStorage<D>& lanes, Potential potential, Pack& energy, Pack* virial) {
-  Vec<Pack, D> minus_box, inverse_box;
+  Vec<Pack, D> box, inverse_box;
   for_axes<D>([&](auto k) GLASSNF_INLINE {
-    minus_box.at(k) = Pack(-system.box[k]);
+    box.at(k) = Pack(system.box[k]);
     inverse_box.at(k) = Pack(1.0 / system.box[k]);
   });
-  const Pack magic(6755399441055744.0);  // 1.5 * 2^52: adding and subtracting it rounds to an integer
   for (int a = 0; a < system.species_count; ++a)
     for (std::int64_t i = lanes.start[a]; i < lanes.start[a + 1]; ++i) {
       Vec<Pack, D> xi, fi;
@@ -220,8 +219,7 @@ void lane_sums(const SystemView& system, const LaneStorage<D>& lanes, Potential 
         for (std::int64_t j = b == a ? i + 1 : lanes.start[b]; j < lanes.start[b + 1]; ++j) {
           Vec<Pack, D> dx;
           for_axes<D>([&](auto k) GLASSNF_INLINE {
-            const Pack difference = xi.at(k) - load(lanes.x + (j * D + k) * pack_size);
-            dx.at(k) = fused(fused(difference, inverse_box.at(k), magic) - magic, minus_box.at(k), difference);
+            dx.at(k) = minimum_image(xi.at(k) - load(lanes.x + (j * D + k) * pack_size), box.at(k), inverse_box.at(k));
           });
           const Pack q = dot(dx, dx) * c.inverse_sigma2;
           PackU inside = less_mask(q, c.q_cut);

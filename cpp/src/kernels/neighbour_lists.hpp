@@ -275,9 +275,7 @@ struct ListLocalEnergy {
   }
 
   GLASSNF_HD double pair(const double* x, const double* y, const PairCoefficients<double>& c) const {
-    Vec<double, D> dx;
-    for_axes<D>([&](auto k) GLASSNF_INLINE { dx.at(k) = minimum_image_distance(y[k] - x[k], box[k]); });
-    return quantised_pair_energy<true>(potential, dot(dx, dx) * c.inverse_sigma2, c, grid);
+    return one_pair_energy<D>(potential, x, y, box, c, grid);
   }
 };
 
