@@ -11,7 +11,7 @@
 namespace glassnf::cpu {
 inline namespace GLASSNF_ISA {
 
-inline constexpr int trial_chunk = 64;
+inline constexpr int trial_chunk = 256;
 
 // Proposals of a chunk of trials, drawn eight at a time.
 struct TrialChunk {
@@ -256,16 +256,17 @@ class ReplicaSampler {
   GLASSNF_HD void prefetch(int m, std::int64_t count) const {
     // In stages, each a few trials after the one whose result it needs.
     if constexpr (Lists) {
-      if (m + 16 < count) __builtin_prefetch(storage_.slot_of + scale_word(chunk_.pick[m + 16], system_.n));
-      if (m + 8 < count) {
-        const std::int64_t slot = slot_of_trial(m + 8);
+      if (m + 24 < count) __builtin_prefetch(storage_.slot_of + scale_word(chunk_.pick[m + 24], system_.n));
+      if (m + 12 < count) {
+        const std::int64_t slot = slot_of_trial(m + 12);
         const std::int32_t* list = storage_.lists + slot * storage_.width;
-        for (int k = 0; k < 48; k += 16) __builtin_prefetch(list + k);
+        for (int k = 0; k < storage_.width; k += 16) __builtin_prefetch(list + k);
         __builtin_prefetch(storage_.packs + slot);
         __builtin_prefetch(storage_.records + slot * Storage::record_size);
+        __builtin_prefetch(storage_.origins + slot * D);
       }
-      if (m + 4 < count) {
-        const std::int64_t slot = slot_of_trial(m + 4);
+      if (m + 5 < count) {
+        const std::int64_t slot = slot_of_trial(m + 5);
         const std::int32_t* list = storage_.lists + slot * storage_.width;
         const int entries = storage_.packs[slot] * pack_size;
         for (int k = 0; k < entries; k += 2)

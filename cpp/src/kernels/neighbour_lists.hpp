@@ -27,7 +27,7 @@ struct ListStorage {
   std::int64_t n, cells, width;  // width: capacity of a list, a multiple of eight
   double box[D], reach, half_skin;
   double* records;            // (n + 1, 4) by slot; the last is empty
-  double* energies;           // (n + 1,) by slot
+  double* energies;           // (n + 1,) by slot, in three dimensions
   double* origins;            // (n, D) by slot: where particles were when the lists were made
   std::int32_t* slot_of;      // (n,)
   std::int32_t* particle_of;  // (n,)
@@ -39,17 +39,23 @@ struct ListStorage {
   }
   // Writes the whole record at once: vector loads of it follow soon.
   GLASSNF_HD void set_coordinates(std::int64_t slot, const double* x) const {
-    double record[record_size] = {};
-    for (int k = 0; k < D; ++k) record[k] = x[k];
-    record[D] = records[slot * record_size + D];
+    double record[record_size];
+    for (int k = 0; k < record_size; ++k) record[k] = k < D ? x[k] : records[slot * record_size + k];
     __builtin_memcpy(records + slot * record_size, record, sizeof record);
   }
   GLASSNF_HD int species_of(std::int64_t slot) const {
     return static_cast<int>(species_of_code(to_bits(records[slot * record_size + D])));
   }
   GLASSNF_HD void set_species(std::int64_t slot, int s) const { records[slot * record_size + D] = from_bits(species_code(s)); }
-  GLASSNF_HD double energy_of(std::int64_t slot) const { return energies[slot]; }
-  GLASSNF_HD void set_energy(std::int64_t slot, double e) const { energies[slot] = e; }
+  // In two dimensions the fourth number of a record is the local energy: who reads a neighbour has its energy in cache.
+  GLASSNF_HD double& energy_at(std::int64_t slot) const {
+    if constexpr (D == 2)
+      return records[slot * record_size + 3];
+    else
+      return energies[slot];
+  }
+  GLASSNF_HD double energy_of(std::int64_t slot) const { return energy_at(slot); }
+  GLASSNF_HD void set_energy(std::int64_t slot, double e) const { energy_at(slot) = e; }
 
   GLASSNF_HD bool too_far(std::int64_t slot, const double* x) const {
     double r2 = 0.0;
@@ -79,7 +85,7 @@ struct ListStorage {
     auto* loose = static_cast<Particle*>(reserve(workspace, 9, n * static_cast<std::int64_t>(sizeof(Particle))));
     for (std::int64_t slot = 0; slot < n; ++slot) {
       for (int k = 0; k <= D; ++k) loose[slot].record[k] = records[slot * record_size + k];
-      loose[slot].energy = energies[slot];
+      loose[slot].energy = energy_of(slot);
       loose[slot].particle = particle_of[slot];
     }
     arrange(loose, workspace);
@@ -108,7 +114,7 @@ struct ListStorage {
       const std::int64_t slot = start[cell_of(p.record) + 1]++;
       slot_of[p.particle] = static_cast<std::int32_t>(slot);
       particle_of[slot] = static_cast<std::int32_t>(p.particle);
-      energies[slot] = p.energy;
+      set_energy(slot, p.energy);
       for (int k = 0; k <= D; ++k) records[slot * record_size + k] = p.record[k];
       for (int k = 0; k < D; ++k) origins[slot * D + k] = sorted[k * padded + slot] = p.record[k];
     }
@@ -117,7 +123,7 @@ struct ListStorage {
       for (std::int64_t i = n; i < padded; ++i) sorted[k * padded + i] = nowhere;
     }
     set_species(n, 0);
-    energies[n] = 0.0;
+    set_energy(n, 0.0);
     do {
       lists = static_cast<std::int32_t*>(reserve(workspace, 14, (n * width + pack_size) * 4));
     } while (!make_lists(start, sorted, padded));
@@ -146,7 +152,7 @@ struct ListStorage {
       for (std::int64_t i = start[cell]; i < start[cell + 1]; ++i) {
         const std::int64_t found = find_neighbours(ranges, i, sorted, padded, lists + i * width);
         if (found > width) {
-          width = (found + found / 4 + pack_size) / pack_size * pack_size;
+          width = (found + found / 4 + 16) / 16 * 16;
           return false;
         }
         packs[i] = static_cast<std::int32_t>((found + pack_size - 1) / pack_size);
@@ -203,7 +209,7 @@ struct ListStorage {
     const double ball = D == 2 ? 3.14159265358979 : 4.18879020478639;
     const double expected = ball * (D == 3 ? out.reach : 1.0) * out.reach * out.reach * static_cast<double>(system.n) / volume;
     if (shortest < 2.0 * out.reach || expected > 0.6 * static_cast<double>(system.n)) return false;
-    out.width = (static_cast<std::int64_t>(1.3 * expected) + 16) / pack_size * pack_size;
+    out.width = (static_cast<std::int64_t>(1.2 * expected) + 24) / 16 * 16;
     out.grid = {};
     out.has_grid = make_grid<D>(system.box, out.reach, 1.0 + static_cast<double>(system.n), out.grid);
     out.cells = out.has_grid ? out.grid.cells() : 1;
@@ -270,7 +276,7 @@ struct ListLocalEnergy {
       const std::int32_t* index = around.list + e * pack_size;
       alignas(64) double change[pack_size];
       store(change, load(terms + e * pack_size) - pack_energies<true>(storage, index, px, row));
-      for (int l = 0; l < pack_size; ++l) storage.energies[index[l]] += change[l];
+      for (int l = 0; l < pack_size; ++l) storage.energy_at(index[l]) += change[l];
     }
   }
 
