@@ -29,8 +29,6 @@ typedef double NativeF __attribute__((vector_size(register_bytes)));
 typedef unsigned long long NativeU __attribute__((vector_size(register_bytes)));
 typedef long long NativeI __attribute__((vector_size(register_bytes)));
 
-#define GLASSNF_INLINE __attribute__((always_inline))
-
 // Registers are separate members, because compilers keep those in registers where they would leave an array in memory.
 template <class Native>
 struct Registers {

@@ -7,15 +7,17 @@
 namespace glassnf {
 
 enum class Stream : std::uint32_t {
-  monte_carlo_trial = 1,  // the trial moves of MonteCarlo
-  random_start = 2,       // positions of Ensemble.random
-  random_species = 3,     // order of the species in Ensemble.random
-  velocities = 4,         // Maxwell-Boltzmann velocities
-  thermostat = 5,         // Langevin noise, stochastic velocity rescaling
-  replica_exchange = 6,   // exchange decisions of ParallelTempering
-  resampling = 7,         // PopulationAnnealing
-  proposal = 8,           // independence Metropolis on flow proposals
-  statistics = 9,         // bootstrap
+  monte_carlo_trial = 1,   // the trial moves of MonteCarlo
+  random_start = 2,        // positions of Ensemble.random
+  random_species = 3,      // order of the species in Ensemble.random
+  velocities = 4,          // Maxwell-Boltzmann velocities
+  thermostat = 5,          // Langevin noise, stochastic velocity rescaling
+  replica_exchange = 6,    // exchange decisions of ParallelTempering
+  resampling = 7,          // PopulationAnnealing
+  proposal = 8,            // independence Metropolis on flow proposals
+  statistics = 9,          // bootstrap
+  checkerboard = 10,       // the trial moves of MonteCarlo(checkerboard=True)
+  checkerboard_grid = 11,  // where the cells of a checkerboard lie
 };
 
 }  // namespace glassnf

@@ -43,11 +43,12 @@ GLASSNF_HD F unit_interval(typename BitsOf<F>::type high, typename BitsOf<F>::ty
   return F(2.0) - from_bits((high << 20) | (low >> 12) | U(0x3ff0000000000000ULL));
 }
 
+// From the draws first_draw and first_draw + 1 of a move.
 template <class F>
 GLASSNF_HD TrialWords<F> draw_trial(const RandomKey& key, const PhiloxKeys<typename BitsOf<F>::type>& keys,
-                                    typename BitsOf<F>::type move) {
-  const auto a = random_block(key, keys, move, 0);
-  const auto b = random_block(key, keys, move, 1);
+                                    typename BitsOf<F>::type move, std::uint64_t first_draw = 0) {
+  const auto a = random_block(key, keys, move, first_draw);
+  const auto b = random_block(key, keys, move, first_draw + 1);
   TrialWords<F> t;
   t.pick = a.w0;
   t.kind = a.w1;
@@ -61,6 +62,37 @@ GLASSNF_HD TrialWords<F> draw_trial(const RandomKey& key, const PhiloxKeys<typen
 }
 
 GLASSNF_HD std::uint32_t scale_word(std::uint64_t word, std::uint64_t n) { return static_cast<std::uint32_t>((word * n) >> 32); }
+
+// The pair of species of a swap, numbered (0,1), (0,2), ..., (1,2), ..., from cumulative weights on a scale of 2^32. The last takes
+// what rounding leaves.
+GLASSNF_HD int choose_pair(std::uint64_t word, const std::uint64_t* thresholds, int species_count, int& a, int& b) {
+  const int pairs = species_count * (species_count - 1) / 2;
+  int pair = 0;
+  for (a = 0; a < species_count; ++a)
+    for (b = a + 1; b < species_count; ++b, ++pair)
+      if (word < thresholds[pair] || pair == pairs - 1) return pair;
+  return 0;
+}
+
+// One trial in few bytes, to be handed from lane to lane.
+template <int D>
+struct GroupTrial {
+  double step[D], threshold;
+  std::uint32_t pick, kind, pair, second;
+
+  static GLASSNF_HD GroupTrial draw(const RandomKey& key, const PhiloxKeys<std::uint64_t>& keys, std::uint64_t move,
+                                    std::uint64_t first_draw = 0) {
+    const TrialWords<double> t = draw_trial<double>(key, keys, move, first_draw);
+    GroupTrial trial;
+    for (int k = 0; k < D; ++k) trial.step[k] = t.step[k];
+    trial.threshold = t.threshold;
+    trial.pick = static_cast<std::uint32_t>(t.pick);
+    trial.kind = static_cast<std::uint32_t>(t.kind);
+    trial.pair = static_cast<std::uint32_t>(t.pair);
+    trial.second = static_cast<std::uint32_t>(t.second);
+    return trial;
+  }
+};
 
 GLASSNF_HD bool accept(double beta, double energy_change, double threshold) { return beta * energy_change <= threshold; }
 

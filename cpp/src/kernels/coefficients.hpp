@@ -5,6 +5,7 @@
 #include "glassnf/box.hpp"
 #include "glassnf/potentials.hpp"
 #include "glassnf/simd.hpp"
+#include "with_system.hpp"
 
 namespace glassnf::cpu {
 inline namespace GLASSNF_ISA {
@@ -60,37 +61,10 @@ struct SpeciesRow {
   }
 };
 
-GLASSNF_HD bool uniform_coefficients(const SystemView& system) {
-  const int pairs = system.species_count * system.species_count;
-  for (int p = 1; p < pairs; ++p)
-    for (int k = q_cut; k < coefficient_count; ++k)
-      if (system.coefficients[p * coefficient_count + k] != system.coefficients[k]) return false;
-  return true;
-}
-
-// Calls f.template operator()<D, Potential, Fast>(potential) for the system at hand.
+// Fast: few species, with the same reduced cutoff and polynomial for all pairs.
 template <class F>
-GLASSNF_HD void with_system(const SystemView& system, F&& f) {
-  const bool fast = system.species_count <= small_table && uniform_coefficients(system);
-  const auto with_potential = [&](auto potential) GLASSNF_INLINE {
-    using P = decltype(potential);
-    if (system.dimension == 2) {
-      if (fast)
-        f.template operator()<2, P, true>(potential);
-      else
-        f.template operator()<2, P, false>(potential);
-    } else {
-      if (fast)
-        f.template operator()<3, P, true>(potential);
-      else
-        f.template operator()<3, P, false>(potential);
-    }
-  };
-  switch (static_cast<PotentialKind>(system.kind)) {
-    case PotentialKind::lennard_jones: with_potential(LennardJones{0}); break;
-    case PotentialKind::inverse_power: with_potential(InversePower{system.exponent}); break;
-    case PotentialKind::harmonic: with_potential(Harmonic{0}); break;
-  }
+GLASSNF_HOST void with_system(const SystemView& system, F&& f) {
+  with_system(system, system.species_count <= small_table && uniform_coefficients(system), f);
 }
 
 // Lanes to keep: row 0 keeps all, row 1 + k all but lane k.

@@ -55,7 +55,7 @@ class ReplicaSampler {
   std::int32_t* images_;
   std::int32_t* species_;
   double beta_, move_size_, floor_energy_;
-  int species_count_, pairs_;
+  int species_count_;
   double* terms_a_;
   double* terms_b_;
   typename Local::Items items_;
@@ -84,7 +84,6 @@ class ReplicaSampler {
     beta_ = batch.beta[replica];
     move_size_ = batch.move_size[replica];
     species_count_ = system.species_count;
-    pairs_ = species_count_ * (species_count_ - 1) / 2;
     rows_ = CoefficientRows::fill(system, static_cast<double*>(reserve(workspace, 4, CoefficientRows::size(species_count_) * 8)));
     local_.potential = potential;
     local_.grid = EnergyQuantum::from_scale(system.energy_scale);
@@ -351,7 +350,7 @@ class ReplicaSampler {
 
   [[gnu::noinline]] void swap(int m) {
     int a = 0, b = 0;
-    const int pair = choose_pair(chunk_.pair[m], a, b);
+    const int pair = choose_pair(chunk_.pair[m], plan_.pair_thresholds, species_count_, a, b);
     ++swap_attempts[pair];
     const std::int64_t first_a = list_start_[a], first_b = list_start_[b];
     std::int64_t& entry_a = list_[first_a + scale_word(chunk_.pick[m], list_start_[a + 1] - first_a)];
@@ -402,14 +401,6 @@ class ReplicaSampler {
     if constexpr (search == Search::all_pairs)
       if (storage_.pair_energies) return 0;
     return near.particles - 1;
-  }
-
-  GLASSNF_HD int choose_pair(std::uint64_t word, int& a, int& b) const {
-    int pair = 0;
-    for (a = 0; a < species_count_; ++a)
-      for (b = a + 1; b < species_count_; ++b, ++pair)
-        if (word < plan_.pair_thresholds[pair] || pair == pairs_ - 1) return pair;
-    return 0;
   }
 };
 
