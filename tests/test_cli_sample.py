@@ -160,6 +160,18 @@ def test_the_result_as_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert result["equilibrated"] in (True, False)
 
 
+def test_the_error_is_never_below_the_spread_of_the_replicas(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """At this temperature the energy has a slow mode of small amplitude, which the gamma method alone misses."""
+    arguments = ["-T", "0.4", "--replicas", "16", "--seed", "3", "--sweeps", "4000", "--record-every", "4"]
+    assert run(["sample", *arguments, "-o", str(tmp_path / "run.h5"), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["mean_energy"]
+    energy = RunFile.open(tmp_path / "run.h5").records["energy"]
+    spread = energy.mean(axis=0).std(ddof=1) / np.sqrt(16) / 43
+    assert found["error"] == pytest.approx(spread, rel=1e-9)
+    assert found["method"] == "replicas"
+    assert found["error"] > 1.2 * gnf.observables.mean_energy(energy, 43, method="gamma").error
+
+
 def test_a_run_without_records_has_no_averages(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["-o", str(tmp_path / "run.h5"), "--sweeps", "0", "--equilibration", "20"]
     assert run([*BASE, *arguments, "--json"]) == 0

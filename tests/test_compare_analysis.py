@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import itertools
 import math
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import glassnf as gnf
+from glassnf.compare.algorithms import RunOptions, get_algorithm
 from glassnf.compare.analysis import ErrorCurve, Ratio, cost_to_reach, error_curve, speed_up
 from glassnf.compare.jsonable import dumps, jsonable
 from glassnf.compare.reference import pooled_specific_heat
@@ -189,6 +192,27 @@ def test_sigmas_of_values_without_spread() -> None:
     assert sigmas(np.full(4, 1.0), 1.0, 0.0) == 0.0
     assert sigmas(np.full(4, 1.0), 2.0, 0.0) == -math.inf
     assert sigmas(np.full(4, 1.0), 0.0, 0.5) == pytest.approx(2.0)
+
+
+def test_adaptation_is_charged_for_what_it_evaluates(monkeypatch: pytest.MonkeyPatch) -> None:
+    counted: list[int] = []
+    for name in ("equilibrate", "run"):
+        method = getattr(gnf.MonteCarlo, name)
+
+        def spy(*arguments: Any, method: Any = method, **options: Any) -> Any:
+            result = method(*arguments, **options)
+            counted.append(result.pair_evaluations)
+            return result
+
+        monkeypatch.setattr(gnf.MonteCarlo, name, spy)
+    system = gnf.systems.ka2d(43)
+    algorithm = get_algorithm("mc").factory(system, 0.5, RunOptions(threads=1, adaptation=60))
+    algorithm.prepare(gnf.Ensemble.random(system, replicas=4, temperature=1.0, seed=1))
+    for budget, calls in ((40, 2), (160, 4)):  # all adaptation; 20 sweeps more of it, and production
+        algorithm.advance(budget)
+        assert len(counted) == calls
+        assert algorithm.cost().pair_evaluations == sum(counted) / 4
+        assert algorithm.cost().pair_evaluations >= budget * 43 * 42
 
 
 def test_relaxation_averages_every_record_once() -> None:

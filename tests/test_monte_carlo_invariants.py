@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import os
 import signal
+import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -176,6 +180,23 @@ def test_counters_add_up(swap_probability: float) -> None:
     assert record.wall_time > 0.0
     assert record.n == n
     assert record.dimension == 2
+
+
+def test_equilibrate_counts_pair_evaluations(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of all blocks, and as many as `run` counts in the same calls."""
+    cut_runs(monkeypatch, 20)
+    start = small()
+    mc = gnf.MonteCarlo(start.system)
+    moved = start.copy()
+    counted = mc.equilibrate(moved, 90).pair_evaluations
+    trials = start.replicas * 90 * start.n
+    assert type(counted) is int
+    assert (start.n - 1) * trials <= counted <= 5 * (start.n - 1) * trials
+    blocks = [start.copy(), start.copy()]
+    assert mc.equilibrate(blocks[0], 20).pair_evaluations == mc.run(blocks[1], 20).pair_evaluations
+    parts = [mc.equilibrate(blocks[0], sweeps).pair_evaluations for sweeps in (40, 20, 10)]
+    assert mc.equilibrate(start.copy(), 20).pair_evaluations + sum(parts) == counted
+    assert mc.equilibrate(start, 0).pair_evaluations == 0
 
 
 def test_counters_are_those_of_the_run_alone() -> None:
@@ -587,7 +608,51 @@ def test_a_signal_during_native_code(method: str) -> None:
         assert stopped.step > 0
         check_cached_energy(stopped)
         getattr(mc, method)(whole, stopped.step)
-        if method == "run":
-            assert_identical(whole, stopped)
-        else:
-            np.testing.assert_array_equal(whole.positions, stopped.positions)
+        assert_identical(whole, stopped)
+
+
+@pytest.mark.parametrize("method", ["run", "equilibrate"])
+def test_an_interrupt_at_any_line(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Step, positions and move size belong together wherever Ctrl-C comes, and the run goes on bit for bit."""
+    cut_runs(monkeypatch, 20)
+    start = small()
+    mc = gnf.MonteCarlo(start.system)
+    whole = start.copy()
+    getattr(mc, method)(whole, 60)
+    steps, line = [], 0
+    while steps[-1:] != [60]:  # to the last commit
+        line += 1
+        stopped = start.copy()
+        with interrupt_at(line):
+            getattr(mc, method)(stopped, 60)
+        stopped.validate()
+        check_cached_energy(stopped)
+        steps.append(stopped.step)
+        getattr(mc, method)(stopped, 60 - stopped.step)
+        assert_identical(stopped, whole)
+    assert set(steps) == {0, 20, 40, 60}
+    assert steps == sorted(steps)
+
+
+@contextlib.contextmanager
+def interrupt_at(line: int) -> Iterator[None]:
+    """Raise KeyboardInterrupt at the given line, counted from here, of the code of the sampler."""
+    left = line
+
+    def trace(frame: FrameType, event: str, _: object) -> Any:
+        nonlocal left
+        if frame.f_code.co_filename != sampler.__file__:
+            return None
+        left -= event == "line"
+        if left == 0 and event == "line":
+            raise KeyboardInterrupt
+        return trace
+
+    previous = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        yield
+    except KeyboardInterrupt:
+        pass
+    finally:
+        sys.settrace(previous)

@@ -65,6 +65,27 @@ def test_specific_heat_of_gaussian_energies(phi: float) -> None:
     assert obs.specific_heat(u, T, N, 3, kind="total").value == pytest.approx(c.value + 1.5, rel=1e-13)
 
 
+def test_mean_energy_takes_the_larger_error() -> None:
+    # Replicas apart by a tenth of SIGMA: within a window of a few records that is lost in the fluctuations.
+    u = gaussian_energies(9, 0.5, 4000, 16) + 0.1 * SIGMA * np.random.default_rng(9).normal(size=16)
+    e = obs.mean_energy(u, N)
+    assert e == obs.mean_energy(u, N, method="replicas")
+    assert e.error > 2.0 * obs.mean_energy(u, N, method="gamma").error
+    few = u[:, :7]
+    assert obs.mean_energy(few, N) == obs.mean_energy(few, N, method="gamma")
+
+
+@pytest.mark.parametrize("replicas", [1, 3])
+def test_specific_heat_is_that_of_all_records(replicas: int) -> None:
+    # 10,007 records fill no number of blocks; the first ones, far off, are in none. The correction for bias is the squared
+    # error of the mean, 1 / n of the variance for independent records, which ddof=1 is too; the tolerance is 1.5 of it.
+    u = gaussian_energies(10, 0.0, 10_007, replicas)
+    u[:3] += 40.0 * SIGMA
+    c = obs.specific_heat(u, T, N, 2)
+    assert c.value > u.var() / (N * T**2)
+    assert c.value == pytest.approx(u.var(ddof=1) / (N * T**2), rel=1.5 / u.size)
+
+
 def test_specific_heat_of_independent_records_has_no_bias() -> None:
     # Unbiased to order 1/n: the mean over 2000 short series of 20 has a relative error of sqrt(2/19/2000) = 0.7%; allowed 3%,
     # while the bias of the plain variance is 5%: false alarm p = 2e-5.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import os
 import re
 import subprocess
 import sys
@@ -14,26 +15,32 @@ import pytest
 import glassnf
 
 ROOT = Path(__file__).resolve().parent.parent
-IMPORT_LIMIT = 0.3  # s
+IMPORT_LIMIT = 0.1  # s, what glassnf may add to NumPy
 HEAVY = ("torch", "cupy", "h5py", "matplotlib", "freud", "scipy", "gsd", "extxyz", "lammpsio", "rich", "typer")
 
 
-def fresh(code: str) -> str:
+def fresh(code: str, environment: dict[str, str] | None = None) -> str:
     """Run code in a new interpreter and return what it prints."""
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60).stdout
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60, env=environment)
+    return done.stdout
 
 
-def test_import_is_quick() -> None:
-    # Processor time, the best of up to ten tries. On a machine so busy or slow that NumPy alone takes a third of the limit,
-    # which it does not when calm, three times the time of NumPy.
-    code = "import time; t = time.process_time; a = t(); import numpy; b = t(); import glassnf; print(b - a, t() - a)"
+def test_import_is_quick(tmp_path: Path) -> None:
+    """Processor time that glassnf adds to NumPy, the best of five runs; where machines are slow, that of NumPy is the limit.
+
+    Modules are compiled by a run before, into a folder of their own, whatever the settings of the machine.
+    """
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    environment |= {"PYTHONPYCACHEPREFIX": str(tmp_path), "OPENBLAS_NUM_THREADS": "1"}
+    code = "import time; t = time.process_time; a = t(); import numpy; b = t(); import glassnf; print(b - a, t() - b)"
+    fresh(code, environment)
     tries = []
-    while len(tries) < 10:
-        with_numpy, total = map(float, fresh(code).split())
-        tries.append((total, with_numpy))
-        if total < max(IMPORT_LIMIT, 3.0 * with_numpy):
+    for _ in range(5):
+        numpy, extra = map(float, fresh(code, environment).split())
+        if extra < max(IMPORT_LIMIT, numpy):
             return
-    pytest.fail(f"import glassnf takes (in all, NumPy alone): {tries}")
+        tries.append((extra, numpy))
+    pytest.fail(f"import glassnf takes more than {IMPORT_LIMIT} s and than NumPy (glassnf, NumPy): {tries}")
 
 
 def test_import_loads_nothing_heavy() -> None:
@@ -51,6 +58,14 @@ def test_versions_agree() -> None:
 @pytest.mark.parametrize("name", ["py.typed", "_core.pyi"])
 def test_typing_files_are_installed(name: str) -> None:
     assert (Path(glassnf.__file__).parent / name).is_file()
+
+
+def test_torch_is_new_enough_for_its_use() -> None:
+    """The first torch with torch.library.register_vmap is 2.5."""
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    found = re.search(r'^flow = \["torch>=(\d+)\.(\d+)"\]$', project, re.MULTILINE)
+    assert found is not None
+    assert (int(found[1]), int(found[2])) >= (2, 5)
 
 
 def test_constraints_cover_the_requirements() -> None:

@@ -76,6 +76,46 @@ def test_gradcheck(kind: str, dimension: int) -> None:
     assert torch.autograd.gradcheck(lambda x: raw(*operands(system, x, species)), (with_grad(positions),), atol=1e-6, rtol=1e-5)
 
 
+@pytest.fixture
+def thread_counts(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The number of threads of each call of the kernels."""
+    seen: list[int] = []
+    native = torch_ops._core.energy
+
+    def energy(*arguments: Any, threads: int, **options: Any) -> None:
+        seen.append(threads)
+        native(*arguments, threads=threads, **options)
+
+    monkeypatch.setattr(torch_ops._core, "energy", energy)
+    monkeypatch.setenv("GLASSNF_THREADS", "5")
+    return seen
+
+
+def test_threads_reach_the_kernels(thread_counts: list[int]) -> None:
+    system, positions, species = example()
+    gnf.energy(system, with_grad(positions), species, threads=3)
+    gnf.energy(system, with_grad(positions), species)
+    with torch.no_grad():
+        gnf.energy(system, with_grad(positions), species, threads=2)
+    torch.vmap(lambda x: torch_ops.energy(system, x, threads=4))(positions[None])
+    assert thread_counts == [3, 5, 2, 4]
+    raw = torch.ops.glassnf.energy
+    raw(*operands(system, with_grad(positions), species), 2).sum().backward()
+    raw(*operands(system, with_grad(positions), species)).sum().backward()
+    assert thread_counts[4:] == [2, 2, 5, 5]
+    with pytest.raises(ValueError, match=r"^threads: expected an integer from 1 to 4096, got 0"):
+        gnf.energy(system, with_grad(positions), species, threads=0)
+
+
+def test_threads_reach_the_kernels_through_a_compiler(thread_counts: list[int]) -> None:
+    torch._dynamo.reset()
+    system, positions, species = example()
+    compiled = torch.compile(gnf.energy, backend="aot_eager", fullgraph=True)
+    for threads in (3, 2, 4, None):
+        compiled(system, with_grad(positions), species, threads=threads).sum().backward()
+    assert thread_counts == [3, 2, 4, 5]
+
+
 def test_glassnf_energy_uses_the_operator() -> None:
     system, positions, species = example()
     x = with_grad(positions)
@@ -332,17 +372,3 @@ gnf.forces(ensemble.system, ensemble.positions, ensemble.species)
 print("torch" in sys.modules)
 """
     assert run_python("-c", code).stdout.strip() == "False"
-
-
-def test_import_time() -> None:
-    """What glassnf adds to the import of NumPy; the best of five, because a busy machine only makes it longer."""
-
-    def seconds() -> float:
-        total: dict[str, float] = {}
-        for line in run_python("-X", "importtime", "-c", "import numpy; import glassnf").stderr.splitlines():
-            _, cumulative, name = line.removeprefix("import time:").split("|")
-            if cumulative.strip().isdigit():
-                total[name.strip()] = int(cumulative) / 1e6
-        return total["glassnf"]
-
-    assert min(seconds() for _ in range(5)) < 1.0  # 0.15 s on a calm machine; the bound leaves room for a busy one

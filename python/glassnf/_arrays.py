@@ -17,7 +17,7 @@ import numpy.typing as npt
 from . import _check
 from .systems import System
 
-__all__ = ["Batch", "address", "answer", "as_batch", "is_torch"]
+__all__ = ["Batch", "address", "answer", "as_batch", "is_torch", "wrapped"]
 
 
 def is_torch(value: object) -> bool:
@@ -92,10 +92,11 @@ def as_batch(system: System, positions: Any, species: Any) -> Batch:
     if array.ndim not in (2, 3) or array.shape[-2:] != (system.n, system.dimension):
         raise ValueError(f"positions: expected shape {expected}, got {array.shape}")
     array = array.reshape(-1, system.n, system.dimension)
-    return Batch(_wrapped(array, system.box), _species(system, species, array.shape[0]), single, is_torch(positions))
+    return Batch(wrapped(array, system.box), _species(system, species, array.shape[0]), single, is_torch(positions))
 
 
-def _wrapped(array: npt.NDArray[np.float64], box: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def wrapped(array: npt.NDArray[np.float64], box: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return coordinates (R, N, d) inside the box; the array itself if they are there already."""
     # The first test is the quick one, and enough for square and cubic boxes.
     if not array.size or (array.min() >= 0.0 and (array.max() < box.min() or bool((array < box).all()))):
         return array

@@ -68,7 +68,7 @@ def energy(system: System, positions: Any, species: Any = None, *, threads: int 
     if _arrays.is_torch(positions) and positions.requires_grad:
         from . import torch_ops
 
-        return torch_ops.energy(system, positions, species)
+        return torch_ops.energy(system, positions, species, threads=threads)
     batch = _arrays.as_batch(system, positions, species)
     return _arrays.answer(batch, evaluate(system, batch, threads=threads)[0])
 

@@ -32,8 +32,12 @@ else:
 
 __all__ = ["SystemTensors", "energy", "system_tensors"]
 
-_ARGUMENTS = "(Tensor positions, Tensor species, Tensor box, Tensor cutoff, Tensor coefficients, SymInt kind, SymInt exponent)"
+_ARGUMENTS = (
+    "(Tensor positions, Tensor species, Tensor box, Tensor cutoff, Tensor coefficients, SymInt kind, SymInt exponent, "
+    "SymInt threads=0)"
+)
 _CONSTANTS = ("species", "box", "cutoff", "coefficients")
+_DEFAULT_THREADS = 0  # the default of the operators: they ask for the default number when they run, not while they are traced
 
 
 class SystemTensors(NamedTuple):
@@ -107,7 +111,9 @@ def system_tensors(system: System | SystemTensors) -> SystemTensors:
     return tensors
 
 
-def energy(system: System | SystemTensors, positions: torch.Tensor, species: Any = None) -> torch.Tensor:
+def energy(
+    system: System | SystemTensors, positions: torch.Tensor, species: Any = None, *, threads: int | None = None
+) -> torch.Tensor:
     """Potential energy of each configuration, differentiable once in the positions.
 
     Parameters
@@ -117,6 +123,8 @@ def energy(system: System | SystemTensors, positions: torch.Tensor, species: Any
         Finite; coordinates need not be wrapped.
     species : (R, N) or (N,) integers, optional
         Tensor or array. Default: the order of ``system.species``.
+    threads : int, optional
+        For the energy and its gradient. Default: environment variable GLASSNF_THREADS, else all processors.
 
     Returns
     -------
@@ -135,7 +143,8 @@ def energy(system: System | SystemTensors, positions: torch.Tensor, species: Any
     _check_positions(positions, n, d)
     batch = positions if positions.dim() == 3 else positions.unsqueeze(0)
     kinds = constants.species.expand(batch.shape[0], n) if species is None else _species_tensor(species, batch.shape[0], n)
-    arguments = (batch, kinds, constants.box, constants.cutoff, constants.coefficients, constants.kind, constants.exponent)
+    count = _DEFAULT_THREADS if threads is None else threads_of(threads)
+    arguments = (batch, kinds, *constants[1:], count)
     if positions.requires_grad and torch.is_grad_enabled():
         result: torch.Tensor = _energy_forces_op(*arguments)[0]  # one pass for the energy now and the gradient later
     else:
@@ -219,7 +228,9 @@ def _evaluate(
     coefficients: torch.Tensor,
     kind: int,
     exponent: int,
-    forces: torch.Tensor | None,
+    threads: int = _DEFAULT_THREADS,
+    *,
+    forces: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """Run the kernels: energies (R,), and forces (R, N, d) into `forces` if given."""
     _check_operands(positions, species, box, cutoff, coefficients)
@@ -234,7 +245,7 @@ def _evaluate(
         wrong = kinds[(kinds < 0) | (kinds >= count)].flat[0]
         raise ValueError(f"species: expected indices from 0 to {count - 1}, got {wrong}")
     kinds = np.ascontiguousarray(kinds, dtype=np.int32)
-    coordinates = _arrays._wrapped(np.ascontiguousarray(positions.detach().numpy()), sides)
+    coordinates = _arrays.wrapped(np.ascontiguousarray(positions.detach().numpy()), sides)
     _core.energy(
         native,
         replicas=replicas,
@@ -242,71 +253,40 @@ def _evaluate(
         species=_arrays.address(kinds),
         energy=result.data_ptr(),
         forces=0 if forces is None else forces.data_ptr(),
-        threads=threads_of(None),
+        threads=threads_of(None if threads == _DEFAULT_THREADS else threads),
     )
     return result
 
 
 @torch.library.custom_op("glassnf::energy", mutates_args=(), device_types="cpu", schema=f"{_ARGUMENTS} -> Tensor")
-def _energy_op(
-    positions: torch.Tensor,
-    species: torch.Tensor,
-    box: torch.Tensor,
-    cutoff: torch.Tensor,
-    coefficients: torch.Tensor,
-    kind: int,
-    exponent: int,
-) -> torch.Tensor:
+def _energy_op(*operands: Any) -> torch.Tensor:
     """Energies (R,)."""
-    return _evaluate(positions, species, box, cutoff, coefficients, kind, exponent, None)
+    return _evaluate(*operands)
 
 
 @torch.library.custom_op(
     "glassnf::energy_forces", mutates_args=(), device_types="cpu", schema=f"{_ARGUMENTS} -> (Tensor, Tensor)"
 )
-def _energy_forces_op(
-    positions: torch.Tensor,
-    species: torch.Tensor,
-    box: torch.Tensor,
-    cutoff: torch.Tensor,
-    coefficients: torch.Tensor,
-    kind: int,
-    exponent: int,
-) -> tuple[torch.Tensor, torch.Tensor]:
+def _energy_forces_op(*operands: Any) -> tuple[torch.Tensor, torch.Tensor]:
     """Energies (R,) and forces (R, N, d)."""
-    forces = torch.empty(positions.shape, dtype=torch.float64)
-    return _evaluate(positions, species, box, cutoff, coefficients, kind, exponent, forces), forces
+    forces = torch.empty(operands[0].shape, dtype=torch.float64)
+    return _evaluate(*operands, forces=forces), forces
 
 
 # ---- shapes for tracing compilers --------------------------------------------------------------------------------------------
 
 
 @_energy_op.register_fake
-def _energy_fake(
-    positions: torch.Tensor,
-    species: torch.Tensor,
-    box: torch.Tensor,
-    cutoff: torch.Tensor,
-    coefficients: torch.Tensor,
-    kind: int,
-    exponent: int,
-) -> torch.Tensor:
-    _check_operands(positions, species, box, cutoff, coefficients)
+def _energy_fake(*operands: Any) -> torch.Tensor:
+    positions: torch.Tensor = operands[0]
+    _check_operands(*operands[:5])
     return positions.new_empty(positions.shape[0])
 
 
 @_energy_forces_op.register_fake
-def _energy_forces_fake(
-    positions: torch.Tensor,
-    species: torch.Tensor,
-    box: torch.Tensor,
-    cutoff: torch.Tensor,
-    coefficients: torch.Tensor,
-    kind: int,
-    exponent: int,
-) -> tuple[torch.Tensor, torch.Tensor]:
-    _check_operands(positions, species, box, cutoff, coefficients)
-    return positions.new_empty(positions.shape[0]), positions.new_empty(positions.shape)
+def _energy_forces_fake(*operands: Any) -> tuple[torch.Tensor, torch.Tensor]:
+    positions: torch.Tensor = operands[0]
+    return _energy_fake(*operands), positions.new_empty(positions.shape)
 
 
 # ---- derivatives -------------------------------------------------------------------------------------------------------------
@@ -318,6 +298,11 @@ def _refuse_constants(ctx: Any) -> None:
             raise NotImplementedError(f"{name}: expected a tensor without requires_grad: only positions can be differentiated")
 
 
+def _gradients(ctx: Any, positions: torch.Tensor | None) -> tuple[torch.Tensor | None, ...]:
+    """One gradient for each operand; only positions have one."""
+    return (positions, *(None,) * (len(ctx.needs_input_grad) - 1))
+
+
 def _energy_setup(ctx: Any, inputs: tuple[Any, ...], output: torch.Tensor) -> None:
     ctx.save_for_backward(*inputs[:5])
     ctx.form = inputs[5:]
@@ -326,7 +311,7 @@ def _energy_setup(ctx: Any, inputs: tuple[Any, ...], output: torch.Tensor) -> No
 def _energy_backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
     _refuse_constants(ctx)
     forces = _energy_forces_op(*ctx.saved_tensors, *ctx.form)[1]
-    return (-gradient[:, None, None] * forces, None, None, None, None, None, None)
+    return _gradients(ctx, -gradient[:, None, None] * forces)
 
 
 def _energy_forces_setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[torch.Tensor, torch.Tensor]) -> None:
@@ -341,9 +326,9 @@ def _energy_forces_backward(
     if forces_gradient is not None:
         raise NotImplementedError("forces: cannot be differentiated: glassnf has no second derivatives of the energy")
     if energy_gradient is None:
-        return (None,) * 7
+        return _gradients(ctx, None)
     (forces,) = ctx.saved_tensors
-    return (-energy_gradient[:, None, None] * forces, None, None, None, None, None, None)
+    return _gradients(ctx, -energy_gradient[:, None, None] * forces)
 
 
 _energy_op.register_autograd(_energy_backward, setup_context=_energy_setup)

@@ -188,8 +188,7 @@ class MonteCarloAlgorithm:
         self._sweeps: list[npt.NDArray[np.int64]] = []
         self._energy: list[FloatArray] = []
         self._wall_time = 0.0
-        self._uncounted_sweeps = 0
-        self._pair_evaluations = 0.0
+        self._pair_evaluations = 0
         self._acceptance: dict[str, Any] = {}
 
     def prepare(self, ensemble: Ensemble) -> None:
@@ -217,9 +216,9 @@ class MonteCarloAlgorithm:
         """Adapt the move size for `sweeps` sweeps, record the energy, and return the sweeps done in all."""
         ensemble = self._require_ensemble()
         begin = time.perf_counter()
-        self._sampler.equilibrate(ensemble, sweeps=sweeps)
+        equilibration = self._sampler.equilibrate(ensemble, sweeps=sweeps)
         self._wall_time += time.perf_counter() - begin
-        self._uncounted_sweeps += sweeps
+        self._pair_evaluations += equilibration.pair_evaluations
         done = int(ensemble.step) - self._start
         self._append(np.array([done], dtype=np.int64), np.array(ensemble.energy, dtype=np.float64)[None, :])
         return done
@@ -234,9 +233,7 @@ class MonteCarloAlgorithm:
         begin = time.perf_counter()
         record = self._sampler.run(ensemble, sweeps=budget - done, record_every=self._options.record_every, progress=relay)
         self._wall_time += time.perf_counter() - begin
-        # The sampler does not count while it adapts: those sweeps are charged like the ones that follow.
-        self._pair_evaluations += record.pair_evaluations * (1.0 + self._uncounted_sweeps / (budget - done))
-        self._uncounted_sweeps = 0
+        self._pair_evaluations += record.pair_evaluations
         self._append(record.sweeps - self._start, record.energy)
         attempts = float(record.displacement_attempts.sum())
         swaps, swapped = float(record.swap_attempts.sum()), float(record.swap_accepts.sum())

@@ -44,6 +44,10 @@ __all__ = [
 ]
 
 
+AUTO_REPLICAS = 8
+"""Replicas from which on the spread of their means enters the default error of a mean."""
+
+
 @dataclass(frozen=True)
 class AutocorrelationTime:
     """Integrated autocorrelation time of a series.
@@ -189,6 +193,12 @@ def effective_sample_size(series: object, *, c: float = WINDOW) -> float:
 def _mean(x: FloatArray, method: str) -> Estimate:
     if x.size < 2:
         raise ValueError(f"series: expected at least 2 values, got {x.size}")
+    if method == "auto":
+        gamma = _mean(x, "gamma")
+        if x.shape[1] < AUTO_REPLICAS:
+            return gamma
+        spread = _mean(x, "replicas")
+        return spread if spread.error > gamma.error else gamma
     value = float(x.mean())
     if method == "gamma":
         g = gamma_method(x)
@@ -203,17 +213,27 @@ def _mean(x: FloatArray, method: str) -> Estimate:
     return Estimate(value, error, x.size / (2.0 * ess), ess, x.size, method)
 
 
-def estimate_mean(series: object, *, method: str = "gamma") -> Estimate:
+def estimate_mean(series: object, *, method: str = "auto") -> Estimate:
     """Return the mean of a series with an error bar that accounts for autocorrelation.
+
+    The gamma method misses a slow mode of small amplitude: its window closes on the fast ones. The spread of the replica means
+    sees every mode, but is itself uncertain by 1/sqrt(2 (R - 1)) of its value. The default takes the larger of the two, so
+    where no slow mode hides, errors are too large by about 9% at 8 replicas and 3% at 64 on average.
 
     Parameters
     ----------
     series
         (records,) or (records, R), at least 2 values.
     method
-        "gamma": from the pooled integrated autocorrelation time (`autocorrelation_time`). "blocking": from blocks long enough
-        to be independent (`blocking`). "replicas": from the spread of the replica means, which assumes nothing about the
-        correlation in time and needs at least 2, better 20, replicas.
+        "auto": the larger of the errors by "gamma" and by "replicas" from 8 replicas on, with fewer "gamma". "gamma": from the
+        pooled integrated autocorrelation time (`autocorrelation_time`). "blocking": from blocks long enough to be independent
+        (`blocking`). "replicas": from the spread of the replica means, which assumes nothing about the correlation in time and
+        needs at least 2, better 20, replicas.
+
+    Returns
+    -------
+    Estimate
+        Its `method` is the one that gave the error; "auto" becomes "gamma" or "replicas". `tau` and `ess` belong to that error.
 
     Raises
     ------
@@ -222,15 +242,18 @@ def estimate_mean(series: object, *, method: str = "gamma") -> Estimate:
 
     Examples
     --------
-    >>> print(estimate_mean([1.0, 3.0, 2.0, 2.0, 1.0, 3.0, 3.0, 1.0], method="gamma").value)
+    >>> print(estimate_mean([1.0, 3.0, 2.0, 2.0, 1.0, 3.0, 3.0, 1.0]).value)
     2.0
     """
     x = series_2d("series", series)
-    return _mean(x, _check.choice("method", method, ("gamma", "blocking", "replicas")))
+    return _mean(x, _check.choice("method", method, ("auto", "gamma", "blocking", "replicas")))
 
 
 def estimate_mean_per_replica(series: object, *, method: str = "gamma") -> tuple[Estimate, ...]:
-    """Return the mean of each replica alone, with its error; method "gamma" or "blocking". See `estimate_mean`."""
+    """Return the mean of each replica alone, with its error; method "gamma" or "blocking". See `estimate_mean`.
+
+    Neither sees a mode slower than the replica; only the spread between replicas does.
+    """
     x = series_2d("series", series)
     method = _check.choice("method", method, ("gamma", "blocking"))
     return tuple(_mean(column, method) for column in _columns(x))

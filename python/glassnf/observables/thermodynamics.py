@@ -54,7 +54,7 @@ class Reweighting:
     log_z_ratio: Estimate
 
 
-def mean_energy(energy: object, n: int, *, method: str = "gamma") -> Estimate:
+def mean_energy(energy: object, n: int, *, method: str = "auto") -> Estimate:
     """Return the mean potential energy per particle, all replicas pooled.
 
     Parameters
@@ -64,7 +64,8 @@ def mean_energy(energy: object, n: int, *, method: str = "gamma") -> Estimate:
     n
         Number of particles of one system.
     method
-        How the error is found: "gamma", "blocking" or "replicas", see `estimate_mean`.
+        How the error is found: "auto", "gamma", "blocking" or "replicas", see `estimate_mean`. "auto" is the larger of the
+        errors by "gamma" and "replicas" from 8 replicas on, and "gamma" with fewer; the `method` of the result says which.
 
     Raises
     ------
@@ -93,7 +94,10 @@ def _blocks(x: FloatArray, tau: float) -> FloatArray:
 
 
 def _variance(x: FloatArray) -> Estimate:
-    """Variance of a series with its blocked jackknife error, corrected for bias of order 1/n."""
+    """Variance of all values of a series, corrected for bias of order 1/n, with its blocked jackknife error.
+
+    The bias is minus the variance of the mean. That of the blocks, which may leave records out, is scaled to all records.
+    """
     if x.size < 2:
         raise ValueError(f"energy: expected at least 2 values, got {x.size}")
     centred = x - x.mean()
@@ -101,11 +105,11 @@ def _variance(x: FloatArray) -> Estimate:
     units = _blocks(centred, max(gamma.tau, gamma_method(x).tau))
     m, length = units.shape
     first, second = units.sum(axis=1), (units**2).sum(axis=1)
-    full = second.sum() / (m * length) - (first.sum() / (m * length)) ** 2
     rest = (m - 1) * length
     deleted = (second.sum() - second) / rest - ((first.sum() - first) / rest) ** 2
-    value = m * full - (m - 1) * deleted.mean()
-    return Estimate(float(value), jackknife_error(deleted), gamma.tau, gamma.ess, x.size, "jackknife")
+    variance_of_mean = (first / length).var(ddof=1) / m * (m * length / x.size)
+    value = float((centred**2).mean() + variance_of_mean)
+    return Estimate(value, jackknife_error(deleted), gamma.tau, gamma.ess, x.size, "jackknife")
 
 
 def _heat(x: FloatArray, temperature: float, n: int, dimension: int, kind: str) -> Estimate:
@@ -125,9 +129,10 @@ def specific_heat(energy: object, temperature: float, n: int, dimension: int, ki
     """Return the specific heat at constant volume, per particle in units of k_B, from energy fluctuations.
 
     The configurational part is (<U^2> - <U>^2) / (N T^2), all replicas pooled about their common mean; "total" adds the ideal
-    part d/2 of N particles with d N velocity components. Value and error come from a jackknife over blocks that are long
-    against the autocorrelation time of U and of (U - <U>)^2; the value is corrected for the bias of a variance of correlated
-    records.
+    part d/2 of N particles with d N velocity components. The averages are over all records. The error is a jackknife over
+    blocks that are long against the autocorrelation time of U and of (U - <U>)^2. The value is corrected for the bias of a
+    variance of correlated records: the squared error of <U>, from the same blocks, is added to <U^2> - <U>^2. Blocks are of
+    equal length; records that fill none, the first ones, are left out of the error and the correction only.
 
     Parameters
     ----------

@@ -96,10 +96,21 @@ class MCRecord:
 
 @dataclass(frozen=True)
 class Equilibration:
-    """What `MonteCarlo.equilibrate` did: the acceptance in its last adaptation block (R,) and the wall time in s."""
+    """What `MonteCarlo.equilibrate` did.
+
+    Attributes
+    ----------
+    sweeps : int
+    displacement_acceptance : (R,) float64
+        In the last whole adaptation block; NaN where there was none.
+    pair_evaluations : int
+        Distances evaluated, all replicas.
+    wall_time : float, s
+    """
 
     sweeps: int
     displacement_acceptance: npt.NDArray[np.float64]
+    pair_evaluations: int
     wall_time: float
 
 
@@ -180,7 +191,8 @@ class MonteCarlo:
         sweeps : int
             Not negative.
         progress : callable, optional
-            ``progress(done, total, info)`` between native calls of about 0.1 s.
+            ``progress(done, total, info)`` after every block. A KeyboardInterrupt is raised between blocks, and leaves the
+            ensemble valid and its move size adapted: going on gives the bits of an uninterrupted run.
 
         Raises
         ------
@@ -189,22 +201,21 @@ class MonteCarlo:
         """
         total = self._prepare(ensemble, sweeps)
         start = time.perf_counter()
-        done = 0
-        block: Counters | None = None
+        done = pair_evaluations = 0
         acceptance = np.full(ensemble.replicas, np.nan)
         while done < total:
             count = min(ADAPTATION_BLOCK - ensemble.step % ADAPTATION_BLOCK, total - done)
-            if block is None or ensemble.step % ADAPTATION_BLOCK == 0:
-                block = self._counters(ensemble)
-            complete = ensemble.step % ADAPTATION_BLOCK == 0 and count == ADAPTATION_BLOCK
-            self._advance(ensemble, count, block)
-            if complete:
+            block = self._counters(ensemble)
+            if count == ADAPTATION_BLOCK:
+                self._advance_and_adapt(ensemble, block)
                 acceptance = _ratio(block.displacement_accepts, block.displacement_attempts)
-                self._adapt(ensemble, acceptance)
+            else:
+                self._advance(ensemble, count, block)
             done += count
+            pair_evaluations += int(block.pair_evaluations.sum())
             if progress is not None:
                 progress(done, total, self._info(ensemble, block))
-        return Equilibration(total, acceptance, time.perf_counter() - start)
+        return Equilibration(total, acceptance, pair_evaluations, time.perf_counter() - start)
 
     def run(
         self,
@@ -320,12 +331,15 @@ class MonteCarlo:
         species: npt.NDArray[np.int32] | None = None,
     ) -> None:
         start = time.perf_counter()
-        # Ctrl-C during the native call is raised as it returns: the step must follow the positions all the same.
-        completed = np.zeros(1, dtype=np.int64)
+        # Ctrl-C during the native call is raised as it returns, or anywhere after: the step must follow the positions all the
+        # same. It is set from what it was before, so that setting it again does no harm.
+        before, completed = ensemble.step, np.zeros(1, dtype=np.int64)
         try:
             self._call(ensemble, sweeps, counters, completed, record_at, energy, positions, species)
-        finally:
-            ensemble.step += int(completed[0])
+            ensemble.step = before + int(completed[0])
+        except BaseException:
+            ensemble.step = before + int(completed[0])
+            raise
         if sweeps:
             self._pace = (time.perf_counter() - start) / (sweeps * ensemble.replicas)
 
@@ -368,10 +382,23 @@ class MonteCarlo:
             threads=self.threads,
         )
 
-    def _adapt(self, ensemble: Ensemble, acceptance: npt.NDArray[np.float64]) -> None:
+    def _advance_and_adapt(self, ensemble: Ensemble, block: Counters) -> None:
+        """Advance by an adaptation block and change the move size, both or neither, whenever Ctrl-C comes."""
+        step, move_size = ensemble.step, ensemble.move_size.copy()
+        try:
+            self._advance(ensemble, ADAPTATION_BLOCK, block)
+            self._adapt(ensemble, move_size, block)
+        except BaseException:
+            if ensemble.step > step:
+                self._adapt(ensemble, move_size, block)
+            raise
+
+    def _adapt(self, ensemble: Ensemble, move_size: npt.NDArray[np.float64], block: Counters) -> None:
+        """Set the move size that follows `move_size` after a block; doing it again does no harm."""
+        acceptance = _ratio(block.displacement_accepts, block.displacement_attempts)
         change = np.clip(np.nan_to_num(acceptance - self.target_acceptance), -_ADAPTATION_LIMIT, _ADAPTATION_LIMIT)
         widest = 0.5 * float(self.system.box.min())
-        np.minimum(ensemble.move_size * np.exp(change), widest, out=ensemble.move_size)
+        np.minimum(move_size * np.exp(change), widest, out=ensemble.move_size)
 
     def _info(self, ensemble: Ensemble, counters: Counters) -> dict[str, Any]:
         return {
