@@ -159,8 +159,8 @@ def command(output: Path | None) -> str:
     return " ".join(["python", f"bench/{Path(sys.argv[0]).name}", *words])
 
 
-def report(name: str, cpu: int | None, output: Path | None, results: dict[str, Any]) -> None:
-    """Print a result and write it to a file, with the date, the command and the machine."""
+def report(name: str, cpu: int | None, output: Path | None, results: dict[str, Any], *, quiet: bool = False) -> None:
+    """Write a result to a file, with the date, the command and the machine, and print it."""
     document = {
         "benchmark": name,
         "date": dt.datetime.now(dt.timezone.utc).isoformat(timespec="seconds"),
@@ -172,4 +172,5 @@ def report(name: str, cpu: int | None, output: Path | None, results: dict[str, A
     if output is not None:
         output.parent.mkdir(parents=True, exist_ok=True)
         output.write_text(text + "\n", encoding="utf-8")
-    print(text)
+    if not quiet:
+        print(text)

@@ -22,6 +22,13 @@ TARGETS = {
     "energy and forces: glassnf / torch.compile": "8, aim 12",
 }
 
+CUDA_TARGETS = {
+    **{f"N=43 x {replicas}": "2 G, aim 5 G" for replicas in (4096, 16384, 65536)},
+    "N=1290 x 1024": "500 M",
+    "N=1000000 x 1": "200 M",
+    "N=43 x 65536, energy and forces": "50 M, aim 100 M",
+}
+
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     lines = [header, ["---"] + ["---:"] * (len(header) - 1), *rows]
@@ -89,12 +96,56 @@ def kernels(document: dict[str, Any]) -> list[str]:
     return [table(("kernels", "energies/s", "forces/s", "displacements/s", "moves/s with 20 % swaps"), rows)]
 
 
-SECTIONS = {"monte_carlo": monte_carlo, "energy": energy, "kernels": kernels}
+def cuda_rates(document: dict[str, Any], values: dict[str, Any], unit: str) -> str:
+    """One row per case: its rate, what was wanted, how far from the limit counted by hand, and how many cores it is worth."""
+    cores = {key.partition(" / ")[0]: ratio for key, ratio in document.get("ratios", {}).items()}
+    rows = []
+    for name, rate in values.items():
+        limit = document.get("limits", {}).get(name)
+        fraction = f"{100 * limit['fraction']:.0f} % of {number(limit['limit_per_s'])}" if limit else ""
+        times = f"{cores[name]['median']:.3g}" if name in cores else ""
+        rows.append((name, number(rate["median"]), CUDA_TARGETS.get(name, ""), fraction, times))
+    return table(("case", unit, "wanted", "of the limit counted by hand", "times one core"), rows)
+
+
+def cuda(document: dict[str, Any]) -> list[str]:
+    device, peak, parts = document["device"], document.get("peak", {}), []
+    clock = f", {device['clock_hz'] / 1e9:.2f} GHz at most" if device.get("clock_hz") else ""
+    processors = f", {device['multiprocessors']} multiprocessors" if device.get("multiprocessors") else ""
+    driver = f", driver {device['driver']}" if device.get("driver") else ""
+    parts.append(f"{device['name']}{processors}{clock}{driver}.")
+    for key, unit in (("moves_per_s", "moves/s"), ("configurations_per_s", "configurations/s")):
+        if document.get(key):
+            parts.append(cuda_rates(document, document[key], unit))
+    if document.get("overhead_us"):
+        rows = ((name, f"{rate['median']:.1f}") for name, rate in document["overhead_us"].items())
+        parts.append(table(("one configuration of N = 43", "microseconds per call"), rows))
+    if peak:
+        flops, traffic = number(peak["fp64_per_s"]), number(peak["bytes_per_s"])
+        parts.append(f"Measured in the same run: {flops} fused multiply-adds/s in double precision, {traffic} bytes/s copied.")
+    parts += [f"Part {name} failed: {error}" for name, error in document.get("errors", {}).items()]
+    return parts
+
+
+def microbenchmarks(document: dict[str, Any]) -> str:
+    """Return the table of a file that Google Benchmark wrote."""
+    context, rows = document["context"], []
+    for run in document["benchmarks"]:
+        found = [f"{number(run[unit])} {unit}" for unit in ("moves/s", "configurations/s", "pairs/s") if unit in run]
+        took = f"{run['real_time']:.3g} {run['time_unit']}" if "real_time" in run else run.get("error_message", "")
+        rows.append((run["name"].removesuffix("/manual_time"), took, *[*found, "", ""][:2]))
+    title = Path(context["executable"]).name
+    return f"### {title}\n\n{context['date'][:10]}.\n\n" + table(("kernel", "time", "rate", "distances"), rows)
+
+
+SECTIONS = {"monte_carlo": monte_carlo, "energy": energy, "kernels": kernels, "cuda": cuda}
 
 
 def section(path: Path) -> str:
     """Return the tables of one file, with its date, machine and command."""
     document = json.loads(path.read_text(encoding="utf-8"))
+    if "benchmarks" in document:
+        return microbenchmarks(document)
     about = document["machine"]
     when = (
         f"`{document['command']}`, {document['date'][:10]}, {about['cpu']}, one core of {about['cores']}, "

@@ -2,70 +2,37 @@
 // with every instruction set of this machine. Rates: moves/s, pairs/s (distances that the kernel had to evaluate), configurations/s.
 #include <benchmark/benchmark.h>
 
-#include <cmath>
 #include <map>
 #include <memory>
-#include <random>
 #include <string>
 #include <vector>
 
-#include "backend.hpp"
+#include "liquid.hpp"
 
 namespace {
 
 using namespace glassnf;
-
-constexpr double temperature = 0.5, move_size = 0.12, reduced_cutoff = 2.5;
-constexpr double density = 1290.0 / (32.8962 * 32.8962);
-constexpr int species_count = 3, pair_count = 3;
-constexpr double sigma[3][3] = {{1.0, 0.8, 0.9}, {0.8, 0.88, 0.8}, {0.9, 0.8, 0.94}};
-constexpr double epsilon[3][3] = {{1.0, 1.5, 0.75}, {1.5, 0.5, 1.5}, {0.75, 1.5, 0.75}};
-constexpr std::uint64_t one = std::uint64_t(1) << 32;  // probability 1 on the scale of MonteCarloPlan
+using bench::one, bench::pair_count;
 
 // Replicas of an equilibrated liquid.
-class Liquid {
+class Liquid : public bench::Liquid {
  public:
   Liquid(std::int64_t n, std::int64_t replicas, std::int64_t equilibration)
-      : positions_(replicas * n * 2), forces_(replicas * n * 2), beta_(replicas, 1.0 / temperature), energy_(replicas),
-        move_size_(replicas, move_size), images_(replicas * n * 2), species_(replicas * n), ids_(replicas),
-        counters_(5, std::vector<std::int64_t>(replicas * pair_count)) {
-    const double xc = reduced_cutoff;
-    for (int a = 0; a < species_count; ++a)
-      for (int b = 0; b < species_count; ++b)
-        for (const double c : {1.0 / (sigma[a][b] * sigma[a][b]), 4.0 * epsilon[a][b], xc * xc,
-                               6.0 * std::pow(xc, -10) - 21.0 * std::pow(xc, -16), 48.0 * std::pow(xc, -14) - 15.0 * std::pow(xc, -8),
-                               10.0 * std::pow(xc, -6) - 28.0 * std::pow(xc, -12)})
-          coefficients_.push_back(c);
-    const double side = std::sqrt(static_cast<double>(n) / density);
-    system_.dimension = 2;
-    system_.n = n;
-    system_.species_count = species_count;
-    system_.box[0] = system_.box[1] = side;
-    system_.cutoff = xc;
-    system_.kind = 0;  // Lennard-Jones
-    system_.coefficients = coefficients_.data();
-    system_.energy_scale = 2.0;
-    batch_.replicas = replicas;
-    batch_.positions = positions_.data();
-    batch_.images = images_.data();
-    batch_.species = species_.data();
-    batch_.beta = beta_.data();
-    batch_.energy = energy_.data();
-    batch_.ids = ids_.data();
-    batch_.move_size = move_size_.data();
-    start();
+      : bench::Liquid(n, replicas), forces_(positions.size()), counters_(5, std::vector<std::int64_t>(replicas * pair_count)) {
     sweeps(equilibration, one / 5);
   }
 
   // Advance by sweeps; returns the number of pairs evaluated.
   std::int64_t sweeps(std::int64_t count, std::uint64_t swap_threshold) {
-    const std::uint64_t thresholds[pair_count] = {one / 3, one / 3 * 2, one};
-    MonteCarloPlan plan{};
-    plan.seed = 7;
-    plan.step = step_;
-    plan.sweeps = count;
-    plan.swap_threshold = swap_threshold;
-    plan.pair_thresholds = thresholds;
+    MonteCarloBatch batch{};
+    batch.replicas = replicas();
+    batch.positions = positions.data();
+    batch.images = images.data();
+    batch.species = species.data();
+    batch.beta = beta.data();
+    batch.energy = energy.data();
+    batch.ids = ids.data();
+    batch.move_size = move_sizes.data();
     for (auto& counter : counters_) counter.assign(counter.size(), 0);
     MonteCarloOutput output{};
     output.displacement_attempts = counters_[0].data();
@@ -73,59 +40,28 @@ class Liquid {
     output.swap_attempts = counters_[2].data();
     output.swap_accepts = counters_[3].data();
     output.pair_evaluations = counters_[4].data();
-    cpu::monte_carlo(system_, batch_, plan, output, 1);
-    step_ += count;
+    cpu::monte_carlo(system, batch, plan(count, swap_threshold), output, 1);
+    step += static_cast<std::uint64_t>(count);
     std::int64_t pairs = 0;
-    for (std::int64_t r = 0; r < batch_.replicas; ++r) pairs += counters_[4][r];
+    for (std::int64_t r = 0; r < replicas(); ++r) pairs += counters_[4][r];
     return pairs;
   }
 
   void energies(bool with_forces) {
     EnergyBatch batch{};
-    batch.replicas = batch_.replicas;
-    batch.positions = batch_.positions;
-    batch.species = batch_.species;
-    batch.energy = batch_.energy;
+    batch.replicas = replicas();
+    batch.positions = positions.data();
+    batch.species = species.data();
+    batch.energy = energy.data();
     batch.forces = with_forces ? forces_.data() : nullptr;
-    cpu::energy(system_, batch, 1);
-    benchmark::DoNotOptimize(energy_.data());
+    cpu::energy(system, batch, 1);
+    benchmark::DoNotOptimize(energy.data());
     benchmark::DoNotOptimize(forces_.data());
   }
 
-  std::int64_t n() const { return system_.n; }
-  std::int64_t replicas() const { return batch_.replicas; }
-  // Pairs within the cutoff region that an energy needs: all pairs, or those of a cell with its neighbours, once.
-  double pairs_of_energy() const {
-    const double n = static_cast<double>(system_.n), cells = std::floor(system_.box[0] / system_.cutoff);
-    return cells > 3.0 ? 0.5 * n * (9.0 * n / (cells * cells) - 1.0) : 0.5 * n * (n - 1.0);
-  }
-
  private:
-  // A square lattice with species in the proportion 20 : 11 : 12, shuffled.
-  void start() {
-    std::mt19937_64 random(1);
-    const std::int64_t n = system_.n, columns = static_cast<std::int64_t>(std::ceil(std::sqrt(static_cast<double>(n))));
-    for (std::int64_t r = 0; r < batch_.replicas; ++r) {
-      ids_[r] = r;
-      std::int32_t* species = species_.data() + r * n;
-      for (std::int64_t i = 0; i < n; ++i) {
-        species[i] = 43 * i < 20 * n ? 0 : 43 * i < 31 * n ? 1 : 2;
-        for (int k = 0; k < 2; ++k) {
-          const double place = static_cast<double>(k == 0 ? i % columns : i / columns) + 0.5;
-          positions_[(r * n + i) * 2 + k] = place * system_.box[k] / static_cast<double>(columns);
-        }
-      }
-      for (std::int64_t i = n - 1; i > 0; --i) std::swap(species[i], species[random() % static_cast<std::uint64_t>(i + 1)]);
-    }
-  }
-
-  std::vector<double> coefficients_, positions_, forces_, beta_, energy_, move_size_;
-  std::vector<std::int32_t> images_, species_;
-  std::vector<std::int64_t> ids_;
+  std::vector<double> forces_;
   std::vector<std::vector<std::int64_t>> counters_;
-  SystemView system_{};
-  MonteCarloBatch batch_{};
-  std::uint64_t step_ = 0;
 };
 
 // One liquid per size, equilibrated when first used.

@@ -1,19 +1,25 @@
-// Metropolis Monte Carlo with species swaps.
+// Metropolis Monte Carlo with species swaps, on the CPU and on CUDA devices.
 #include "glassnf/philox.hpp"
 #include "native.hpp"
 
 namespace glassnf::bindings {
 
-void register_monte_carlo(py::module_& module) {
+namespace {
+
+// Defines a function of the arguments that both backends take and of Extra arguments of its own, which
+// run(system, batch, plan, output, extra...) gets.
+template <class... Extra, class Run, class... Names>
+void define(py::module_& module, const char* name, const char* doc, Run run, const Names&... names) {
   module.def(
-      "monte_carlo",
-      [](const NativeSystem& system, std::int64_t replicas, std::uintptr_t positions, std::uintptr_t images, std::uintptr_t species,
-         std::uintptr_t beta, std::uintptr_t energy, std::uintptr_t ids, std::uintptr_t move_size, std::uint64_t seed,
-         std::uint64_t step, std::int64_t sweeps, std::uint64_t swap_threshold, const std::vector<std::uint64_t>& pair_thresholds,
-         const std::vector<std::int64_t>& record_at, std::uintptr_t record_energy, std::uintptr_t record_positions,
-         std::uintptr_t record_species, std::uintptr_t displacement_attempts, std::uintptr_t displacement_accepts,
-         std::uintptr_t swap_attempts, std::uintptr_t swap_accepts, std::uintptr_t pair_evaluations, std::uintptr_t completed,
-         int search, int threads) {
+      name,
+      [run](const NativeSystem& system, std::int64_t replicas, std::uintptr_t positions, std::uintptr_t images,
+            std::uintptr_t species, std::uintptr_t beta, std::uintptr_t energy, std::uintptr_t ids, std::uintptr_t move_size,
+            std::uint64_t seed, std::uint64_t step, std::int64_t sweeps, std::uint64_t swap_threshold,
+            const std::vector<std::uint64_t>& pair_thresholds, const std::vector<std::int64_t>& record_at,
+            std::uintptr_t record_energy, std::uintptr_t record_positions, std::uintptr_t record_species,
+            std::uintptr_t displacement_attempts, std::uintptr_t displacement_accepts, std::uintptr_t swap_attempts,
+            std::uintptr_t swap_accepts, std::uintptr_t pair_evaluations, std::uintptr_t completed, bool checkerboard,
+            Extra... extra) {
         const std::size_t pairs = static_cast<std::size_t>(system.view.species_count) * (system.view.species_count - 1) / 2;
         require(replicas >= 1, "replicas: expected at least 1, got " + std::to_string(replicas));
         require(sweeps >= 0, "sweeps: expected a count, got " + std::to_string(sweeps));
@@ -29,8 +35,6 @@ void register_monte_carlo(py::module_& module) {
           require(at > previous && at <= sweeps, "record_at: expected increasing sweep numbers from 1 to sweeps");
           previous = at;
         }
-        require(search >= 0 && search <= 2, "search: expected 0, 1 or 2, got " + std::to_string(search));
-        checked_threads(threads);
         const MonteCarloBatch batch{replicas,
                                     pointer<double>(positions),
                                     pointer<std::int32_t>(images),
@@ -46,7 +50,8 @@ void register_monte_carlo(py::module_& module) {
                                   pair_thresholds.data(),
                                   static_cast<std::int64_t>(record_at.size()),
                                   record_at.data(),
-                                  search};
+                                  0,
+                                  checkerboard};
         const MonteCarloOutput output{pointer<double>(record_energy),
                                       pointer<double>(record_positions),
                                       pointer<std::int32_t>(record_species),
@@ -55,8 +60,7 @@ void register_monte_carlo(py::module_& module) {
                                       pointer<std::int64_t>(swap_attempts),
                                       pointer<std::int64_t>(swap_accepts),
                                       pointer<std::int64_t>(pair_evaluations)};
-        py::gil_scoped_release release;
-        cpu::monte_carlo(system.view, batch, plan, output, threads);
+        run(system.view, batch, plan, output, extra...);
         if (completed) *pointer<std::int64_t>(completed) = sweeps;
       },
       py::arg("system"), py::kw_only(), py::arg("replicas"), py::arg("positions"), py::arg("images"), py::arg("species"),
@@ -64,9 +68,34 @@ void register_monte_carlo(py::module_& module) {
       py::arg("swap_threshold"), py::arg("pair_thresholds"), py::arg("record_at"), py::arg("record_energy") = 0,
       py::arg("record_positions") = 0, py::arg("record_species") = 0, py::arg("displacement_attempts"),
       py::arg("displacement_accepts"), py::arg("swap_attempts"), py::arg("swap_accepts"), py::arg("pair_evaluations"),
-      py::arg("completed") = 0, py::arg("search") = 0, py::arg("threads") = 1,
+      py::arg("completed") = 0, py::arg("checkerboard") = false, names..., doc);
+}
+
+}  // namespace
+
+void register_monte_carlo(py::module_& module) {
+  define<int, int>(
+      module, "monte_carlo",
       "Advance replicas in place by `sweeps` sweeps; recorded values and counters go to the given arrays, and "
-      "the number of sweeps to `completed` once all is done.");
+      "the number of sweeps to `completed` once all is done.",
+      [](const SystemView& system, const MonteCarloBatch& batch, MonteCarloPlan plan, const MonteCarloOutput& output, int search,
+         int threads) {
+        require(search >= 0 && search <= 2, "search: expected 0, 1 or 2, got " + std::to_string(search));
+        checked_threads(threads);
+        plan.search = search;
+        py::gil_scoped_release release;
+        cpu::monte_carlo(system, batch, plan, output, threads);
+      },
+      py::arg("search") = 0, py::arg("threads") = 1);
+  define<int, std::uintptr_t, bool>(
+      module, "cuda_monte_carlo",
+      "The same for arrays on a CUDA device, on a stream, which it waits for; `completed` is an address in host memory.",
+      [](const SystemView& system, const MonteCarloBatch& batch, const MonteCarloPlan& plan, const MonteCarloOutput& output,
+         int device, std::uintptr_t stream, bool mixed) {
+        py::gil_scoped_release release;
+        cuda::monte_carlo(system, batch, plan, output, {device, pointer<void>(stream), mixed});
+      },
+      py::arg("device"), py::arg("stream"), py::arg("mixed") = false);
 }
 
 }  // namespace glassnf::bindings

@@ -19,6 +19,8 @@ void register_random(py::module_& module) {
       .value("RESAMPLING", Stream::resampling)
       .value("PROPOSAL", Stream::proposal)
       .value("STATISTICS", Stream::statistics)
+      .value("CHECKERBOARD", Stream::checkerboard)
+      .value("CHECKERBOARD_GRID", Stream::checkerboard_grid)
       .finalize();
   module.def(
       "philox",

@@ -1,4 +1,5 @@
 // What this build and this machine can do.
+#include "glassnf/group_sampler.hpp"
 #include "native.hpp"
 
 namespace glassnf::bindings {
@@ -23,6 +24,21 @@ void register_runtime(py::module_& module) {
   module.def("cuda_built", &cuda::built);
   module.def("cuda_device_count", &cuda::device_count);
   module.def("cuda_why_not", &cuda::why_not);
+  module.def("cuda_device_name", &cuda::device_name, py::arg("device"));
+  module.def(
+      "cuda_memory",
+      [](int device) {
+        std::int64_t free_bytes = 0, total_bytes = 0;
+        cuda::memory(device, free_bytes, total_bytes);
+        return std::make_pair(free_bytes, total_bytes);
+      },
+      py::arg("device"), "Free and total memory of a device, in bytes.");
+  module.def(
+      "cuda_sequential_limit", [](const NativeSystem&) { return sequential_by_default; }, py::arg("system"),
+      "Largest number of particles for which Monte Carlo on a CUDA device is sequential unless asked otherwise.");
+  // The last one registered is tried first.
+  py::register_exception<cuda::Error>(module, "CudaError", PyExc_RuntimeError);
+  py::register_exception<cuda::OutOfMemory>(module, "CudaOutOfMemoryError", module.attr("CudaError"));
 }
 
 }  // namespace glassnf::bindings

@@ -4,6 +4,8 @@
 #pragma once
 
 #include <cstdint>
+#include <stdexcept>
+#include <string>
 
 namespace glassnf {
 
@@ -50,6 +52,7 @@ struct MonteCarloPlan {
   std::int64_t records;
   const std::int64_t* record_at;  // (records,) increasing, in 1 .. sweeps: record after that many sweeps
   int search;                     // for tests: 0 choose, 1 all pairs, 2 cells where the box has them; results are the same
+  bool checkerboard;              // trials in many places at once, in another order (checkerboard.hpp)
 };
 
 struct MonteCarloOutput {
@@ -78,9 +81,33 @@ bool has_instruction_set(const char* name);
 
 namespace cuda {
 
+// Of the CUDA runtime; `code` is its cudaError_t, 0 for errors of ours.
+struct Error : std::runtime_error {
+  int code;
+  explicit Error(const std::string& what, int error_code = 0) : std::runtime_error(what), code(error_code) {}
+};
+struct OutOfMemory : Error {
+  using Error::Error;
+};
+
+// Where to run: a device, one of its streams (a cudaStream_t), and whether pairs are computed in single precision.
+struct Target {
+  int device;
+  void* stream;
+  bool mixed;
+};
+
+// Like those of the CPU, with arrays of the batch and the output on the device. `energy` returns before the work is done;
+// `monte_carlo` waits for the stream.
+void energy(const SystemView& system, const EnergyBatch& batch, const Target& target);
+void monte_carlo(const SystemView& system, const MonteCarloBatch& batch, const MonteCarloPlan& plan, const MonteCarloOutput& output,
+                 const Target& target);
+
 bool built();
 int device_count();     // 0 without a usable device; never throws
 const char* why_not();  // empty when a device is usable
+std::string device_name(int device);
+void memory(int device, std::int64_t& free_bytes, std::int64_t& total_bytes);
 
 }  // namespace cuda
 

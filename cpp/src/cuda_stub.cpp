@@ -10,4 +10,11 @@ const char* why_not() {
          "GLASSNF_CUDA=ON pip install --no-cache-dir --force-reinstall .";
 }
 
+void energy(const SystemView&, const EnergyBatch&, const Target&) { throw Error(why_not()); }
+void monte_carlo(const SystemView&, const MonteCarloBatch&, const MonteCarloPlan&, const MonteCarloOutput&, const Target&) {
+  throw Error(why_not());
+}
+std::string device_name(int) { throw Error(why_not()); }
+void memory(int, std::int64_t&, std::int64_t&) { throw Error(why_not()); }
+
 }  // namespace glassnf::cuda

@@ -110,12 +110,12 @@ class CellSampler {
   }
 
   template <class Add>
-  GLASSNF_HD BoardCounts run(const PhiloxKeys<std::uint64_t>& keys, Add&& add_swap) {
+  GLASSNF_HD BoardCounts run(Add&& add_swap) {
     for (int first = first_; first < last_; first += Group::size) {
       PerLane<GroupTrial<D>> trials;
       group_.lanes([&](int lane) {
-        trials[lane] = GroupTrial<D>::draw(job_.key, keys, static_cast<std::uint64_t>(first + lane),
-                                           2 * static_cast<std::uint64_t>(job_.sub_sweep));
+        trials[lane] =
+            GroupTrial<D>::draw(job_.key, static_cast<std::uint64_t>(first + lane), 2 * static_cast<std::uint64_t>(job_.sub_sweep));
       });
       const int count = last_ - first < Group::size ? last_ - first : Group::size;
       for (int m = 0; m < count; ++m) {

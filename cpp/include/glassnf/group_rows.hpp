@@ -4,35 +4,11 @@
 
 #include "glassnf/box.hpp"
 #include "glassnf/cells.hpp"
+#include "glassnf/coefficient_table.hpp"
 #include "glassnf/group.hpp"
-#include "glassnf/potentials.hpp"
 
 namespace glassnf {
 inline namespace GLASSNF_ISA {
-
-// Coefficients of all pairs of species, (S, S, coefficient_count). Uniform: all pairs have the same reduced cutoff and polynomial.
-template <bool Uniform>
-struct PairTable {
-  const double* data;
-  int species;
-  double q_cut_value, c4_value, c2_value, c0_value;
-
-  GLASSNF_HD PairTable(const double* table, int species_count)
-      : data(table),
-        species(species_count),
-        q_cut_value(table[q_cut]),
-        c4_value(table[c4]),
-        c2_value(table[c2]),
-        c0_value(table[c0]) {}
-
-  GLASSNF_HD PairCoefficients<double> operator()(int a, int b) const {
-    const double* pair = data + (a * species + b) * coefficient_count;
-    if constexpr (Uniform)
-      return {pair[inverse_sigma2], pair[prefactor], q_cut_value, c4_value, c2_value, c0_value};
-    else
-      return {pair[inverse_sigma2], pair[prefactor], pair[q_cut], pair[c4], pair[c2], pair[c0]};
-  }
-};
 
 // Particles as the rows see them: coordinates axis by axis, and species.
 template <int D>
@@ -62,10 +38,18 @@ struct RowChange {
 template <int D, class Potential, bool Uniform>
 struct PairChange {
   Potential potential;
-  PairTable<Uniform> table;
+  CoefficientTable<double, Uniform> table;
   EnergyQuantum grid;
   double box[D];
   double reach2;  // square of the largest cutoff distance
+
+  static GLASSNF_HD PairChange make(const Potential& potential, const double* coefficients, int species_count, const double* box,
+                                    double cutoff, double energy_scale) {
+    PairChange result{potential, {coefficients, species_count}, EnergyQuantum::from_scale(energy_scale), {}, 0.0};
+    for_axes<D>([&](auto k) { result.box[k] = box[k]; });
+    result.reach2 = cutoff * cutoff * (1.0 + 1e-12);
+    return result;
+  }
 
   GLASSNF_HD double distance2(const Vec<double, D>& a, const Vec<double, D>& b) const {
     Vec<double, D> dx;

@@ -16,6 +16,7 @@ inline namespace GLASSNF_ISA {
 
 inline constexpr int most_group_species = 16;
 inline constexpr std::int64_t most_group_particles = 65535;  // indices of 16 bits
+inline constexpr std::int64_t sequential_by_default = 4096;  // beyond, one replica by one group is slow: checkerboard
 
 // What all replicas of a call share.
 template <int D>
@@ -102,10 +103,11 @@ class GroupSampler {
  public:
   GLASSNF_HD GroupSampler(const Group& group, const GroupJob<D>& job, const GroupReplica& replica, Potential potential,
                           const double* coefficients, char* arena, const ArenaLayout& layout)
-      : group_(group), job_(job), replica_(replica), change_{potential, {coefficients, job.species_count}, {}, {}, 0.0} {
-    change_.grid = EnergyQuantum::from_scale(job.energy_scale);
-    change_.reach2 = job.cutoff * job.cutoff * (1.0 + 1e-12);
-    for (int k = 0; k < D; ++k) change_.box[k] = job.box[k];
+      : group_(group),
+        job_(job),
+        replica_(replica),
+        change_(PairChange<D, Potential, Uniform>::make(potential, coefficients, job.species_count, job.box, job.cutoff,
+                                                        job.energy_scale)) {
     places_ = {reinterpret_cast<double*>(arena + layout.coordinates), reinterpret_cast<std::uint8_t*>(arena + layout.species),
                job.n};
     cell_of_ = reinterpret_cast<std::uint32_t*>(arena + layout.cell_of);
@@ -116,7 +118,13 @@ class GroupSampler {
     particle_of_ = reinterpret_cast<std::uint16_t*>(arena + layout.particle_of);
     cell_start_ = reinterpret_cast<std::uint16_t*>(arena + layout.cell_start);
     if constexpr (Cells) {
-      all_pairs_ = !make_group_grid<D>(job.box, job.cutoff, job.n, replica.move_size, grid_);
+      CellGrid<D> grid{};  // made elsewhere than where it is kept, which leaves the latter in registers
+      all_pairs_ = !make_group_grid<D>(job.box, job.cutoff, job.n, replica.move_size, grid);
+      for_axes<D>([&](auto k) {
+        grid_.per_side[k] = grid.per_side[k];
+        grid_.inverse_side[k] = grid.inverse_side[k];
+        grid_.box[k] = grid.box[k];
+      });
       for (int k = 0; k < D && !all_pairs_; ++k) {
         const double side = job.box[k] / grid_.per_side[k];
         leave_[k] = (0.5 * side + 0.5 * (side - job.cutoff)) * (1.0 - 1e-9);
@@ -128,10 +136,9 @@ class GroupSampler {
 
   // All sweeps of the job, with records; the replica's arrays are up to date when it returns.
   GLASSNF_HD void run() {
-    const PhiloxKeys<std::uint64_t> keys(job_.seed);
     std::int64_t next = 0;
     for (std::int64_t s = 0; s < job_.sweeps; ++s) {
-      sweep(RandomKey{job_.seed, job_.step + static_cast<std::uint64_t>(s), replica_.id, Stream::monte_carlo_trial}, keys);
+      sweep(RandomKey{job_.seed, job_.step + static_cast<std::uint64_t>(s), replica_.id, Stream::monte_carlo_trial});
       if (rough_) make_energy();
       if (next < job_.records && job_.record_at[next] == s + 1) record(next++);
     }
@@ -311,11 +318,11 @@ class GroupSampler {
 
   // ---- trials -------------------------------------------------------------------------------------------------------------------
 
-  GLASSNF_HD void sweep(const RandomKey& key, const PhiloxKeys<std::uint64_t>& keys) {
+  GLASSNF_HD void sweep(const RandomKey& key) {
     if (lists_stale_ && job_.swap_threshold > 0) make_species_lists();
     for (int first = 0; first < job_.n; first += Group::size) {
       PerLane<GroupTrial<D>> trials;
-      group_.lanes([&](int lane) { trials[lane] = GroupTrial<D>::draw(key, keys, static_cast<std::uint64_t>(first + lane)); });
+      group_.lanes([&](int lane) { trials[lane] = GroupTrial<D>::draw(key, static_cast<std::uint64_t>(first + lane)); });
       const int count = job_.n - first < Group::size ? job_.n - first : Group::size;
       for (int m = 0; m < count; ++m) {
         const GroupTrial<D> trial = group_.from(trials, m);

@@ -22,6 +22,14 @@ GLASSNF_HD double fused(double a, double b, double c) { return fma(a, b, c); }
 // a where x < y, else 0.
 GLASSNF_HD double where_less(double x, double y, double a) { return x < y ? a : 0.0; }
 
+// The same in single precision, for the mixed-precision kernels.
+GLASSNF_HD float minimum(float a, float b) { return a < b ? a : b; }
+GLASSNF_HD float maximum(float a, float b) { return a > b ? a : b; }
+GLASSNF_HD float absolute(float a) { return a < 0.0F ? -a : a; }
+GLASSNF_HD float square_root(float a) { return sqrtf(a); }
+GLASSNF_HD float fused(float a, float b, float c) { return fmaf(a, b, c); }
+GLASSNF_HD float where_less(float x, float y, float a) { return x < y ? a : 0.0F; }
+
 GLASSNF_HD double from_bits(std::uint64_t u) {
 #if defined(__CUDA_ARCH__)
   return __longlong_as_double(static_cast<long long>(u));

@@ -48,9 +48,9 @@ struct PhiloxKeys {
 
 template <class U>
 GLASSNF_HD PhiloxBlock<U> philox4x32_10(U c0, U c1, U c2, U c3, const PhiloxKeys<U>& keys) {
-#if defined(__CUDACC__)
+#if defined(__CUDA_ARCH__)
 #pragma unroll
-#else
+#elif !defined(__CUDACC__)
 #pragma GCC unroll 10
 #endif
   for (int round = 0; round < 10; ++round) {

@@ -80,9 +80,9 @@ struct GroupTrial {
   double step[D], threshold;
   std::uint32_t pick, kind, pair, second;
 
-  static GLASSNF_HD GroupTrial draw(const RandomKey& key, const PhiloxKeys<std::uint64_t>& keys, std::uint64_t move,
-                                    std::uint64_t first_draw = 0) {
-    const TrialWords<double> t = draw_trial<double>(key, keys, move, first_draw);
+  // Makes the round keys anew each time: they would take registers.
+  static GLASSNF_HD GroupTrial draw(const RandomKey& key, std::uint64_t move, std::uint64_t first_draw = 0) {
+    const TrialWords<double> t = draw_trial<double>(key, PhiloxKeys<std::uint64_t>(key.seed), move, first_draw);
     GroupTrial trial;
     for (int k = 0; k < D; ++k) trial.step[k] = t.step[k];
     trial.threshold = t.threshold;

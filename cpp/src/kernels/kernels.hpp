@@ -43,4 +43,7 @@ const KernelTable& kernels();
 
 bool uses_cells(const SystemView& system);
 
+// Checkerboard Monte Carlo, compiled once: its trials are scalar.
+void checkerboard(const SystemView&, const MonteCarloBatch&, const MonteCarloPlan&, const MonteCarloOutput&, int threads);
+
 }  // namespace glassnf::cpu

@@ -1,0 +1,176 @@
+"""Every CUDA kernel once, on systems as small as can be, against the CPU backend: what compute-sanitizer is to look at.
+
+Arrays are allocated one by one, without a pool, so that memcheck sees where each ends, and only kernels of glassnf run on them.
+
+    compute-sanitizer --tool memcheck python bench/sanitizer_case.py
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+os.environ["PYTORCH_NO_CUDA_MEMORY_CACHING"] = "1"
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+import glassnf as gnf
+from glassnf import _core
+from glassnf._native import native_system
+from glassnf.systems import PairPotential, System, custom
+
+ONE = 1 << 32  # probability 1 on the scale of the native interface
+MIXED_TOLERANCE = 1e-4
+
+
+class Device:
+    """Arrays in device memory, made by CuPy or torch; only copies, no kernels of theirs."""
+
+    def __init__(self) -> None:
+        try:
+            import cupy
+
+            cupy.cuda.set_allocator(None)
+            self.module = cupy
+        except ImportError:
+            import torch
+
+            self.module = torch
+        self.torch = self.module.__name__ == "torch"
+        self.stream = 0  # the default stream
+
+    def put(self, array: np.ndarray[Any, Any]) -> Any:
+        array = np.ascontiguousarray(array)
+        return self.module.from_numpy(array.copy()).to("cuda") if self.torch else self.module.asarray(array)
+
+    def get(self, array: Any) -> np.ndarray[Any, Any]:
+        """Return a copy on the host; the copy waits for the kernels before it."""
+        return np.asarray(array.cpu().numpy() if self.torch else array.get())
+
+    def address(self, array: Any) -> int:
+        return int(array.data_ptr() if self.torch else array.data.ptr)
+
+
+def mixture(kind: str, n: int, side: float, dimension: int) -> System:
+    """Two species in a cubic box."""
+    exponent = 12 if kind == "inverse_power" else None
+    sigma, epsilon = np.array([[1.0, 0.9], [0.9, 0.8]]), np.array([[1.0, 1.2], [1.2, 0.7]])
+    potential = PairPotential(kind, sigma, epsilon, None if kind in ("wca", "harmonic") else 2.0, exponent)
+    return custom(kind, potential=potential, species=(np.arange(n) % 2).astype(np.int32), box=np.full(dimension, side))
+
+
+def systems() -> Iterator[tuple[str, System, int]]:
+    """All paths: all pairs and cells, two and three dimensions, every form of the potential. Name, system, replicas."""
+    yield "N=43", gnf.systems.ka2d(n=43), 3
+    yield "N=44", gnf.systems.ka2d(n=44), 33
+    yield "N=300, cells", gnf.systems.ka2d(n=300), 2
+    yield "N=700, cells", gnf.systems.ka2d(n=700), 1
+    yield "3D, all pairs", gnf.systems.ka(n=160), 2
+    yield "3D, cells", mixture("lj_smooth", 400, 9.0, 3), 1
+    for kind in ("inverse_power", "harmonic", "wca"):
+        yield f"{kind}, 2D", mixture(kind, 40, 6.0, 2), 2
+        yield f"{kind}, 3D", mixture(kind, 60, 5.0, 3), 2
+
+
+def start(system: System, replicas: int) -> gnf.Ensemble:
+    """A few sweeps away from a random start: no overlaps."""
+    ensemble = gnf.Ensemble.random(system, replicas=replicas, temperature=1.0, seed=3)
+    gnf.MonteCarlo(system, swap_probability=0.2, threads=1).run(ensemble, 5)
+    return ensemble
+
+
+def energies(device: Device, ensemble: gnf.Ensemble, *, mixed: bool) -> None:
+    """Energy alone, and with forces and virial."""
+    system, x, s = ensemble.system, ensemble.positions, ensemble.species
+    replicas, n, d = x.shape
+    positions, species = device.put(x), device.put(s)
+    native = native_system(system)
+    u, f = gnf.energy_and_forces(system, x, s, threads=1)
+    w = gnf.virial(system, x, s, threads=1)
+    for full in (False, True):
+        shapes = ((replicas,), (replicas, n, d), (replicas, d, d))
+        energy, forces, virial = (device.put(np.full(shape, np.nan)) for shape in shapes)
+        _core.cuda_energy(
+            native,
+            replicas=replicas,
+            positions=device.address(positions),
+            species=device.address(species),
+            energy=device.address(energy),
+            forces=device.address(forces) if full else 0,
+            virial=device.address(virial) if full else 0,
+            device=0,
+            stream=device.stream,
+            mixed=mixed,
+        )
+        allowed = MIXED_TOLERANCE if mixed else 1e-11
+        close("energies", device.get(energy), u, allowed)
+        if full:
+            close("forces", device.get(forces), f, allowed)
+            close("virials", device.get(virial), w, allowed)
+
+
+def close(what: str, found: np.ndarray[Any, Any], expected: Any, allowed: float) -> None:
+    error = float(np.abs(found - expected).max() / np.abs(expected).max())
+    if not error < allowed:
+        sys.exit(f"{what} are off by {error} of the largest")
+
+
+def moves(device: Device, ensemble: gnf.Ensemble, *, checkerboard: bool) -> None:
+    """Sweeps with swaps, and records of everything, against the CPU, bit for bit."""
+    system, sweeps, at = ensemble.system, 2, [1, 2]
+    replicas, n, d = ensemble.positions.shape
+    pairs = system.n_species * (system.n_species - 1) // 2
+    names = ("positions", "images", "species", "beta", "energy", "ids", "move_size")
+    state = {name: device.put(getattr(ensemble, name)) for name in names}
+    shapes = {"displacement_attempts": (replicas,), "displacement_accepts": (replicas,), "swap_attempts": (replicas, pairs)}
+    shapes |= {"swap_accepts": (replicas, pairs), "pair_evaluations": (replicas,)}
+    counters = {name: device.put(np.zeros(shape, dtype=np.int64)) for name, shape in shapes.items()}
+    records = {
+        "record_energy": device.put(np.full((len(at), replicas), np.nan)),
+        "record_positions": device.put(np.full((len(at), replicas, n, d), np.nan)),
+        "record_species": device.put(np.full((len(at), replicas, n), -1, dtype=np.int32)),
+    }
+    plan = {
+        "seed": ensemble.seed,
+        "step": ensemble.step,
+        "sweeps": sweeps,
+        "swap_threshold": ONE // 5,
+        "pair_thresholds": [ONE * (k + 1) // pairs for k in range(pairs)],
+        "record_at": at,
+    }
+    arrays = {name: device.address(array) for name, array in {**state, **counters, **records}.items()}
+    target = {"device": 0, "stream": device.stream, "checkerboard": checkerboard}
+    _core.cuda_monte_carlo(native_system(system), replicas=replicas, **arrays, **plan, **target)
+    there = {name: device.get(array) for name, array in {**state, **records}.items()}
+    here_state = {name: np.ascontiguousarray(getattr(ensemble, name)).copy() for name in names}
+    here_records = {name: np.empty_like(there[name]) for name in records}
+    here_counters = {name: np.zeros(shape, dtype=np.int64) for name, shape in shapes.items()}
+    every = {**here_state, **here_records, **here_counters}
+    addresses = {name: int(array.ctypes.data) for name, array in every.items()}
+    _core.monte_carlo(native_system(system), replicas=replicas, **addresses, **plan, checkerboard=checkerboard, threads=1)
+    for name in ("positions", "images", "species", "energy", *records):
+        if not np.array_equal(every[name], there[name]):
+            sys.exit(f"{name} differ from those of the CPU after {sweeps} sweeps")
+
+
+def main() -> None:
+    if not gnf.cuda.is_available():
+        print(f"no CUDA kernels to run: {gnf.cuda.why_not()}", file=sys.stderr)
+        sys.exit(2)
+    device = Device()
+    for name, system, replicas in systems():
+        ensemble = start(system, replicas)
+        for mixed in (False, True):
+            energies(device, ensemble, mixed=mixed)
+        moves(device, ensemble, checkerboard=False)
+        print(f"{name}: energies and moves", flush=True)
+    for name, system in (("2D", gnf.systems.ka2d(n=300)), ("3D", mixture("lj_smooth", 400, 9.0, 3))):
+        moves(device, start(system, 1), checkerboard=True)
+        print(f"{name}: checkerboard", flush=True)
+
+
+if __name__ == "__main__":
+    main()
