@@ -283,8 +283,10 @@ void run(const SystemView& system, const EnergyBatch& batch, const Target& targe
 template <class Potential>
 void launch_energy(const SystemView& system, const EnergyBatch& batch, const Target& target) {
   with_shape<Potential>(system, [&]<int D, bool Uniform>() {
-    if (target.mixed && (batch.forces || batch.virial))
+    if (target.mixed && batch.virial)
       run<float, D, Potential, Uniform, true, true>(system, batch, target);
+    else if (target.mixed && batch.forces)
+      run<float, D, Potential, Uniform, true, false>(system, batch, target);
     else if (target.mixed)
       run<float, D, Potential, Uniform, false, false>(system, batch, target);
     else if (batch.virial)

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 import glassnf as gnf
+from glassnf._arrays import to_host
 from glassnf.systems import PairPotential, System, custom
 
 Array = npt.NDArray[Any]
@@ -83,5 +84,5 @@ def small(replicas: int = 3, temperature: Any = 0.6, n: int = 43) -> gnf.Ensembl
 def assert_identical(a: gnf.Ensemble, b: gnf.Ensemble) -> None:
     """Check that two ensembles are the same, bit for bit, and name the field that is not."""
     for name in ("positions", "images", "species", "beta", "energy", "ids", "move_size"):
-        np.testing.assert_array_equal(getattr(a, name), getattr(b, name), err_msg=name)
+        np.testing.assert_array_equal(to_host(getattr(a, name)), to_host(getattr(b, name)), err_msg=name)
     assert a.identical_to(b)

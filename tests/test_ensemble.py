@@ -136,7 +136,7 @@ def test_random() -> None:
         ({"seed": -1}, ValueError, "seed: expected an integer from 0 to 18446744073709551615, got -1"),
         ({"seed": 2**64}, ValueError, "seed: expected an integer from 0"),
         ({"seed": 1.0}, TypeError, "seed: expected an integer"),
-        ({"device": "gpu"}, ValueError, "device: expected one of 'cpu', 'cuda', got 'gpu'"),
+        ({"device": "gpu"}, ValueError, "device: expected one of 'cpu', 'cuda', 'cuda:0', got 'gpu'"),
         ({"system": "ka2d"}, TypeError, "system: expected a glassnf System, got 'ka2d'"),
     ],
 )
@@ -492,7 +492,7 @@ def test_device() -> None:
         ensemble.to("cuda")
     with pytest.raises(RuntimeError):
         Ensemble.random(small_system(), 1, 1.0, 0, device="cuda")
-    with pytest.raises(ValueError, match="^device: expected one of 'cpu', 'cuda', got 'CUDA'; did you mean 'cuda'"):
+    with pytest.raises(ValueError, match="^device: expected one of 'cpu', 'cuda', 'cuda:0', got 'CUDA'; did you mean 'cuda'"):
         ensemble.to("CUDA")
 
 

@@ -296,7 +296,7 @@ def test_arguments_are_checked() -> None:
     not_finite[1, 2, 0] = np.nan
     with pytest.raises(TypeError, match=r"^positions: expected a tensor of type torch.float64, got torch.float32"):
         energy(system, positions.float(), species)
-    with pytest.raises(ValueError, match=r"^positions: expected a tensor on the CPU, got one on meta"):
+    with pytest.raises(ValueError, match=r"^positions: expected a tensor on the CPU or a CUDA device, got one on meta"):
         energy(system, positions.to("meta"), species)
     with pytest.raises(TypeError, match=r"^positions: expected a tensor, got ndarray"):
         energy(system, positions.numpy(), species)  # type: ignore[arg-type]

@@ -16,3 +16,6 @@ STATISTICAL = 5.0
 
 FALSE_ALARM = 1e-5
 """Probability with which a correct program fails a single chi-square or Kolmogorov-Smirnov test; seeds are fixed."""
+
+FP32_KERNEL = 1e-5
+"""Relative, against the sum of the sizes of all terms: sums in float64 of terms evaluated in float32 (precision="mixed")."""

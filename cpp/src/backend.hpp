@@ -51,7 +51,8 @@ struct MonteCarloPlan {
   const std::uint64_t* pair_thresholds;  // (pairs,) cumulative weights * 2^32
   std::int64_t records;
   const std::int64_t* record_at;  // (records,) increasing, in 1 .. sweeps: record after that many sweeps
-  int search;                     // for tests: 0 choose, 1 all pairs, 2 cells where the box has them; results are the same
+  int search;                     // for tests: 0 choose, 1 all pairs, 2 cells where the box has them (of a checkerboard: 1 emulates
+                                  // the lanes of a GPU); results are the same
   bool checkerboard;              // trials in many places at once, in another order (checkerboard.hpp)
 };
 

@@ -12,10 +12,9 @@ namespace glassnf::cpu {
 
 namespace {
 
-using Group = HostGroup<1>;
 constexpr std::int64_t piece = 64;  // cells that a thread takes at a time
 
-template <int D, class Potential, bool Uniform>
+template <class Group, int D, class Potential, bool Uniform>
 class BoardSampler {
   const SystemView& system_;
   const MonteCarloBatch& batch_;
@@ -187,7 +186,10 @@ void checkerboard(const SystemView& system, const MonteCarloBatch& batch, const 
   if (system.species_count > 256) throw std::invalid_argument("checkerboard: expected at most 256 species");
   with_system(system, uniform_coefficients(system), [&]<int D, class P, bool Uniform>(P potential) {
     for (std::int64_t r = 0; r < batch.replicas; ++r)
-      BoardSampler<D, P, Uniform>(system, batch, plan, output, r, threads, potential).run();
+      if (plan.search == 1)  // for tests: the lanes of the GPU, one after the other
+        BoardSampler<HostGroup<8>, D, P, Uniform>(system, batch, plan, output, r, threads, potential).run();
+      else
+        BoardSampler<HostGroup<1>, D, P, Uniform>(system, batch, plan, output, r, threads, potential).run();
   });
 }
 

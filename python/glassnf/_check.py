@@ -15,12 +15,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from . import _arrays
+
 __all__ = [
     "array_shape",
     "boolean",
     "choice",
     "describe",
     "finite_float",
+    "first_place",
     "float_array",
     "int_array",
     "integer",
@@ -255,9 +258,21 @@ def array_shape(name: str, array: npt.NDArray[Any], shape: Shape | None) -> None
         raise ValueError(f"{name}: expected shape {_shape_text(shape)}, got shape {array.shape}")
 
 
-def _as_array(name: str, value: object, expected: str) -> npt.NDArray[Any]:
+def first_place(mask: Any) -> tuple[int, ...]:
+    """Return the index of the first true entry of an array that has one, wherever the array is."""
+    return tuple(int(i) for i in np.argwhere(_arrays.to_host(mask))[0])
+
+
+def _as_array(name: str, value: object, expected: str, device: _arrays.Device) -> Any:
+    """Return `value` as a NumPy array, or as a CuPy array if it is in the memory of the GPU where it is wanted."""
+    if device != _arrays.HOST and _arrays.on_gpu(value):
+        array = _arrays.as_cupy(value)
+        found = _arrays.device_of(array)
+        if found != device:
+            raise ValueError(f"{name}: expected an array on {device.name} or the CPU, got one on {found.name}")
+        return array
     try:
-        array = np.asarray(value)
+        array = _arrays.to_host(value) if _arrays.on_gpu(value) else np.asarray(value)
     except (TypeError, ValueError, RuntimeError, OverflowError) as error:  # ragged sequences, tensors that need a gradient
         raise TypeError(f"{name}: expected {expected}, got {describe(value)} ({error})") from None
     if array.dtype.kind in "OSUV":
@@ -265,7 +280,9 @@ def _as_array(name: str, value: object, expected: str) -> npt.NDArray[Any]:
     return array
 
 
-def float_array(name: str, value: object, shape: Shape | None = None, *, finite: bool = True) -> npt.NDArray[np.float64]:
+def float_array(
+    name: str, value: object, shape: Shape | None = None, *, finite: bool = True, device: _arrays.Device = _arrays.HOST
+) -> npt.NDArray[np.float64]:
     """Return `value` as a C-contiguous float64 array.
 
     Parameters
@@ -278,10 +295,12 @@ def float_array(name: str, value: object, shape: Shape | None = None, *, finite:
         Expected shape; None, or a None in it, stands for any.
     finite
         Whether to refuse NaN and infinities.
+    device
+        Where the result is to be: in host memory a NumPy array, on a GPU a CuPy array. Called with that GPU current.
 
     Returns
     -------
-    numpy.ndarray
+    numpy.ndarray or cupy.ndarray
         float64; the array given where it already fits, else a copy.
 
     Raises
@@ -292,14 +311,14 @@ def float_array(name: str, value: object, shape: Shape | None = None, *, finite:
         If the shape is wrong or an entry is not finite; the message gives the first such entry and its place.
     """
     expected = "an array of real numbers"
-    array = _as_array(name, value, expected)
+    array = _as_array(name, value, expected, device)
     if array.dtype.kind not in "iuf":
         raise TypeError(f"{name}: expected {expected}, got type {array.dtype}")
     array_shape(name, array, shape)
-    result = np.require(array, dtype=np.float64, requirements=["C", "A"])
-    if finite and not np.isfinite(result).all():
-        place = tuple(int(i) for i in np.argwhere(~np.isfinite(result))[0])
-        raise ValueError(f"{name}: expected finite numbers, got {result[place]} at index {place}")
+    result: npt.NDArray[np.float64] = _arrays.contiguous(device.xp.asarray(array), "float64")
+    if finite and not device.xp.isfinite(result).all():
+        place = first_place(~device.xp.isfinite(result))
+        raise ValueError(f"{name}: expected finite numbers, got {result[place].item()} at index {place}")
     return result
 
 
@@ -311,6 +330,7 @@ def int_array(
     low: int | None = None,
     high: int | None = None,
     dtype: npt.DTypeLike = np.int64,
+    device: _arrays.Device = _arrays.HOST,
 ) -> npt.NDArray[Any]:
     """Return `value` as a C-contiguous array of integers with ``low <= entry <= high``.
 
@@ -326,6 +346,8 @@ def int_array(
         Inclusive limits of the entries, where given; the limits of `dtype` hold always.
     dtype
         Integer type of the result.
+    device
+        Where the result is to be, as in `float_array`.
 
     Raises
     ------
@@ -335,7 +357,7 @@ def int_array(
         If the shape is wrong or an entry is out of range; the message gives the first such entry and its place.
     """
     expected = "an array of integers"
-    array = _as_array(name, value, expected)
+    array = _as_array(name, value, expected, device)
     if array.dtype.kind not in "iu" and array.size > 0:
         raise TypeError(f"{name}: expected {expected}, got type {array.dtype}")
     array_shape(name, array, shape)
@@ -344,6 +366,7 @@ def int_array(
     largest = limits.max if high is None else min(int(limits.max), high)
     bad = (array < smallest) | (array > largest)
     if bad.any():
-        place = tuple(int(i) for i in np.argwhere(bad)[0])
-        raise ValueError(f"{name}: expected integers from {smallest} to {largest}, got {array[place]} at index {place}")
-    return np.require(array, dtype=dtype, requirements=["C", "A"])
+        place = first_place(bad)
+        raise ValueError(f"{name}: expected integers from {smallest} to {largest}, got {array[place].item()} at index {place}")
+    result: npt.NDArray[Any] = _arrays.contiguous(device.xp.asarray(array), np.dtype(dtype).name)
+    return result

@@ -23,6 +23,14 @@ class Stream(enum.IntEnum):
     RESAMPLING = 7
     PROPOSAL = 8
     STATISTICS = 9
+    CHECKERBOARD = 10
+    CHECKERBOARD_GRID = 11
+
+class CudaError(RuntimeError):
+    """CUDA failed or cannot be used."""
+
+class CudaOutOfMemoryError(CudaError):
+    """The memory of a CUDA device is full."""
 
 class System:
     """A system as the kernels see it."""
@@ -42,6 +50,53 @@ class System:
 
 def cuda_built() -> bool: ...
 def cuda_device_count() -> int: ...
+def cuda_device_name(device: int) -> str: ...
+def cuda_energy(
+    system: System,
+    *,
+    replicas: int,
+    positions: int,
+    species: int,
+    energy: int,
+    forces: int = 0,
+    virial: int = 0,
+    device: int,
+    stream: int,
+    mixed: bool = False,
+) -> None: ...
+def cuda_memory(device: int) -> tuple[int, int]: ...
+def cuda_monte_carlo(
+    system: System,
+    *,
+    replicas: int,
+    positions: int,
+    images: int,
+    species: int,
+    beta: int,
+    energy: int,
+    ids: int,
+    move_size: int,
+    seed: int,
+    step: int,
+    sweeps: int,
+    swap_threshold: int,
+    pair_thresholds: Sequence[int],
+    record_at: Sequence[int],
+    record_energy: int = 0,
+    record_positions: int = 0,
+    record_species: int = 0,
+    displacement_attempts: int,
+    displacement_accepts: int,
+    swap_attempts: int,
+    swap_accepts: int,
+    pair_evaluations: int,
+    completed: int = 0,
+    checkerboard: bool = False,
+    device: int,
+    stream: int,
+    mixed: bool = False,
+) -> None: ...
+def cuda_sequential_limit(system: System) -> int: ...
 def cuda_why_not() -> str: ...
 def energy(
     system: System,
@@ -82,6 +137,7 @@ def monte_carlo(
     swap_accepts: int,
     pair_evaluations: int,
     completed: int = 0,
+    checkerboard: bool = False,
     search: int = 0,
     threads: int = 1,
 ) -> None: ...

@@ -17,7 +17,7 @@ def available(module: str) -> bool:
         return False
 
 
-def require(module: str, *, extra: str, purpose: str) -> Any:
+def require(module: str, *, extra: str, purpose: str, package: str | None = None) -> Any:
     """Import and return a module that comes with an optional extra of glassnf.
 
     Parameters
@@ -28,13 +28,16 @@ def require(module: str, *, extra: str, purpose: str) -> Any:
         The extra of glassnf that installs it, e.g. ``"analysis"``.
     purpose
         What it is needed for, as it reads after "is needed for".
+    package
+        Name of the package to install where it is not that of the module.
 
     Raises
     ------
     ImportError
         If the module is not installed, or is installed but does not import; the message gives the command to install it.
     """
-    remedy = f"{module} is needed for {purpose}: pip install 'glassnf[{extra}]'"
+    by_name = "" if package is None else f" (or pip install {package})"
+    remedy = f"{module} is needed for {purpose}: pip install 'glassnf[{extra}]'{by_name}"
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:

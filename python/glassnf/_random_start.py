@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import _arrays, _core
+from ._batch import Batch
 from .energy import evaluate
 from .ensemble import wrap_positions
 from .systems import PairPotential, System
@@ -63,7 +64,7 @@ def _push_apart(
             positions[place] = wrap_positions(positions[place] + shake * kick, system.box)[0]
         positions[left] = _relax(soft, positions[left], species[left], _SOFT_STEPS, stop_at=_ENOUGH)
         positions[left] = _relax(system, positions[left], species[left], _HARD_STEPS, stop_at=None)
-        u = evaluate(system, _arrays.Batch(positions[left], species[left], False, False))[0]
+        u = evaluate(system, Batch(positions[left], species[left]))[0]
         left = left[u > highest]
         if not left.size:
             return
@@ -106,10 +107,7 @@ def _relax(
     for _ in range(steps):
         wrapped = wrap_positions(x[active], system.box)[0]
         x[active] = wrapped
-        u, f, _ = evaluate(
-            system, _arrays.Batch(np.ascontiguousarray(wrapped), species[active], False, False), with_forces=True
-        )
-        assert f is not None
+        u, f, _ = evaluate(system, Batch(np.ascontiguousarray(wrapped), species[active]), with_forces=True)
         if stop_at is not None:
             going = u > stop_at * system.n
         else:

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from . import _check
+from . import _arrays, _check, cuda
+from ._arrays import HOST, Device
 from .systems import System
 
 __all__ = ["MAX_ID", "MAX_STEP", "Ensemble", "wrap_positions"]
@@ -40,7 +41,9 @@ def wrap_positions(positions: FloatArray, box: FloatArray) -> tuple[FloatArray, 
     Parameters
     ----------
     positions : (..., d) float64, sigma
+        In host memory or, as a CuPy array, on the current GPU; the results are where it is, with the same bits.
     box : (d,) float64, sigma
+        In host memory.
 
     Returns
     -------
@@ -54,61 +57,57 @@ def wrap_positions(positions: FloatArray, box: FloatArray) -> tuple[FloatArray, 
     ValueError
         If a coordinate is not finite or lies 2**31 box lengths or more from the origin.
     """
+    xp = _arrays.namespace(positions)
+    sides = xp.asarray(box)
     with np.errstate(over="ignore"):
-        cells = np.floor(positions / box)
-    if not np.all(np.abs(cells) < 2.0**31):
-        place = tuple(int(i) for i in np.argwhere(~(np.abs(cells) < 2.0**31))[0])
-        raise ValueError(f"positions: expected coordinates within 2**31 box lengths, got {positions[place]} at index {place}")
-    crossings = cells.astype(np.int64)
-    wrapped = positions - box * cells
-    above = wrapped >= box
-    wrapped = np.where(above, wrapped - box, wrapped)
-    below = wrapped < 0.0
-    wrapped = np.where(below, wrapped + box, wrapped)
-    rounded_up = wrapped >= box  # a tiny negative number plus L
-    wrapped = np.where(rounded_up, 0.0, wrapped)
-    crossings += above.astype(np.int64) - below.astype(np.int64) + rounded_up.astype(np.int64)
-    return wrapped, crossings
+        cells = xp.floor(positions / sides)
+    near = xp.abs(cells) < 2.0**31
+    if not near.all():
+        place = _check.first_place(~near)
+        found = f"got {float(positions[place])!r} at index {place}"
+        raise ValueError(f"positions: expected coordinates within 2**31 box lengths, {found}")
+    wrapped, crossings = _arrays.fold(positions, sides, cells)
+    return wrapped, crossings.astype(np.int64)
 
 
-def _float64(name: str, value: object, shape: Sequence[int | None]) -> FloatArray:
+def _float64(name: str, value: object, shape: Sequence[int | None], device: Device) -> FloatArray:
     """Return finite coordinates as float64; an array of another type is an error, nested lists of numbers are converted."""
     dtype = getattr(value, "dtype", None)
     if isinstance(dtype, np.dtype) and not (dtype.kind == "f" and dtype.itemsize == 8):
         raise TypeError(f"{name}: expected an array of type float64, got type {dtype}")
-    return _check.float_array(name, value, shape)
-
-
-def _writable(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    return np.require(array, requirements=["C", "A", "W", "E"])
+    return _check.float_array(name, value, shape, device=device)
 
 
 def _check_wrapped(system: System, positions: FloatArray) -> None:
-    outside = (positions < 0.0) | (positions >= system.box)
+    outside = (positions < 0.0) | (positions >= _arrays.put(system.box, positions))
     if outside.any():
-        place = tuple(int(i) for i in np.argwhere(outside)[0])
+        place = _check.first_place(outside)
         found = f"got {float(positions[place])!r} at index {place} (wrap() folds it back)"
         raise ValueError(f"positions: expected coordinates in [0, {float(system.box[place[-1]])!r}), {found}")
 
 
 def _check_composition(system: System, species: IntArray) -> None:
-    counts_expected = np.asarray(system.composition, dtype=np.int64)
+    xp = _arrays.namespace(species)
+    expected = np.asarray(system.composition, dtype=np.int64)
     replicas, kinds = species.shape[0], system.n_species
-    keys = species.astype(np.int64) + kinds * np.arange(replicas, dtype=np.int64)[:, None]
-    counts = np.bincount(keys.ravel(), minlength=replicas * kinds).reshape(replicas, kinds)
-    wrong = np.flatnonzero((counts != counts_expected).any(axis=1))
-    if wrong.size:
-        found = tuple(int(count) for count in counts[wrong[0]])
-        expected = tuple(int(count) for count in counts_expected)
-        raise ValueError(f"species: expected the composition {expected} of the system, got {found} in replica {wrong[0]}")
+    keys = species.astype(np.int64) + kinds * xp.arange(replicas, dtype=np.int64)[:, None]
+    counts = xp.bincount(keys.ravel(), minlength=replicas * kinds).reshape(replicas, kinds)
+    wrong = counts != xp.asarray(expected)
+    if wrong.any():
+        replica, _ = _check.first_place(wrong)
+        found = tuple(_arrays.to_host(counts[replica]).tolist())
+        raise ValueError(
+            f"species: expected the composition {tuple(expected.tolist())} of the system, got {found} in replica {replica}"
+        )
 
 
-def _every_replica(system: System, species: npt.ArrayLike, replicas: int) -> IntArray:
+def _every_replica(system: System, species: npt.ArrayLike, replicas: int, device: Device) -> IntArray:
     """Return a new (R, N) array from species given as (R, N) or, for all replicas alike, as (N,)."""
-    kinds: IntArray = _check.int_array("species", species, low=0, high=system.n_species - 1, dtype=np.int32)
+    kinds: IntArray = _check.int_array("species", species, low=0, high=system.n_species - 1, dtype=np.int32, device=device)
     if kinds.ndim == 1:
         _check.array_shape("species", kinds, (system.n,))
-        return np.tile(kinds, (replicas, 1))
+        tiled: IntArray = device.xp.tile(kinds, (replicas, 1))
+        return tiled
     _check.array_shape("species", kinds, (replicas, system.n))
     return kinds.copy()
 
@@ -119,34 +118,25 @@ def _count_replicas(positions: FloatArray) -> int:
     return int(positions.shape[0])
 
 
-def _check_ids(ids: object, replicas: int) -> npt.NDArray[np.int64]:
-    checked: npt.NDArray[np.int64] = _check.int_array("ids", ids, (replicas,), low=0, high=MAX_ID)
-    values, counts = np.unique(checked, return_counts=True)
-    if (counts > 1).any():
-        raise ValueError(f"ids: expected distinct numbers, got {values[counts > 1][0]} more than once")
+def _check_ids(ids: object, replicas: int, device: Device) -> npt.NDArray[np.int64]:
+    checked: npt.NDArray[np.int64] = _check.int_array("ids", ids, (replicas,), low=0, high=MAX_ID, device=device)
+    ordered = device.xp.sort(checked)
+    repeated = ordered[1:] == ordered[:-1]
+    if repeated.any():
+        raise ValueError(f"ids: expected distinct numbers, got {int(ordered[_check.first_place(repeated)])} more than once")
     return checked
 
 
-def per_replica(name: str, value: object, replicas: int) -> FloatArray:
-    """Return a scalar or (R,) argument as a new (R,) array of positive finite numbers."""
-    array = _check.float_array(name, value)
+def per_replica(name: str, value: object, replicas: int, device: Device = HOST) -> FloatArray:
+    """Return a scalar or (R,) argument as a (R,) array of positive finite numbers."""
+    array = _check.float_array(name, value, device=device)
     if array.ndim == 0:
-        array = np.full(replicas, float(array))
+        array = device.xp.full(replicas, float(array))
     _check.array_shape(name, array, (replicas,))
     if not (array > 0.0).all():
-        place = int(np.flatnonzero(~(array > 0.0))[0])
-        raise ValueError(f"{name}: expected positive numbers, got {array[place]} for replica {place}")
+        (place,) = _check.first_place(~(array > 0.0))
+        raise ValueError(f"{name}: expected positive numbers, got {float(array[place])!r} for replica {place}")
     return array
-
-
-def _check_device(device: object) -> str:
-    name = _check.choice("device", device, ("cpu", "cuda"))
-    if name == "cuda":
-        from .cuda import require
-
-        require()
-        raise RuntimeError("device: expected 'cpu', got 'cuda': this version keeps ensembles in host memory only")
-    return name
 
 
 class Ensemble:
@@ -180,7 +170,8 @@ class Ensemble:
     step : int
         Sweeps done so far, from 0 to 2**44 - 1. With `seed` and `ids` it is the whole state of the random numbers.
     device : str
-        ``"cpu"``.
+        ``"cpu"``: the fields are NumPy arrays. ``"cuda:0"``, ``"cuda:1"``, ...: CuPy arrays on this GPU, and all methods work
+        there, on CuPy's current stream of it. Fields may be set to arrays in host memory, which the next `validate` moves.
     """
 
     def __init__(
@@ -199,7 +190,10 @@ class Ensemble:
         step: int,
         device: str = "cpu",
     ) -> None:
-        """Take complete fields as they are and validate them; see `from_arrays` for a constructor with defaults."""
+        """Take complete fields as they are and validate them; see `from_arrays` for a constructor with defaults.
+
+        Fields that are not on `device` are moved there.
+        """
         self.system = system
         self.positions = positions
         self.images = images
@@ -230,25 +224,30 @@ class Ensemble:
         seed : int
             From 0 to 2**64 - 1. The start of a replica depends on `seed` and its id only.
         device : str
-            ``"cpu"``.
+            ``"cpu"``, ``"cuda"`` for the current CUDA device, or ``"cuda:K"``. The replicas are made on the CPU and moved
+            there, so that they are the same on all devices.
 
         Raises
         ------
         TypeError, ValueError
             If an argument is not as above.
-        RuntimeError
-            If `device` cannot be used.
+        glassnf.cuda.CudaError
+            If `device` cannot be used, or has not the memory.
+        ImportError
+            If `device` is a CUDA device and CuPy is not installed.
         """
         _check_system(system)
         count = _check.positive_int("replicas", replicas)
-        temperatures = per_replica("temperature", temperature, count)
         number = _check.integer("seed", seed, 0, _MAX_SEED)
-        _check_device(device)
+        target = cuda.find_device(device)
+        _check_memory(system, count, target)
+        temperatures = per_replica("temperature", temperature, count)
         from ._random_start import random_start
 
         ids = np.arange(count, dtype=np.int64)
         positions, species = random_start(system, ids, number)
-        return cls.from_arrays(system, positions, species=species, temperature=temperatures, seed=number, ids=ids)
+        start = cls.from_arrays(system, positions, species=species, temperature=temperatures, seed=number, ids=ids)
+        return start.to(target.name)
 
     @classmethod
     def from_arrays(
@@ -264,6 +263,7 @@ class Ensemble:
         step: int = 0,
         ids: npt.ArrayLike | None = None,
         move_size: npt.ArrayLike | None = None,
+        device: str | None = None,
     ) -> Ensemble:
         """Build an ensemble from copies of given arrays; energies are computed.
 
@@ -284,32 +284,48 @@ class Ensemble:
         seed, step, ids : int, int, (R,) integers, default 0 ... R-1
         move_size : float or (R,) array, sigma, optional
             Default 0.1.
+        device : str, optional
+            Where the ensemble is to be, as in `random`. Default: where `positions` are. The other arrays may be in host memory
+            or there.
 
         Raises
         ------
         TypeError, ValueError
             If an argument is not as above.
+        glassnf.cuda.CudaError, ImportError
+            As for `random`.
         """
         _check_system(system)
-        coordinates = _float64("positions", positions, (None, system.n, system.dimension))
-        replicas = _count_replicas(coordinates)
-        wrapped, crossings = wrap_positions(coordinates, system.box)
-        if images is not None:
-            crossings += _check.int_array("images", images, coordinates.shape, dtype=np.int32)
-        ensemble = cls(
-            system,
-            positions=wrapped,
-            images=_check.int_array("images", crossings, dtype=np.int32),
-            species=_every_replica(system, system.species if species is None else species, replicas),
-            velocities=None if velocities is None else _float64("velocities", velocities, coordinates.shape).copy(),
-            beta=1.0 / per_replica("temperature", temperature, replicas),
-            energy=np.zeros(replicas),
-            ids=_check_ids(np.arange(replicas) if ids is None else ids, replicas).copy(),
-            move_size=per_replica("move_size", _DEFAULT_MOVE_SIZE if move_size is None else move_size, replicas).copy(),
-            seed=seed,
-            step=step,
-        )
-        ensemble.update_energy()
+        if device is None:
+            place = _arrays.device_of(_arrays.native("positions", positions)) if _arrays.on_gpu(positions) else HOST
+            device = place.name
+        place = cuda.find_device(device)
+        with place.current(), _arrays.out_of_memory("these replicas"):
+            coordinates = _float64("positions", positions, (None, system.n, system.dimension), place)
+            replicas = _count_replicas(coordinates)
+            wrapped, crossings = wrap_positions(coordinates, system.box)
+            if images is not None:
+                given = _check.int_array("images", images, coordinates.shape, dtype=np.int32, device=place)
+                crossings = crossings + given
+            if velocities is not None:
+                velocities = _float64("velocities", velocities, coordinates.shape, place).copy()
+            ensemble = cls(
+                system,
+                positions=wrapped,
+                images=_check.int_array("images", crossings, dtype=np.int32, device=place),
+                species=_every_replica(system, system.species if species is None else species, replicas, place),
+                velocities=velocities,
+                beta=1.0 / per_replica("temperature", temperature, replicas, place),
+                energy=place.xp.zeros(replicas),
+                ids=_check_ids(np.arange(replicas) if ids is None else ids, replicas, place).copy(),
+                move_size=per_replica(
+                    "move_size", _DEFAULT_MOVE_SIZE if move_size is None else move_size, replicas, place
+                ).copy(),
+                seed=seed,
+                step=step,
+                device=place.name,
+            )
+            ensemble.update_energy()
         return ensemble
 
     @classmethod
@@ -335,14 +351,21 @@ class Ensemble:
                 raise ValueError(f"ensembles[{place}].velocities: expected velocities in all ensembles or in none")
         first = parts[0]
         arrays = {name: [getattr(part, name) for part in parts] for name in _ARRAYS}
-        joined: dict[str, Any] = {
-            name: None if values[0] is None else np.concatenate(values) for name, values in arrays.items()
-        }
+        with first._place.current(), _arrays.out_of_memory("these replicas"):
+            joined: dict[str, Any] = {
+                name: None if values[0] is None else first._place.xp.concatenate(values) for name, values in arrays.items()
+            }
         return cls(first.system, **joined, seed=first.seed, step=first.step, device=first.device)
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Ensemble:
-        """Read an ensemble from an HDF5 file that `save` or ``glassnf sample`` wrote.
+    def load(cls, path: str | os.PathLike[str], device: str = "cpu") -> Ensemble:
+        """Read an ensemble from an HDF5 file that `save` or ``glassnf sample`` wrote, on whatever device it was.
+
+        Parameters
+        ----------
+        path : str or path
+        device : str
+            Where the ensemble is to be, as in `random`.
 
         Raises
         ------
@@ -350,10 +373,13 @@ class Ensemble:
             If there is no such file.
         glassnf.io.FileFormatError
             If the file is truncated, foreign, of another version or inconsistent.
+        glassnf.cuda.CudaError, ImportError
+            As for `random`.
         """
         from .io.hdf5 import load_ensemble
 
-        return load_ensemble(path)
+        target = cuda.find_device(device)
+        return load_ensemble(path).to(target.name)
 
     # ---------------------------------------------------------------------------------------------------------- properties
 
@@ -368,14 +394,22 @@ class Ensemble:
         return int(self.system.n)
 
     @property
+    def _place(self) -> Device:
+        return cuda.find_device(self.device)
+
+    @property
     def temperature(self) -> FloatArray:
         """Temperature of each replica, (R,) float64 in epsilon; infinite where beta is 0."""
-        with np.errstate(divide="ignore"):
-            return np.asarray(1.0 / self.beta, dtype=np.float64)
+        with self._place.current(), np.errstate(divide="ignore"):
+            result: FloatArray = self._place.xp.asarray(1.0 / self.beta, dtype=np.float64)
+        return result
 
     def unwrapped(self) -> FloatArray:
         """Return the coordinates without periodic wrapping, (R, N, d) float64 in sigma."""
-        return np.asarray(self.positions + self.images * self.system.box, dtype=np.float64)
+        with self._place.current(), _arrays.out_of_memory("these coordinates"):
+            box = _arrays.put(self.system.box, self.positions)
+            result: FloatArray = self._place.xp.asarray(self.positions + self.images * box, dtype=np.float64)
+        return result
 
     def __len__(self) -> int:
         return self.replicas
@@ -384,7 +418,7 @@ class Ensemble:
         return (self[place] for place in range(self.replicas))
 
     def __repr__(self) -> str:
-        temperatures = self.temperature
+        temperatures = _arrays.to_host(self.temperature)
         low, high = float(temperatures.min()), float(temperatures.max())
         text = f"{low:.6g}" if low == high else f"{low:.6g}..{high:.6g}"
         return (
@@ -393,14 +427,14 @@ class Ensemble:
         )
 
     def __str__(self) -> str:
-        temperatures = self.temperature
-        per_particle = self.energy / self.n
+        temperatures = _arrays.to_host(self.temperature)
+        per_particle = _arrays.to_host(self.energy) / self.n
         rows = [
             ("system", f"{self.system.name}, N = {self.n}, d = {self.system.dimension}, density {self.system.density:.6g}"),
             ("replicas", f"{self.replicas}"),
             ("temperature", _span(temperatures)),
             ("energy/N", _span(per_particle)),
-            ("move size", _span(self.move_size)),
+            ("move size", _span(_arrays.to_host(self.move_size))),
             ("velocities", "no" if self.velocities is None else "yes"),
             ("step", f"{self.step}"),
             ("seed", f"{self.seed}"),
@@ -413,38 +447,47 @@ class Ensemble:
     def validate(self) -> None:
         """Check every field, and replace it by a contiguous array of the right type where it fits but for that.
 
+        On a CUDA device the checks run there, and fields in host memory are moved there; `device` becomes its full name.
+
         Raises
         ------
         TypeError, ValueError
             If a field is not as the class describes; the message names it, what was expected and what was found.
+        glassnf.cuda.CudaError, ImportError
+            If `device` cannot be used.
         """
         _check_system(self.system)
+        place = self._place
+        with place.current(), _arrays.out_of_memory("this ensemble"):
+            self._validate(place)
+        self.device = place.name
+
+    def _validate(self, place: Device) -> None:
         n, d = self.system.n, self.system.dimension
-        _check_device(self.device)
-        positions = _float64("positions", self.positions, (None, n, d))
+        positions = _float64("positions", self.positions, (None, n, d), place)
         replicas = _count_replicas(positions)
         _check_wrapped(self.system, positions)
         species = _check.int_array(
-            "species", self.species, (replicas, n), low=0, high=self.system.n_species - 1, dtype=np.int32
+            "species", self.species, (replicas, n), low=0, high=self.system.n_species - 1, dtype=np.int32, device=place
         )
         _check_composition(self.system, species)
         self.seed = _check.integer("seed", self.seed, 0, _MAX_SEED)
         self.step = _check.integer("step", self.step, 0, MAX_STEP)
-        beta = _check.float_array("beta", self.beta, (replicas,))
+        beta = _check.float_array("beta", self.beta, (replicas,), device=place)
         if (beta < 0.0).any():
-            replica = int(np.flatnonzero(beta < 0.0)[0])
-            raise ValueError(f"beta: expected non-negative numbers, got {beta[replica]} for replica {replica}")
-        self.positions = _writable(positions)
-        self.images = _writable(_check.int_array("images", self.images, (replicas, n, d), dtype=np.int32))
-        self.species = _writable(species)
+            (replica,) = _check.first_place(beta < 0.0)
+            raise ValueError(f"beta: expected non-negative numbers, got {float(beta[replica])!r} for replica {replica}")
+        writable = _arrays.writable
+        self.positions = writable(positions)
+        self.images = writable(_check.int_array("images", self.images, (replicas, n, d), dtype=np.int32, device=place))
+        self.species = writable(species)
         if self.velocities is not None:
-            self.velocities = _writable(_float64("velocities", self.velocities, (replicas, n, d)))
-        self.beta = _writable(beta)
-        self.energy = _writable(_check.float_array("energy", self.energy, (replicas,)))
-        self.ids = _writable(_check_ids(self.ids, replicas))
-        self.move_size = _writable(
-            per_replica("move_size", _check.float_array("move_size", self.move_size, (replicas,)), replicas)
-        )
+            self.velocities = writable(_float64("velocities", self.velocities, (replicas, n, d), place))
+        self.beta = writable(beta)
+        self.energy = writable(_check.float_array("energy", self.energy, (replicas,), device=place))
+        self.ids = writable(_check_ids(self.ids, replicas, place))
+        move_size = _check.float_array("move_size", self.move_size, (replicas,), device=place)
+        self.move_size = writable(per_replica("move_size", move_size, replicas, place))
 
     def wrap(self) -> None:
         """Fold `positions` into [0, box) and add the crossings to `images`; unwrapped coordinates stay the same.
@@ -454,17 +497,19 @@ class Ensemble:
         TypeError, ValueError
             If a coordinate is not finite or has left the range of `images`.
         """
-        positions = _float64("positions", self.positions, (None, self.system.n, self.system.dimension))
-        wrapped, crossings = wrap_positions(positions, self.system.box)
-        images = _check.int_array("images", self.images, positions.shape, dtype=np.int32)
-        self.images = _check.int_array("images", crossings + images, dtype=np.int32)
-        self.positions = wrapped
+        place = self._place
+        with place.current(), _arrays.out_of_memory("this ensemble"):
+            positions = _float64("positions", self.positions, (None, self.system.n, self.system.dimension), place)
+            wrapped, crossings = wrap_positions(positions, self.system.box)
+            images = _check.int_array("images", self.images, positions.shape, dtype=np.int32, device=place)
+            self.images = _check.int_array("images", crossings + images, dtype=np.int32, device=place)
+            self.positions = wrapped
 
     def update_energy(self) -> None:
         """Compute `energy` from positions and species."""
         from .energy import energy
 
-        self.energy = np.asarray(energy(self.system, self.positions, self.species), dtype=np.float64)
+        self.energy = self._place.xp.asarray(energy(self.system, self.positions, self.species))
 
     def copy(self) -> Ensemble:
         """Return an ensemble with arrays of its own; the immutable system is shared."""
@@ -493,7 +538,7 @@ class Ensemble:
         """
         if isinstance(index, slice):
             return self._with_replicas(index)
-        array = np.asarray(index)
+        array = _arrays.to_host(index)
         if array.dtype.kind == "b":
             _check.array_shape("index", array, (self.replicas,))
             return self._with_replicas(np.flatnonzero(array))
@@ -509,25 +554,44 @@ class Ensemble:
 
     def _with_replicas(self, index: slice | npt.NDArray[np.int64]) -> Ensemble:
         arrays = {name: getattr(self, name) for name in _ARRAYS}
-        chosen: dict[str, Any] = {
-            name: None if value is None else np.array(value[index], order="C") for name, value in arrays.items()
-        }
+        xp = self._place.xp
+        with self._place.current(), _arrays.out_of_memory("these replicas"):
+            where = index if isinstance(index, slice) else xp.asarray(index)
+            chosen: dict[str, Any] = {
+                name: None if value is None else xp.array(value[where], order="C") for name, value in arrays.items()
+            }
         if len(chosen["positions"]) == 0:
             raise ValueError(f"index: expected at least one of the {self.replicas} replicas, got none")
         return Ensemble(self.system, **chosen, seed=self.seed, step=self.step, device=self.device)
 
     def to(self, device: str) -> Ensemble:
-        """Return the ensemble on `device`: itself where it is there already.
+        """Return the ensemble on `device`: itself where it is there already, else a copy.
+
+        Parameters
+        ----------
+        device : str
+            ``"cpu"``, ``"cuda"`` for the current CUDA device, or ``"cuda:K"``.
 
         Raises
         ------
-        RuntimeError
-            If `device` is ``"cuda"`` and no CUDA device can be used; the message says why.
+        glassnf.cuda.CudaError
+            If it is a CUDA device that cannot be used, or has not the memory; the message says why.
+        ImportError
+            If it is a CUDA device and CuPy is not installed.
         TypeError, ValueError
-            If `device` is not a known name.
+            If it is not a known name, or there is no such device.
         """
-        _check_device(device)
-        return self
+        target = cuda.find_device(device)
+        if target == self._place:
+            return self
+        arrays = {name: getattr(self, name) for name in _ARRAYS}
+        with target.current(), _arrays.out_of_memory("this ensemble"):
+            # By way of the host from one GPU to another: that waits for all work on the arrays.
+            moved: dict[str, Any] = {
+                name: None if value is None else target.xp.array(_arrays.to_host(value), order="C")
+                for name, value in arrays.items()
+            }
+            return Ensemble(self.system, **moved, seed=self.seed, step=self.step, device=target.name)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the ensemble to an HDF5 file, replacing an old one atomically; `load` restores it bit for bit."""
@@ -546,7 +610,7 @@ class Ensemble:
             if mine is None or theirs is None:
                 if mine is not theirs:
                     return False
-            elif mine.shape != theirs.shape or mine.dtype != theirs.dtype or mine.tobytes() != theirs.tobytes():
+            elif mine.dtype != theirs.dtype or mine.shape != theirs.shape or _bytes(mine) != _bytes(theirs):
                 return False
         return True
 
@@ -554,6 +618,23 @@ class Ensemble:
 def _check_system(system: object) -> None:
     if not isinstance(system, System):
         raise TypeError(f"system: expected a glassnf System, got {_check.describe(system)} ({type(system).__name__})")
+
+
+def _check_memory(system: System, replicas: int, device: Device) -> None:
+    """Raise at once, before the replicas are made in host memory, where they cannot fit into the memory of a CUDA device."""
+    if device.ordinal is None:
+        return
+    n, d = system.n, system.dimension
+    needed, total = replicas * (n * d * (8 + 4) + n * 4 + 4 * 8), cuda.memory(device.ordinal).total
+    if needed > total:
+        raise cuda.CudaOutOfMemoryError(
+            f"replicas: expected as many as fit into {total / 2**30:.1f} GiB of memory of {device.name}, got {replicas}, which "
+            f"need {needed / 2**30:.1f} GiB: use fewer replicas at once"
+        )
+
+
+def _bytes(array: npt.NDArray[Any]) -> bytes:
+    return _arrays.to_host(array).tobytes()
 
 
 def _span(values: FloatArray) -> str:

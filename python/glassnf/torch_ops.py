@@ -8,8 +8,9 @@ for bit.
 Box and potential travel as tensors (`SystemTensors`), so that a compiled function serves every system of the same shapes. It
 takes a `System` for a constant, and is compiled again for another one, only where it is the first to compute with that system.
 
-Tensors are float64 on the CPU. The energy can be differentiated once, by torch.autograd; a second derivative is refused. The
-transforms torch.func.grad, jacrev and jvp refuse custom operators of any kind.
+Tensors are float64, on the CPU or on a CUDA device; the values that describe the system may stay on the CPU, where reading them
+waits for nothing. On a GPU the kernels run on torch's current stream. The energy can be differentiated once, by torch.autograd;
+a second derivative is refused. The transforms torch.func.grad, jacrev and jvp refuse custom operators of any kind.
 """
 
 from __future__ import annotations
@@ -20,9 +21,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from . import _arrays, _core
+from . import _arrays, _check, _core, cuda
+from ._batch import checked_on_gpu, host_species, wrapped
 from ._native import threads_of
 from ._optional import require
+from .energy import PRECISIONS, run_kernels
 from .systems import System
 
 if TYPE_CHECKING:
@@ -34,8 +37,9 @@ __all__ = ["SystemTensors", "energy", "system_tensors"]
 
 _ARGUMENTS = (
     "(Tensor positions, Tensor species, Tensor box, Tensor cutoff, Tensor coefficients, SymInt kind, SymInt exponent, "
-    "SymInt threads=0)"
+    "SymInt threads=0, bool mixed=False)"
 )
+_DEVICES = ("cpu", "cuda")
 _CONSTANTS = ("species", "box", "cutoff", "coefficients")
 _DEFAULT_THREADS = 0  # the default of the operators: they ask for the default number when they run, not while they are traced
 
@@ -112,19 +116,26 @@ def system_tensors(system: System | SystemTensors) -> SystemTensors:
 
 
 def energy(
-    system: System | SystemTensors, positions: torch.Tensor, species: Any = None, *, threads: int | None = None
+    system: System | SystemTensors,
+    positions: torch.Tensor,
+    species: Any = None,
+    *,
+    threads: int | None = None,
+    precision: str = "float64",
 ) -> torch.Tensor:
     """Potential energy of each configuration, differentiable once in the positions.
 
     Parameters
     ----------
     system : System or SystemTensors
-    positions : (R, N, d) or (N, d) float64 tensor on the CPU, sigma
+    positions : (R, N, d) or (N, d) float64 tensor on the CPU or a CUDA device, sigma
         Finite; coordinates need not be wrapped.
     species : (R, N) or (N,) integers, optional
-        Tensor or array. Default: the order of ``system.species``.
+        Tensor or array on the same device, or a list. Default: the order of ``system.species``.
     threads : int, optional
-        For the energy and its gradient. Default: environment variable GLASSNF_THREADS, else all processors.
+        Of the CPU, for the energy and its gradient. Default: environment variable GLASSNF_THREADS, else all processors.
+    precision : {"float64", "mixed"}
+        As in `glassnf.energy`; mixed on a CUDA device only.
 
     Returns
     -------
@@ -135,6 +146,8 @@ def energy(
     ------
     TypeError, ValueError
         If a shape, type, device or value is not as above.
+    glassnf.cuda.CudaError
+        If the tensors are on a CUDA device and it cannot be used, or its memory is full.
     NotImplementedError
         From a backward pass through the gradient: second derivatives are not available.
     """
@@ -142,9 +155,12 @@ def energy(
     n, d = constants.species.shape[0], constants.box.shape[0]
     _check_positions(positions, n, d)
     batch = positions if positions.dim() == 3 else positions.unsqueeze(0)
-    kinds = constants.species.expand(batch.shape[0], n) if species is None else _species_tensor(species, batch.shape[0], n)
+    if species is None:
+        kinds = constants.species.to(positions.device).expand(batch.shape[0], n)
+    else:
+        kinds = _species_tensor(species, batch.shape[0], n, positions.device)
     count = _DEFAULT_THREADS if threads is None else threads_of(threads)
-    arguments = (batch, kinds, *constants[1:], count)
+    arguments = (batch, kinds, *constants[1:], count, _is_mixed(precision, positions))
     if positions.requires_grad and torch.is_grad_enabled():
         result: torch.Tensor = _energy_forces_op(*arguments)[0]  # one pass for the energy now and the gradient later
     else:
@@ -157,18 +173,28 @@ def _check_positions(positions: Any, n: int, d: int) -> None:
         raise TypeError(f"positions: expected a tensor, got {type(positions).__name__}")
     if positions.dtype != torch.float64:
         raise TypeError(f"positions: expected a tensor of type torch.float64, got {positions.dtype}")
-    if positions.device.type != "cpu":
-        raise ValueError(f"positions: expected a tensor on the CPU, got one on {positions.device}")
+    if positions.device.type not in _DEVICES:
+        raise ValueError(f"positions: expected a tensor on the CPU or a CUDA device, got one on {positions.device}")
     if positions.dim() not in (2, 3) or positions.shape[-2] != n or positions.shape[-1] != d:
         raise ValueError(f"positions: expected shape (R, {n}, {d}) or ({n}, {d}), got {tuple(positions.shape)}")
 
 
-def _species_tensor(species: Any, replicas: int, n: int) -> torch.Tensor:
-    kinds = species if isinstance(species, torch.Tensor) else torch.as_tensor(species)
+def _is_mixed(precision: str, positions: torch.Tensor) -> bool:
+    mixed = _check.choice("precision", precision, PRECISIONS) == "mixed"
+    if mixed and positions.device.type == "cpu":
+        raise ValueError("precision: expected 'float64' for arrays on the CPU, got 'mixed', which only CUDA devices have")
+    return mixed
+
+
+def _species_tensor(species: Any, replicas: int, n: int, device: torch.device) -> torch.Tensor:
+    if isinstance(species, torch.Tensor):
+        kinds = species
+    else:  # lists go to the device of the positions; arrays are where they are
+        kinds = torch.as_tensor(species, device=device if isinstance(species, (list, tuple)) else None)
     if kinds.is_floating_point() or kinds.is_complex() or kinds.dtype == torch.bool:
         raise TypeError(f"species: expected integers, got a tensor of type {kinds.dtype}")
-    if kinds.device.type != "cpu":
-        raise ValueError(f"species: expected a tensor on the CPU, got one on {kinds.device}")
+    if kinds.device != device:
+        raise ValueError(f"species: expected a tensor on {device}, where the positions are, got one on {kinds.device}")
     if kinds.dim() not in (1, 2) or kinds.shape[-1] != n or (kinds.dim() == 2 and kinds.shape[0] != replicas):
         raise ValueError(f"species: expected shape ({replicas}, {n}) or ({n},), got {tuple(kinds.shape)}")
     return kinds.expand(replicas, n)
@@ -208,6 +234,10 @@ def _check_operands(
             raise TypeError(f"{name}: expected a tensor of type torch.float64, got {tensor.dtype}")
     if species.is_floating_point() or species.is_complex() or species.dtype == torch.bool:
         raise TypeError(f"species: expected integers, got a tensor of type {species.dtype}")
+    if species.device != positions.device:
+        raise ValueError(
+            f"species: expected a tensor on {positions.device}, where the positions are, got one on {species.device}"
+        )
     if box.dim() != 1 or positions.dim() != 3 or positions.shape[2] != box.shape[0]:
         raise ValueError(
             f"positions: expected shape (R, N, d) for a box (d,), got {tuple(positions.shape)}, {tuple(box.shape)}"
@@ -229,47 +259,44 @@ def _evaluate(
     kind: int,
     exponent: int,
     threads: int = _DEFAULT_THREADS,
+    mixed: bool = False,
     *,
     forces: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """Run the kernels: energies (R,), and forces (R, N, d) into `forces` if given."""
     _check_operands(positions, species, box, cutoff, coefficients)
     replicas, n, _ = positions.shape
-    result = torch.empty(replicas, dtype=torch.float64)
+    result = positions.new_empty(replicas)
     if replicas == 0:
         return result
-    sides = box.detach().numpy()
-    native = _native(n, sides.tobytes(), cutoff.item(), kind, exponent, coefficients.detach().numpy().tobytes())
-    kinds, count = species.numpy(), coefficients.shape[0]
-    if kinds.min() < 0 or kinds.max() >= count:
-        wrong = kinds[(kinds < 0) | (kinds >= count)].flat[0]
-        raise ValueError(f"species: expected indices from 0 to {count - 1}, got {wrong}")
-    kinds = np.ascontiguousarray(kinds, dtype=np.int32)
-    coordinates = _arrays.wrapped(np.ascontiguousarray(positions.detach().numpy()), sides)
-    _core.energy(
-        native,
-        replicas=replicas,
-        positions=_arrays.address(coordinates),
-        species=_arrays.address(kinds),
-        energy=result.data_ptr(),
-        forces=0 if forces is None else forces.data_ptr(),
-        threads=threads_of(None if threads == _DEFAULT_THREADS else threads),
-    )
+    sides, table, count = _arrays.to_host(box), _arrays.to_host(coefficients), coefficients.shape[0]
+    native = _native(n, sides.tobytes(), cutoff.item(), kind, exponent, table.tobytes())
+    threads = threads_of(None if threads == _DEFAULT_THREADS else threads)
+    coordinates: Any = positions.detach()
+    kinds: Any
+    if _arrays.on_gpu(coordinates):
+        cuda.require("positions")
+        with _arrays.out_of_memory("these configurations"):
+            coordinates, kinds = checked_on_gpu(coordinates.contiguous(), species, sides, count)
+    else:
+        kinds = host_species(_arrays.to_host(species), replicas, n, count)
+        coordinates = wrapped(np.ascontiguousarray(coordinates.numpy()), sides)
+    run_kernels(native, coordinates, kinds, result, forces, None, threads=threads, mixed=mixed)
     return result
 
 
-@torch.library.custom_op("glassnf::energy", mutates_args=(), device_types="cpu", schema=f"{_ARGUMENTS} -> Tensor")
+@torch.library.custom_op("glassnf::energy", mutates_args=(), device_types=_DEVICES, schema=f"{_ARGUMENTS} -> Tensor")
 def _energy_op(*operands: Any) -> torch.Tensor:
     """Energies (R,)."""
     return _evaluate(*operands)
 
 
 @torch.library.custom_op(
-    "glassnf::energy_forces", mutates_args=(), device_types="cpu", schema=f"{_ARGUMENTS} -> (Tensor, Tensor)"
+    "glassnf::energy_forces", mutates_args=(), device_types=_DEVICES, schema=f"{_ARGUMENTS} -> (Tensor, Tensor)"
 )
 def _energy_forces_op(*operands: Any) -> tuple[torch.Tensor, torch.Tensor]:
     """Energies (R,) and forces (R, N, d)."""
-    forces = torch.empty(operands[0].shape, dtype=torch.float64)
+    forces = operands[0].new_empty(operands[0].shape)
     return _evaluate(*operands, forces=forces), forces
 
 

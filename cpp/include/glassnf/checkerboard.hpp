@@ -26,7 +26,8 @@ struct Checkerboard {
 
   // False if the box is too small for four cells a side.
   static GLASSNF_HD bool make(const double* box, double cutoff, double largest_cell_count, Checkerboard& board) {
-    if (!make_grid<D>(box, cutoff, largest_cell_count, board.grid)) return false;
+    // Not fewer cells than a thousand for want of particles: halving them must leave four a side.
+    if (!make_grid<D>(box, cutoff, largest_cell_count < 1024.0 ? 1024.0 : largest_cell_count, board.grid)) return false;
     for (int k = 0; k < D; ++k) {
       board.grid.per_side[k] = board.grid.per_side[k] / 2 * 2;
       if (board.grid.per_side[k] < 4) return false;

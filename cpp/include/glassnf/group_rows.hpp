@@ -53,7 +53,7 @@ struct PairChange {
 
   GLASSNF_HD double distance2(const Vec<double, D>& a, const Vec<double, D>& b) const {
     Vec<double, D> dx;
-    for_axes<D>([&](auto k) { dx.at(k) = minimum_image_distance(a.at(k) - b.at(k), box[k]); });
+    for_axes<D>([&](auto k) { dx.at(k) = minimum_image_for_square(a.at(k) - b.at(k), box[k]); });
     return dot(dx, dx);
   }
   GLASSNF_HD double energy(const Vec<double, D>& a, int sa, const Vec<double, D>& b, int sb) const {
@@ -146,17 +146,26 @@ struct NearSum {
 template <int D, class Start, class Body>
 GLASSNF_HD void for_ranges(const CellGrid<D>& grid, const Start* start, const int* c, Body&& body) {
   const int wide = grid.per_side[0];
-  for (int oz = D == 3 ? -1 : 0; oz <= (D == 3 ? 1 : 0); ++oz)
-    for (int oy = -1; oy <= 1; ++oy) {
-      const auto wrapped = [](int i, int count) { return i < 0 ? i + count : i >= count ? i - count : i; };
-      std::int64_t line = wrapped(c[1] + oy, grid.per_side[1]);
-      if constexpr (D == 3) line += static_cast<std::int64_t>(wrapped(c[D - 1] + oz, grid.per_side[D - 1])) * grid.per_side[1];
-      const Start* row = start + line * wide;
-      const int first = c[0] > 0 ? c[0] - 1 : 0, last = c[0] < wide - 1 ? c[0] + 1 : wide - 1;
-      body(static_cast<int>(row[first]), static_cast<int>(row[last + 1]));
-      if (c[0] == 0) body(static_cast<int>(row[wide - 1]), static_cast<int>(row[wide]));
-      if (c[0] == wide - 1) body(static_cast<int>(row[0]), static_cast<int>(row[1]));
+  const bool wraps = c[0] == 0 || c[0] == wide - 1;
+  // One place in the code that calls body: it is long, and would otherwise be there many times over.
+#if defined(__CUDA_ARCH__)
+#pragma unroll 1
+#endif
+  for (int line = 0; line < (D == 3 ? 9 : 3) * 2; ++line) {
+    if ((line & 1) && !wraps) continue;
+    int y = c[1] + (line / 2) % 3 - 1;
+    y = y < 0 ? y + grid.per_side[1] : y >= grid.per_side[1] ? y - grid.per_side[1] : y;
+    std::int64_t row = y;
+    if constexpr (D == 3) {
+      int z = c[D - 1] + line / 6 - 1;
+      z = z < 0 ? z + grid.per_side[D - 1] : z >= grid.per_side[D - 1] ? z - grid.per_side[D - 1] : z;
+      row += static_cast<std::int64_t>(z) * grid.per_side[1];
     }
+    const Start* cells = start + row * wide;
+    int first = c[0] > 0 ? c[0] - 1 : 0, last = c[0] < wide - 1 ? c[0] + 1 : wide - 1;
+    if (line & 1) first = last = c[0] == 0 ? wide - 1 : 0;
+    body(static_cast<int>(cells[first]), static_cast<int>(cells[last + 1]));
+  }
 }
 
 }  // namespace GLASSNF_ISA

@@ -326,10 +326,7 @@ class GroupSampler {
       const int count = job_.n - first < Group::size ? job_.n - first : Group::size;
       for (int m = 0; m < count; ++m) {
         const GroupTrial<D> trial = group_.from(trials, m);
-        if (trial.kind < job_.swap_threshold)
-          swap(trial);
-        else
-          displace(trial);
+        try_move(trial);
       }
     }
   }
@@ -346,12 +343,40 @@ class GroupSampler {
     return true;
   }
 
-  GLASSNF_HD void displace(const GroupTrial<D>& trial) {
-    ++attempts_;
-    const int particle = static_cast<int>(scale_word(trial.pick, static_cast<std::uint64_t>(job_.n)));
+  // A displacement changes one row of pair energies, a swap two. The first is evaluated in one place for both, so that groups of a warp
+  // that make different trials stay together.
+  GLASSNF_HD void try_move(const GroupTrial<D>& trial) {
+    const bool swaps = trial.kind < job_.swap_threshold;
+    RowChange<D> row, second{};
+    int crossing[D] = {};
+    int particle = 0, pair = 0;
+    std::uint16_t *entry_a = nullptr, *entry_b = nullptr;
+    if (swaps) {
+      pair = propose_swap(trial, entry_a, entry_b, row, second);
+    } else {
+      ++attempts_;
+      particle = static_cast<int>(scale_word(trial.pick, static_cast<std::uint64_t>(job_.n)));
+      row = propose_displacement(trial, particle, crossing);
+    }
+    double change = energy_change(row);
+    if (swaps) change += energy_change(second);
+    const bool yes = accepted(change, trial.threshold);
+    if (swaps) {
+      finish_swap(pair, yes, entry_a, entry_b, row);
+    } else if (yes) {
+      ++accepts_;
+      group_.once([&] {
+        places_.set(row.skip, row.to);
+        for_axes<D>([&](auto k) {
+          if (crossing[k]) replica_.images[particle * D + k] += crossing[k];
+        });
+      });
+    }
+  }
+
+  GLASSNF_HD RowChange<D> propose_displacement(const GroupTrial<D>& trial, int particle, int (&crossing)[D]) {
     int slot = slot_of(particle);
     RowChange<D> row;
-    int crossing[D] = {};
     row.from = places_.at(slot);
     for_axes<D>(
         [&](auto k) { row.to.at(k) = wrap_once(row.from.at(k) + replica_.move_size * trial.step[k], job_.box[k], crossing[k]); });
@@ -364,38 +389,35 @@ class GroupSampler {
     row.species_from = row.species_to = places_.species[slot];
     row.skip = slot;
     row.partner = -1;
-    if (!accepted(energy_change(row), trial.threshold)) return;
-    ++accepts_;
-    group_.once([&] {
-      places_.set(slot, row.to);
-      for_axes<D>([&](auto k) {
-        if (crossing[k]) replica_.images[particle * D + k] += crossing[k];
-      });
-    });
+    return row;
   }
 
-  GLASSNF_HD void swap(const GroupTrial<D>& trial) {
+  GLASSNF_HD int propose_swap(const GroupTrial<D>& trial, std::uint16_t*& entry_a, std::uint16_t*& entry_b, RowChange<D>& first,
+                              RowChange<D>& second) {
     int a = 0, b = 0;
     const int pair = choose_pair(trial.pair, job_.pair_thresholds, job_.species_count, a, b);
     const int first_a = list_start_[a], count_a = list_start_[a + 1] - first_a;
     const int first_b = list_start_[b], count_b = list_start_[b + 1] - first_b;
-    std::uint16_t* entry_a = list_ + first_a + scale_word(trial.pick, static_cast<std::uint64_t>(count_a));
-    std::uint16_t* entry_b = list_ + first_b + scale_word(trial.second, static_cast<std::uint64_t>(count_b));
-    const int particle_a = *entry_a, particle_b = *entry_b;
-    const int i = slot_of(particle_a), j = slot_of(particle_b);
+    entry_a = list_ + first_a + scale_word(trial.pick, static_cast<std::uint64_t>(count_a));
+    entry_b = list_ + first_b + scale_word(trial.second, static_cast<std::uint64_t>(count_b));
+    const int i = slot_of(*entry_a), j = slot_of(*entry_b);
     // The energy of the pair (i, j) itself does not change.
     const Vec<double, D> xi = places_.at(i), xj = places_.at(j);
-    double change = energy_change(RowChange<D>{xi, xi, a, b, i, j});
-    change += energy_change(RowChange<D>{xj, xj, b, a, j, i});
-    const bool yes = accepted(change, trial.threshold);
+    first = {xi, xi, a, b, i, j};
+    second = {xj, xj, b, a, j, i};
+    return pair;
+  }
+
+  GLASSNF_HD void finish_swap(int pair, bool yes, std::uint16_t* entry_a, std::uint16_t* entry_b, const RowChange<D>& row) {
     group_.once([&] {
       replica_.swap_attempts[pair] += 1;
       if (!yes) return;
       replica_.swap_accepts[pair] += 1;
-      places_.species[i] = static_cast<std::uint8_t>(b);
-      places_.species[j] = static_cast<std::uint8_t>(a);
-      *entry_a = static_cast<std::uint16_t>(particle_b);
-      *entry_b = static_cast<std::uint16_t>(particle_a);
+      places_.species[row.skip] = static_cast<std::uint8_t>(row.species_to);
+      places_.species[row.partner] = static_cast<std::uint8_t>(row.species_from);
+      const std::uint16_t kept = *entry_a;
+      *entry_a = *entry_b;
+      *entry_b = kept;
     });
     if (yes) lists_stale_ = true;
   }

@@ -13,7 +13,7 @@ inline namespace GLASSNF_ISA {
 
 GLASSNF_HD double minimum(double a, double b) { return a < b ? a : b; }
 GLASSNF_HD double maximum(double a, double b) { return a > b ? a : b; }
-GLASSNF_HD double absolute(double a) { return a < 0.0 ? -a : a; }
+GLASSNF_HD double absolute(double a) { return fabs(a); }
 GLASSNF_HD double square_root(double a) { return sqrt(a); }
 // a * b + c, rounded once. Written where it is meant; the compiler contracts nothing by itself (-ffp-contract=off, --fmad=false), so
 // every machine computes the same bits. Without hardware support the C library emulates it: slow, and still the same bits.
@@ -25,7 +25,7 @@ GLASSNF_HD double where_less(double x, double y, double a) { return x < y ? a : 
 // The same in single precision, for the mixed-precision kernels.
 GLASSNF_HD float minimum(float a, float b) { return a < b ? a : b; }
 GLASSNF_HD float maximum(float a, float b) { return a > b ? a : b; }
-GLASSNF_HD float absolute(float a) { return a < 0.0F ? -a : a; }
+GLASSNF_HD float absolute(float a) { return fabsf(a); }
 GLASSNF_HD float square_root(float a) { return sqrtf(a); }
 GLASSNF_HD float fused(float a, float b, float c) { return fmaf(a, b, c); }
 GLASSNF_HD float where_less(float x, float y, float a) { return x < y ? a : 0.0F; }

@@ -34,7 +34,8 @@ def _option(metavar: str | None, help_text: str, *names: str) -> Any:
 Config = Annotated[Text, _option("FILE", "TOML file with options; keys are the long names. The command line wins.", "--config")]
 Json = Annotated[bool, _option(None, "Print one JSON object on the standard output and nothing else there.", "--json")]
 Quiet = Annotated[bool, _option(None, "No progress bar and no table.", "--quiet")]
-Threads = Annotated[Text, _option("INTEGER", "Threads (default: all).", "--threads")]
+Threads = Annotated[Text, _option("INTEGER", "Threads of the CPU (default: all).", "--threads")]
+DeviceName = Annotated[Text, _option("cpu|cuda|cuda:K", "Where to compute (default: cpu).", "--device")]
 SystemName = Annotated[Text, _option("NAME|FILE", "Name, or .toml or .json file, of the system (default: ka2d).", "--system")]
 Particles = Annotated[Text, _option("INTEGER", "Number of particles (default: the model's; 43 for ka2d).", "-n", "--particles")]
 Seed = Annotated[Text, _option("INTEGER", "Seed of the random numbers (default: 1).", "--seed")]
@@ -90,6 +91,7 @@ def sample(
     ] = None,
     record_every: Annotated[Text, _option("SWEEPS", "Sweeps between energy records (default: 10).", "--record-every")] = None,
     threads: Threads = None,
+    device: DeviceName = None,
     seed: Seed = None,
     output: Annotated[Text, _option("FILE", "HDF5 file to write. Required.", "-o", "--output")] = None,
     checkpoint_every: Annotated[
@@ -155,6 +157,7 @@ def compare(
         Text, _option("NUMBER", "Error of C_v/N at which costs are compared (default: 0.2).", "--target-heat-error")
     ] = None,
     threads: Threads = None,
+    device: DeviceName = None,
     seed: Seed = None,
     output: Annotated[Text, _option("FOLDER", "Folder for the results (default: glassnf-compare).", "-o", "--output")] = None,
     overwrite: Annotated[bool, _option(None, "Replace old results in the folder.", "--overwrite")] = False,

@@ -103,14 +103,16 @@ class Chain:
         Length, records, checkpoints.
     bar
         Where progress is shown.
+    device
+        Where to compute.
     """
 
-    def __init__(self, sampler: MonteCarlo, run: RunFile, schedule: Schedule, bar: Bar) -> None:
+    def __init__(self, sampler: MonteCarlo, run: RunFile, schedule: Schedule, bar: Bar, device: str = "cpu") -> None:
         self._sampler = sampler
         self._run = run
         self._schedule = schedule
         self._bar = bar
-        self._ensemble: Ensemble = run.ensemble.copy()
+        self._ensemble: Ensemble = run.ensemble.copy().to(device)
         self._rate: float | None = None
         self.seconds = 0.0
         self.sweeps_done = 0

@@ -10,6 +10,8 @@ from typing import Any, Final, TypeVar
 
 import typer
 
+from .. import cuda
+
 __all__ = ["BAD_INPUT", "CommandError", "fail", "guarded", "user_input"]
 
 BAD_INPUT: Final = 2
@@ -67,5 +69,9 @@ def guarded(command: Command) -> Command:
         except CommandError as error:
             fail(error.message, error.code, json=bool(options.get("json")))
             raise typer.Exit(error.code) from None
+        except (cuda.CudaUnavailableError, cuda.CudaOutOfMemoryError) as error:
+            message = " ".join(str(error).split())
+            fail(message, BAD_INPUT, json=bool(options.get("json")))
+            raise typer.Exit(BAD_INPUT) from None
 
     return run  # type: ignore[return-value]

@@ -8,6 +8,12 @@ from typing import Any
 __all__ = ["describe"]
 
 
+def _device(entry: dict[str, Any]) -> str:
+    if "error" in entry:
+        return f"does not answer: {entry['error']}"
+    return f"{entry['name']}, {entry['free'] / 2**30:.1f} of {entry['total'] / 2**30:.1f} GiB free"
+
+
 def describe(data: dict[str, Any]) -> str:
     """Return the information as lines of text."""
     versions, hardware = data["versions"], data["hardware"]
@@ -16,6 +22,7 @@ def describe(data: dict[str, Any]) -> str:
     )
     others = ", ".join(name for name in hardware["instruction_sets"] if name != hardware["instruction_set"])
     cuda = "available" if hardware["cuda"] else f"not used: {hardware['cuda_why_not']}"
+    devices = [(entry["device"], _device(entry)) for entry in hardware["cuda_devices"]]
     lines = [
         ("glassnf", versions["glassnf"]),
         ("Python", f"{versions['python']} ({sys.executable})"),
@@ -24,6 +31,7 @@ def describe(data: dict[str, Any]) -> str:
         ("threads", str(hardware["threads"])),
         ("instruction set", hardware["instruction_set"] + (f" (also built: {others})" if others else "")),
         ("CUDA", cuda),
+        *devices,
         ("libraries", libraries),
     ]
     for entry in data["optional_libraries"]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import shlex
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -56,6 +56,7 @@ OPTIONS: Final = (
     Option("sweeps", integer(0), 10_000),
     Option("record-every", integer(1), 10),
     Option("threads", integer(1)),
+    Option("device", text, "cpu"),
     Option("seed", integer(0, 2**64 - 1), 1),
     Option("output", text, None, "o"),
     Option("checkpoint-every", positive, 60.0),
@@ -87,7 +88,7 @@ def find_system(name: str, n: int | None) -> System:
 
 @dataclass(frozen=True)
 class Parameters:
-    """All that decides on the numbers of a run."""
+    """All that decides on the numbers of a run; `device` does for systems so large that a GPU orders the trials otherwise."""
 
     system: System
     temperature: float
@@ -98,6 +99,7 @@ class Parameters:
     sweeps: int
     record_every: int
     seed: int
+    device: str = "cpu"
 
     def to_dict(self) -> dict[str, Any]:
         """Return what the file of the run stores of them; the system itself is stored with the ensemble."""
@@ -114,6 +116,7 @@ class Parameters:
             "sweeps": self.sweeps,
             "record_every": self.record_every,
             "seed": self.seed,
+            "device": self.device,
             "target_acceptance": TARGET_ACCEPTANCE,
         }
 
@@ -137,6 +140,7 @@ def _new_parameters(choices: Choices) -> Parameters:
         sweeps=choices["sweeps"],
         record_every=choices["record-every"],
         seed=choices["seed"],
+        device=choices["device"],
     )
 
 
@@ -166,7 +170,8 @@ def sample(given: dict[str, Any], config: str | None) -> int:
         with user_input():
             sampler = _sampler(parameters, choices["threads"])
         with Bar(choices["quiet"] or choices["json"]) as bar:
-            chain = Chain(sampler, run, schedule, bar)
+            with user_input():
+                chain = Chain(sampler, run, schedule, bar, parameters.device)
             chain.advance(stop)
     result = summary(run, parameters, chain)
     if choices["json"]:
@@ -195,7 +200,8 @@ def _sampler(parameters: Parameters, threads: int | None) -> Any:
 
 
 def _create(choices: Choices) -> tuple[RunFile, Parameters]:
-    """Make the starting configurations and the file of a new run."""
+    """Make the starting configurations and the file of a new run, both in host memory."""
+    from .. import cuda
     from ..ensemble import Ensemble
     from ..io.runfile import RunFile
 
@@ -205,6 +211,7 @@ def _create(choices: Choices) -> tuple[RunFile, Parameters]:
     if not path.parent.is_dir():
         raise CommandError(f"--output: expected a file in a folder that exists, got {path}")
     with user_input():
+        _ = cuda.find_device(parameters.device).xp  # raises where the device cannot be used
         ensemble = Ensemble.random(
             parameters.system, replicas=parameters.replicas, temperature=parameters.temperature, seed=parameters.seed
         )
@@ -212,7 +219,10 @@ def _create(choices: Choices) -> tuple[RunFile, Parameters]:
 
 
 def _open(choices: Choices) -> tuple[RunFile, Parameters]:
-    """Open the file of a run to go on with it, if what was asked for is what it holds; only `sweeps` may have grown."""
+    """Open the file of a run to go on with it, if what was asked for is what it holds.
+
+    Only `sweeps` may have grown, and `device` may be another one.
+    """
     from ..io.runfile import RunFile, differences
 
     path = choices["output"]
@@ -223,6 +233,7 @@ def _open(choices: Choices) -> tuple[RunFile, Parameters]:
     stored = run.parameters
     if stored.get("program") != PROGRAM:
         raise CommandError(f"--resume: expected a file made by {PROGRAM}, got {path}, which is not")
+    stored = {**stored, "device": choices["device"] if "device" in choices.explicit else stored.get("device", "cpu")}
     asked = _asked(choices, stored)
     if asked["sweeps"] > stored["sweeps"]:
         stored = {**stored, "sweeps": asked["sweeps"]}
@@ -231,7 +242,7 @@ def _open(choices: Choices) -> tuple[RunFile, Parameters]:
         listed = "; ".join(changed)
         raise CommandError(f"--resume: expected the parameters of the run in {path}, got others (file != asked): {listed}")
     run.parameters = stored
-    names = ("temperature", "algorithm", "swap_probability", "replicas", "equilibration", "sweeps", "record_every", "seed")
+    names = [field.name for field in fields(Parameters) if field.name != "system"]
     return run, Parameters(system=run.ensemble.system, **{name: stored[name] for name in names})
 
 

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import _check
+from .._arrays import to_host
 
 if TYPE_CHECKING:
     from ..ensemble import Ensemble
@@ -117,7 +118,10 @@ class Algorithm(Protocol):
     """A way to sample one system at one temperature by K independent runs."""
 
     def prepare(self, ensemble: Ensemble) -> None:
-        """Take K independent configurations at a high temperature, one for each run; their making is not charged."""
+        """Take K independent configurations at a high temperature, one for each run; their making is not charged.
+
+        They are on the device of the comparison; an algorithm that cannot use it says so or moves them, at its own cost.
+        """
 
     def advance(self, budget: int, progress: Progress | None = None) -> Estimate:
         """Bring every run to `budget` sweeps in total and return the estimates; `progress` hears (done, budget, info)."""
@@ -196,7 +200,7 @@ class MonteCarloAlgorithm:
         self._ensemble = ensemble.copy()
         self._ensemble.beta[:] = 1.0 / self._temperature
         self._start = int(self._ensemble.step)
-        self._append(np.zeros(1, dtype=np.int64), np.array(self._ensemble.energy, dtype=np.float64)[None, :])
+        self._append(np.zeros(1, dtype=np.int64), np.array(to_host(self._ensemble.energy))[None, :])
 
     def advance(self, budget: int, progress: Progress | None = None) -> Estimate:
         """Bring every run to `budget` sweeps and return means and fluctuations over the part that is not discarded."""
@@ -220,7 +224,7 @@ class MonteCarloAlgorithm:
         self._wall_time += time.perf_counter() - begin
         self._pair_evaluations += equilibration.pair_evaluations
         done = int(ensemble.step) - self._start
-        self._append(np.array([done], dtype=np.int64), np.array(ensemble.energy, dtype=np.float64)[None, :])
+        self._append(np.array([done], dtype=np.int64), np.array(to_host(ensemble.energy))[None, :])
         return done
 
     def _produce(self, budget: int, done: int, progress: Progress | None) -> None:
@@ -265,7 +269,7 @@ class MonteCarloAlgorithm:
             "swap_probability": self._swap_probability,
             "target_acceptance": 0.3,
             "adaptation_sweeps": self._options.adaptation,
-            "move_size": float(np.mean(self._require_ensemble().move_size)),
+            "move_size": float(np.mean(to_host(self._require_ensemble().move_size))),
             "acceptance": self._acceptance,
         }
 

@@ -19,7 +19,7 @@ PURPOSES: Final = {
     "analysis": "structure and dynamics observables",
     "io": "trajectory files of other programs",
     "flow": "normalizing flows, torch tensors",
-    "cupy": "CuPy arrays",
+    "cupy": "ensembles on the GPU, CuPy arrays",
 }
 """What the extras of glassnf are for; which libraries belong to them the installed package knows."""
 
@@ -60,19 +60,35 @@ def usable_threads() -> int:
 
 
 def hardware() -> dict[str, Any]:
-    """Describe the machine: processor, threads, instruction sets, CUDA device."""
+    """Describe the machine: processor, threads, instruction sets, CUDA devices."""
     from .. import _core, cuda
 
-    available = bool(cuda.is_available())
     return {
         "cpu": cpu_model(),
         "machine": platform.machine(),
         "threads": usable_threads(),
         "instruction_set": _core.instruction_set(),
         "instruction_sets": list(_core.instruction_sets()),
-        "cuda": available,
-        "cuda_why_not": None if available else cuda.why_not(),
+        "cuda": cuda.is_available(),
+        "cuda_why_not": cuda.why_not() or None,
+        "cuda_devices": cuda_devices(),
     }
+
+
+def cuda_devices() -> list[dict[str, Any]]:
+    """Return name and memory in bytes of every CUDA device; of one that does not answer, why."""
+    from .. import cuda
+
+    found: list[dict[str, Any]] = []
+    for ordinal in range(cuda.device_count()):
+        entry: dict[str, Any] = {"device": f"cuda:{ordinal}"}
+        try:
+            entry["name"] = cuda.device_name(ordinal)
+            entry.update(cuda.memory(ordinal)._asdict())
+        except cuda.CudaError as error:
+            entry["error"] = str(error)
+        found.append(entry)
+    return found
 
 
 def versions() -> dict[str, str | None]:

@@ -146,6 +146,7 @@ def make_reference(
     options: ReferenceOptions,
     *,
     threads: int | None = None,
+    device: str = "cpu",
     progress: Progress | None = None,
 ) -> Reference:
     """Run swap Monte Carlo for long and return its averages.
@@ -170,6 +171,7 @@ def make_reference(
         temperature=options.start_temperature,
         sweeps=options.start_sweeps,
         threads=threads,
+        device=device,
     )
     ensemble.beta[:] = 1.0 / temperature
     sampler = MonteCarlo(system, swap_probability=SWAP_PROBABILITY, threads=threads)
@@ -215,6 +217,7 @@ def cached_reference(
     options: ReferenceOptions,
     *,
     threads: int | None = None,
+    device: str = "cpu",
     progress: Progress | None = None,
 ) -> Reference:
     """Return the reference for exactly these options from the cache, or make it and keep it there.
@@ -229,7 +232,7 @@ def cached_reference(
         return replace(_from_dict(json.loads(path.read_text(encoding="utf-8"))), source=f"cache ({path.name})")
     except (OSError, ValueError, TypeError, KeyError):
         pass
-    reference = make_reference(system, temperature, options, threads=threads, progress=progress)
+    reference = make_reference(system, temperature, options, threads=threads, device=device, progress=progress)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_text(path, dumps(asdict(reference)))

@@ -60,6 +60,7 @@ def comparison_to_dict(comparison: Comparison, command: list[str] | None = None)
             "runs": settings.runs,
             "seed": settings.seed,
             "threads": settings.threads,
+            "device": settings.device,
             "seconds": settings.seconds,
             "sweeps": settings.sweeps,
             "budgets": plan.budgets,

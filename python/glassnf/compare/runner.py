@@ -257,7 +257,7 @@ def _reference(settings: Settings, plan: Plan, temperature: float, tell: Listene
     def relay(done: int, total: int, info: Mapping[str, Any]) -> None:
         tell(Event("reference", label, temperature, done, total, info))
 
-    reference = make(settings.system, temperature, options, threads=settings.threads, progress=relay)
+    reference = make(settings.system, temperature, options, threads=settings.threads, device=settings.device, progress=relay)
     tell(Event("reference", label, temperature, plan.reference_sweeps, plan.reference_sweeps))
     return reference
 
@@ -269,7 +269,13 @@ def _run(
     seed = derived_seed(settings.seed, "runs", name, temperature)
     algorithm = spec.factory(settings.system, temperature, plan.options)
     start = hot_start(
-        settings.system, settings.runs, seed, temperature=settings.hot, sweeps=settings.start_sweeps, threads=settings.threads
+        settings.system,
+        settings.runs,
+        seed,
+        temperature=settings.hot,
+        sweeps=settings.start_sweeps,
+        threads=settings.threads,
+        device=settings.device,
     )
     algorithm.prepare(start)
     done, costs, estimates = _advance(algorithm, spec, plan, temperature, tell, notes)

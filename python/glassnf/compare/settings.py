@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from .. import _check
+from .. import _check, cuda
 from .algorithms import BLOCK, RunOptions, algorithm_names, get_algorithm
 from .reference import RELAXATION_SHARE
 from .starts import derived_seed, hot_start
@@ -45,6 +45,8 @@ class Settings:
         Seed of the whole; every part derives its own from it.
     threads
         Number of threads, or None for all.
+    device
+        Where the runs and the reference take place: ``"cpu"``, ``"cuda"`` or ``"cuda:K"``.
     seconds
         Time to aim at, for all together, where `sweeps` or `reference_sweeps` do not fix the work; None with both given.
     sweeps
@@ -72,6 +74,7 @@ class Settings:
     runs: int = 32
     seed: int = 1
     threads: int | None = None
+    device: str = "cpu"
     seconds: float | None = 900.0
     sweeps: int | None = None
     reference_sweeps: int | None = None
@@ -101,6 +104,7 @@ class Settings:
         _check.integer("start_sweeps", self.start_sweeps, low=0)
         if self.threads is not None:
             _check.positive_int("threads", self.threads)
+        cuda.find_device(self.device)
         _multiple("sweeps", self.sweeps, 8 * BLOCK)
         _multiple("reference_sweeps", self.reference_sweeps, 4 * BLOCK)
         _multiple("start_sweeps", self.start_sweeps, 0)
@@ -224,7 +228,13 @@ def _rate(settings: Settings, name: str) -> float:
     """Return the sweeps per second in which all runs of an algorithm advance together, at the lowest temperature."""
     seed = derived_seed(settings.seed, "calibration", name)
     start = hot_start(
-        settings.system, settings.runs, seed, temperature=settings.hot, sweeps=2 * BLOCK, threads=settings.threads
+        settings.system,
+        settings.runs,
+        seed,
+        temperature=settings.hot,
+        sweeps=2 * BLOCK,
+        threads=settings.threads,
+        device=settings.device,
     )
     algorithm = get_algorithm(name).factory(
         settings.system, min(settings.temperatures), RunOptions(threads=settings.threads, adaptation=BLOCK, record_every=BLOCK)

@@ -22,7 +22,14 @@ def derived_seed(seed: int, *labels: object) -> int:
 
 
 def hot_start(
-    system: System, replicas: int, seed: int, *, temperature: float, sweeps: int, threads: int | None = None
+    system: System,
+    replicas: int,
+    seed: int,
+    *,
+    temperature: float,
+    sweeps: int,
+    threads: int | None = None,
+    device: str = "cpu",
 ) -> Ensemble:
     """Return replicas relaxed at a high temperature by local Monte Carlo from random places.
 
@@ -40,10 +47,12 @@ def hot_start(
         Length of the relaxation, a multiple of 20.
     threads
         Number of threads, or None for all.
+    device
+        Where they are to be: ``"cpu"``, ``"cuda"`` or ``"cuda:K"``.
     """
     from ..ensemble import Ensemble
     from ..samplers import MonteCarlo
 
-    ensemble = Ensemble.random(system, replicas=replicas, temperature=temperature, seed=seed)
+    ensemble = Ensemble.random(system, replicas=replicas, temperature=temperature, seed=seed, device=device)
     MonteCarlo(system, swap_probability=0.0, threads=threads).equilibrate(ensemble, sweeps=sweeps)
     return ensemble

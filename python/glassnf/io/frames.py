@@ -152,6 +152,7 @@ def as_frames(source: FramesSource, *, types: Sequence[str] | None = None, steps
 
     if isinstance(source, Ensemble):
         source.validate()
+        source = source.to("cpu")
         number = np.arange(source.replicas, dtype=np.int64)
         frames = Frames(
             source.positions,

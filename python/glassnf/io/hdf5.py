@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from .._arrays import to_host
 from ..systems import System
 from .files import FileFormatError, atomic_write, existing_file
 
@@ -129,7 +130,7 @@ def write_ensemble(group: Any, ensemble: Ensemble) -> None:
     for name in _FIELDS:
         value = getattr(ensemble, name)
         if value is not None:
-            write_dataset(group, name, value)
+            write_dataset(group, name, to_host(value))
 
 
 def save_ensemble(path: str | os.PathLike[str], ensemble: Ensemble) -> None:

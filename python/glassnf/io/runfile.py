@@ -129,7 +129,7 @@ class RunFile:
     parameters : dict
         As given to `create`, with arrays and tuples as lists.
     ensemble : Ensemble
-        A copy, of the latest checkpoint.
+        A copy in host memory, of the latest checkpoint.
     state : dict
         Of the latest checkpoint.
     counters : dict of arrays
@@ -325,7 +325,7 @@ class RunFile:
             _write_arrays(file.create_group("records"), self.records)
             _write_arrays(file.create_group("counters"), self.counters)
             self._created = str(file.attrs["created"])
-        self.ensemble = ensemble.copy()
+        self.ensemble = ensemble.copy() if ensemble.device == "cpu" else ensemble.to("cpu")
         self.state = {**values, **arrays}
 
     def __repr__(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -10,7 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .. import _arrays, _check, _core
+from .. import _arrays, _check, _core, cuda
+from .._arrays import Device
 from .._native import native_system, threads_of
 from ..ensemble import MAX_STEP, Ensemble
 from ..systems import System
@@ -27,11 +29,13 @@ _ADAPTATION_LIMIT = 0.5  # largest change of log(move_size) in one block
 _CHUNK_SECONDS = 0.1
 _CHUNK_SWEEPS = 30  # a native call costs about one sweep to set up; worth waiting longer than _CHUNK_SECONDS for, up to
 _CHUNK_LIMIT = 1.0  # seconds
+_RECORD_BYTES = 2**28  # of a CUDA device that the records of one native call take, before they go to the host
+_CHECKERBOARD_CELLS = 4  # of one cutoff or more, along every side of the box
 
 
 @dataclass
 class Counters:
-    """Counts of one or several native calls; arrays are (R,) and (R, pairs)."""
+    """Counts of one or several native calls; arrays are (R,) and (R, pairs), on the device of the ensemble."""
 
     displacement_attempts: npt.NDArray[np.int64]
     displacement_accepts: npt.NDArray[np.int64]
@@ -40,16 +44,28 @@ class Counters:
     pair_evaluations: npt.NDArray[np.int64]
 
     @classmethod
-    def zeros(cls, replicas: int, pairs: int) -> Counters:
-        """Return counters at zero."""
-        per_replica = [np.zeros(replicas, dtype=np.int64) for _ in range(3)]
-        per_pair = [np.zeros((replicas, max(pairs, 1)), dtype=np.int64) for _ in range(2)]
-        return cls(per_replica[0], per_replica[1], per_pair[0], per_pair[1], per_replica[2])
+    def zeros(cls, replicas: int, pairs: int, device: Device = _arrays.HOST) -> Counters:
+        """Return counters at zero; on a GPU all in one piece of memory, that a single kernel clears."""
+        width = max(pairs, 1)
+        whole = device.xp.zeros((3 + 2 * width) * replicas, dtype=np.int64)
+        attempts, accepts, evaluations = whole[: 3 * replicas].reshape(3, replicas)
+        swap_attempts, swap_accepts = whole[3 * replicas :].reshape(2, replicas, width)
+        return cls(attempts, accepts, swap_attempts, swap_accepts, evaluations)
+
+
+@dataclass
+class Records:
+    """The records of one native call, on the device of the ensemble; the fields are as in `MCRecord`."""
+
+    at: npt.NDArray[np.int64]
+    energy: Any
+    positions: Any
+    species: Any
 
 
 @dataclass(frozen=True)
 class MCRecord:
-    """What `MonteCarlo.run` saw.
+    """What `MonteCarlo.run` saw: NumPy arrays, wherever the ensemble is.
 
     Attributes
     ----------
@@ -115,8 +131,21 @@ class Equilibration:
 
 
 def _ratio(accepts: npt.NDArray[np.int64], attempts: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-    ratio: npt.NDArray[np.float64] = np.divide(accepts, attempts, out=np.full(accepts.shape, np.nan), where=attempts > 0)
+    xp = _arrays.namespace(accepts)
+    ratio: npt.NDArray[np.float64] = xp.where(attempts > 0, accepts / xp.maximum(attempts, 1), np.nan)
     return ratio
+
+
+def _exp(x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return e^x for |x| <= 0.5, to about rounding, by a Pade approximant.
+
+    By operations that are correctly rounded everywhere, so that move sizes have the same bits on all machines and devices;
+    functions of mathematical libraries have not.
+    """
+    square = x * x
+    even = 665280.0 + square * (75600.0 + square * (840.0 + square))
+    odd = x * (332640.0 + square * (10080.0 + square * 42.0))
+    return (even + odd) / (even - odd)
 
 
 class MonteCarlo:
@@ -139,7 +168,13 @@ class MonteCarlo:
     target_acceptance : float
         Acceptance that `equilibrate` steers the displacements to, between 0 and 1.
     threads : int, optional
-        Default: environment variable GLASSNF_THREADS, else all processors. Results do not depend on it.
+        Of the CPU. Default: environment variable GLASSNF_THREADS, else all processors. Results do not depend on it.
+    checkerboard : bool, optional
+        Whether the trials of a sweep go over the box in the pattern of a checkerboard, of cells that do not interact and whose
+        place is new every time, so that one large replica keeps many threads busy (Anderson, Jankowski, Grubb, Engel, Glotzer,
+        J. Comput. Phys. 254, 27, 2013). Another order of trials, hence other random numbers and trajectories, but the same
+        distribution. The box must hold four cutoffs along every side. Default: not on the CPU; on a CUDA device above 4096
+        particles, where the box is large enough.
 
     Raises
     ------
@@ -154,6 +189,7 @@ class MonteCarlo:
         swap_weights: npt.ArrayLike | None = None,
         target_acceptance: float = 0.3,
         threads: int | None = None,
+        checkerboard: bool | None = None,
     ) -> None:
         if not isinstance(system, System):
             raise TypeError(f"system: expected a System, got {type(system).__name__}")
@@ -163,6 +199,10 @@ class MonteCarlo:
         if not 0.0 < self.target_acceptance < 1.0:
             raise ValueError(f"target_acceptance: expected a number between 0 and 1, got {target_acceptance}")
         self.threads = threads_of(threads)
+        self.checkerboard = None if checkerboard is None else _check.boolean("checkerboard", checkerboard)
+        if self.checkerboard and not _has_cells(system):
+            cutoff, sides = system.cutoff_distance, ", ".join(f"{side:g}" for side in system.box)
+            raise ValueError(f"checkerboard: expected a box of at least four cutoffs of {cutoff:g} on every side, got {sides}")
         self.swap_weights = _swap_weights(system, swap_weights)
         self._swap_threshold = round(self.swap_probability * 2**32)
         if self.swap_probability > 0.0 and not self.swap_weights.any():
@@ -173,9 +213,10 @@ class MonteCarlo:
         self._pace = 0.0  # seconds per replica-sweep of the last native call, to size the next; never changes results
 
     def __repr__(self) -> str:
+        checkerboard = "" if self.checkerboard is None else f", checkerboard={self.checkerboard}"
         return (
             f"MonteCarlo({self.system!r}, swap_probability={self.swap_probability}, "
-            f"target_acceptance={self.target_acceptance}, threads={self.threads})"
+            f"target_acceptance={self.target_acceptance}, threads={self.threads}{checkerboard})"
         )
 
     def equilibrate(self, ensemble: Ensemble, sweeps: int = 2_000, *, progress: Progress | None = None) -> Equilibration:
@@ -198,24 +239,34 @@ class MonteCarlo:
         ------
         TypeError, ValueError
             If the ensemble does not fit the sampler or is not valid.
+        glassnf.cuda.CudaError
+            If it is on a CUDA device that has not the memory.
         """
         total = self._prepare(ensemble, sweeps)
+        with cuda.find_device(ensemble.device).current(), _arrays.out_of_memory("Monte Carlo of this ensemble"):
+            return self._equilibrate(ensemble, total, progress)
+
+    def _equilibrate(self, ensemble: Ensemble, total: int, progress: Progress | None) -> Equilibration:
         start = time.perf_counter()
-        done = pair_evaluations = 0
-        acceptance = np.full(ensemble.replicas, np.nan)
+        done, pair_evaluations = 0, np.int64(0)
+        last: Counters | None = None
         while done < total:
             count = min(ADAPTATION_BLOCK - ensemble.step % ADAPTATION_BLOCK, total - done)
             block = self._counters(ensemble)
             if count == ADAPTATION_BLOCK:
                 self._advance_and_adapt(ensemble, block)
-                acceptance = _ratio(block.displacement_accepts, block.displacement_attempts)
+                last = block
             else:
                 self._advance(ensemble, count, block)
             done += count
-            pair_evaluations += int(block.pair_evaluations.sum())
+            pair_evaluations = pair_evaluations + block.pair_evaluations.sum()
             if progress is not None:
                 progress(done, total, self._info(ensemble, block))
-        return Equilibration(total, acceptance, pair_evaluations, time.perf_counter() - start)
+        if last is None:
+            acceptance = np.full(ensemble.replicas, np.nan)
+        else:
+            acceptance = _arrays.to_host(_ratio(last.displacement_accepts, last.displacement_attempts))
+        return Equilibration(total, acceptance, int(pair_evaluations), time.perf_counter() - start)
 
     def run(
         self,
@@ -249,10 +300,23 @@ class MonteCarlo:
         ------
         TypeError, ValueError
             If an argument is not as above or the ensemble is not valid; nothing has moved then.
+        glassnf.cuda.CudaError
+            If the ensemble is on a CUDA device that has not the memory.
         """
         total = self._prepare(ensemble, sweeps)
         at = record_sweeps(total, record_every, record_at)
         _check.boolean("record_positions", record_positions)
+        with cuda.find_device(ensemble.device).current(), _arrays.out_of_memory("Monte Carlo of this ensemble"):
+            return self._run(ensemble, total, at, record_positions, progress)
+
+    def _run(
+        self,
+        ensemble: Ensemble,
+        total: int,
+        at: npt.NDArray[np.int64],
+        record_positions: bool,
+        progress: Progress | None,
+    ) -> MCRecord:
         start = time.perf_counter()
         first_step = ensemble.step
         replicas, n, d = ensemble.positions.shape
@@ -263,29 +327,25 @@ class MonteCarlo:
         done = 0
         while done < total:
             count = min(self._chunk(ensemble), total - done)
-            low, high = np.searchsorted(at, [done, done + count], side="right")
-            self._advance(
-                ensemble,
-                count,
-                counters,
-                record_at=at[low:high] - done,
-                energy=energy[low:high],
-                positions=None if positions is None else positions[low:high],
-                species=None if species is None else species[low:high],
-            )
+            low, high = (int(place) for place in np.searchsorted(at, [done, done + count], side="right"))
+            most = self._records_at_once(ensemble, record_positions)
+            if high - low > most:
+                high, count = low + most, int(at[low + most - 1]) - done
+            host = (energy[low:high], *(None if array is None else array[low:high] for array in (positions, species)))
+            self._advance_and_record(ensemble, count, counters, at[low:high] - done, host)
             done += count
             if progress is not None:
                 progress(done, total, self._info(ensemble, counters))
         return MCRecord(
             sweeps=first_step + at,
             energy=energy,
-            beta=ensemble.beta.copy(),
+            beta=_arrays.to_host(ensemble.beta.copy()),
             n=n,
             dimension=d,
-            displacement_attempts=counters.displacement_attempts,
-            displacement_accepts=counters.displacement_accepts,
-            swap_attempts=self._by_species(counters.swap_attempts),
-            swap_accepts=self._by_species(counters.swap_accepts),
+            displacement_attempts=_arrays.to_host(counters.displacement_attempts),
+            displacement_accepts=_arrays.to_host(counters.displacement_accepts),
+            swap_attempts=self._by_species(_arrays.to_host(counters.swap_attempts)),
+            swap_accepts=self._by_species(_arrays.to_host(counters.swap_accepts)),
             pair_evaluations=int(counters.pair_evaluations.sum()),
             wall_time=time.perf_counter() - start,
             positions=positions,
@@ -304,12 +364,42 @@ class MonteCarlo:
         if ensemble.step + count > MAX_STEP:
             raise ValueError(f"sweeps: expected step + sweeps at most {MAX_STEP}, got {ensemble.step} + {count}")
         widest = 0.5 * float(self.system.box.min())
-        if (ensemble.move_size > widest).any():
-            raise ValueError(f"move_size: expected at most half the box, {widest}, got {float(ensemble.move_size.max())}")
+        with cuda.find_device(ensemble.device).current():
+            largest = float(ensemble.move_size.max())
+        if largest > widest:
+            raise ValueError(f"move_size: expected at most half the box, {widest}, got {largest}")
         return count
 
     def _counters(self, ensemble: Ensemble) -> Counters:
-        return Counters.zeros(ensemble.replicas, len(self._pair_thresholds))
+        return Counters.zeros(ensemble.replicas, len(self._pair_thresholds), cuda.find_device(ensemble.device))
+
+    def _records_at_once(self, ensemble: Ensemble, with_positions: bool) -> int:
+        """Records that one native call may make: any number on the CPU, where they go straight to their place."""
+        if ensemble.device == "cpu":
+            return sys.maxsize
+        one = ensemble.energy.nbytes
+        if with_positions:
+            one += ensemble.positions.nbytes + ensemble.species.nbytes
+        return max(1, _RECORD_BYTES // int(one))
+
+    def _advance_and_record(
+        self,
+        ensemble: Ensemble,
+        sweeps: int,
+        counters: Counters,
+        at: npt.NDArray[np.int64],
+        host: tuple[npt.NDArray[Any] | None, ...],
+    ) -> None:
+        """Advance, and record into arrays in host memory (energy, positions or None, species or None), by way of the device."""
+        if ensemble.device == "cpu":
+            self._advance(ensemble, sweeps, counters, Records(at, *host))
+            return
+        xp = cuda.find_device(ensemble.device).xp
+        records = Records(at, *(None if array is None else xp.empty(array.shape, array.dtype) for array in host))
+        self._advance(ensemble, sweeps, counters, records)
+        for target, source in zip(host, (records.energy, records.positions, records.species), strict=True):
+            if target is not None and target.size:
+                target[...] = _arrays.to_host(source)
 
     def _chunk(self, ensemble: Ensemble) -> int:
         """Sweeps for the next native call: about 0.1 s, longer for large systems."""
@@ -324,18 +414,14 @@ class MonteCarlo:
         ensemble: Ensemble,
         sweeps: int,
         counters: Counters,
-        *,
-        record_at: npt.NDArray[np.int64] | None = None,
-        energy: npt.NDArray[np.float64] | None = None,
-        positions: npt.NDArray[np.float64] | None = None,
-        species: npt.NDArray[np.int32] | None = None,
+        records: Records | None = None,
     ) -> None:
         start = time.perf_counter()
         # Ctrl-C during the native call is raised as it returns, or anywhere after: the step must follow the positions all the
         # same. It is set from what it was before, so that setting it again does no harm.
         before, completed = ensemble.step, np.zeros(1, dtype=np.int64)
         try:
-            self._call(ensemble, sweeps, counters, completed, record_at, energy, positions, species)
+            self._call(ensemble, sweeps, counters, completed, records)
             ensemble.step = before + int(completed[0])
         except BaseException:
             ensemble.step = before + int(completed[0])
@@ -349,38 +435,48 @@ class MonteCarlo:
         sweeps: int,
         counters: Counters,
         completed: npt.NDArray[np.int64],
-        record_at: npt.NDArray[np.int64] | None,
-        energy: npt.NDArray[np.float64] | None,
-        positions: npt.NDArray[np.float64] | None,
-        species: npt.NDArray[np.int32] | None,
+        records: Records | None,
     ) -> None:
-        _core.monte_carlo(
-            native_system(self.system),
-            replicas=ensemble.replicas,
-            positions=_arrays.address(ensemble.positions),
-            images=_arrays.address(ensemble.images),
-            species=_arrays.address(ensemble.species),
-            beta=_arrays.address(ensemble.beta),
-            energy=_arrays.address(ensemble.energy),
-            ids=_arrays.address(ensemble.ids),
-            move_size=_arrays.address(ensemble.move_size),
-            seed=ensemble.seed,
-            step=ensemble.step,
-            sweeps=sweeps,
-            swap_threshold=self._swap_threshold,
-            pair_thresholds=self._pair_thresholds,
-            record_at=[] if record_at is None else record_at.tolist(),
-            record_energy=_arrays.address(energy),
-            record_positions=_arrays.address(positions),
-            record_species=_arrays.address(species),
-            displacement_attempts=_arrays.address(counters.displacement_attempts),
-            displacement_accepts=_arrays.address(counters.displacement_accepts),
-            swap_attempts=_arrays.address(counters.swap_attempts),
-            swap_accepts=_arrays.address(counters.swap_accepts),
-            pair_evaluations=_arrays.address(counters.pair_evaluations),
-            completed=_arrays.address(completed),
-            threads=self.threads,
-        )
+        address = _arrays.address
+        arguments: dict[str, Any] = {
+            "replicas": ensemble.replicas,
+            "positions": address(ensemble.positions),
+            "images": address(ensemble.images),
+            "species": address(ensemble.species),
+            "beta": address(ensemble.beta),
+            "energy": address(ensemble.energy),
+            "ids": address(ensemble.ids),
+            "move_size": address(ensemble.move_size),
+            "seed": ensemble.seed,
+            "step": ensemble.step,
+            "sweeps": sweeps,
+            "swap_threshold": self._swap_threshold,
+            "pair_thresholds": self._pair_thresholds,
+            "record_at": [] if records is None else records.at.tolist(),
+            "record_energy": 0 if records is None else address(records.energy),
+            "record_positions": 0 if records is None else address(records.positions),
+            "record_species": 0 if records is None else address(records.species),
+            "displacement_attempts": address(counters.displacement_attempts),
+            "displacement_accepts": address(counters.displacement_accepts),
+            "swap_attempts": address(counters.swap_attempts),
+            "swap_accepts": address(counters.swap_accepts),
+            "pair_evaluations": address(counters.pair_evaluations),
+            "completed": address(completed),
+        }
+        native, device = native_system(self.system), cuda.find_device(ensemble.device)
+        arguments["checkerboard"] = self._uses_checkerboard(device)
+        if device.ordinal is None:
+            _core.monte_carlo(native, **arguments, threads=self.threads)
+        else:
+            stream = _arrays.stream_of(ensemble.positions)
+            _core.cuda_monte_carlo(native, **arguments, device=device.ordinal, stream=stream)
+
+    def _uses_checkerboard(self, device: Device) -> bool:
+        if self.checkerboard is not None:
+            return self.checkerboard
+        if device.ordinal is None or self.system.n <= _core.cuda_sequential_limit(native_system(self.system)):
+            return False
+        return _has_cells(self.system)
 
     def _advance_and_adapt(self, ensemble: Ensemble, block: Counters) -> None:
         """Advance by an adaptation block and change the move size, both or neither, whenever Ctrl-C comes."""
@@ -395,10 +491,11 @@ class MonteCarlo:
 
     def _adapt(self, ensemble: Ensemble, move_size: npt.NDArray[np.float64], block: Counters) -> None:
         """Set the move size that follows `move_size` after a block; doing it again does no harm."""
+        xp = _arrays.namespace(move_size)
         acceptance = _ratio(block.displacement_accepts, block.displacement_attempts)
-        change = np.clip(np.nan_to_num(acceptance - self.target_acceptance), -_ADAPTATION_LIMIT, _ADAPTATION_LIMIT)
+        change = xp.clip(xp.nan_to_num(acceptance - self.target_acceptance), -_ADAPTATION_LIMIT, _ADAPTATION_LIMIT)
         widest = 0.5 * float(self.system.box.min())
-        np.minimum(move_size * np.exp(change), widest, out=ensemble.move_size)
+        ensemble.move_size[...] = xp.minimum(move_size * _exp(change), widest)
 
     def _info(self, ensemble: Ensemble, counters: Counters) -> dict[str, Any]:
         return {
@@ -414,6 +511,11 @@ class MonteCarlo:
         a, b = np.triu_indices(s, k=1)
         full[:, a, b] = full[:, b, a] = counts[:, : a.size]
         return full
+
+
+def _has_cells(system: System) -> bool:
+    """Whether the box has room for a checkerboard."""
+    return float(system.box.min()) >= _CHECKERBOARD_CELLS * system.cutoff_distance
 
 
 def _overall(accepts: npt.NDArray[np.int64], attempts: npt.NDArray[np.int64]) -> float:
