@@ -28,7 +28,6 @@ __device__ void add(std::int64_t* counter, std::int64_t value) {
 struct BoardArrays {
   double* positions;
   std::int32_t *images, *species;
-  std::uint32_t* keys;
   double* x;
   std::uint8_t* kinds;
   std::int64_t *attempts, *accepts, *swap_attempts, *swap_accepts, *evaluations;
@@ -173,7 +172,6 @@ class BoardRun {
     arrays_ = {batch.positions + replica * n_ * D,
                batch.images + replica * n_ * D,
                batch.species + replica * n_,
-               keys_,
                x_,
                kinds_,
                output.displacement_attempts + replica,
