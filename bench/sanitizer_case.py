@@ -69,7 +69,8 @@ def systems() -> Iterator[tuple[str, System, int]]:
     yield "N=300, cells", gnf.systems.ka2d(n=300), 2
     yield "N=700, cells", gnf.systems.ka2d(n=700), 1
     yield "3D, all pairs", gnf.systems.ka(n=160), 2
-    yield "3D, cells", mixture("lj_smooth", 400, 9.0, 3), 1
+    yield "3D, cells", mixture("lj_smooth", 500, 10.0, 3), 1
+    yield "N=1100, sorted energies", gnf.systems.ka2d(n=1100), 2
     for kind in ("inverse_power", "harmonic", "wca"):
         yield f"{kind}, 2D", mixture(kind, 40, 6.0, 2), 2
         yield f"{kind}, 3D", mixture(kind, 60, 5.0, 3), 2

@@ -16,8 +16,9 @@ using Group = DeviceGroup<lanes>;
 
 // Numbers that go on through a call, on the device. Counters are those of MonteCarloOutput for one replica.
 struct BoardTotals {
-  unsigned long long change;  // of the energy since it was last summed up, in quanta; wraps as a signed number does
-  unsigned long long rough;   // not zero once sums left the range of exactness
+  // Change of the energy since it was last summed up, high * 2^25 + low quanta; both wrap as signed numbers do.
+  unsigned long long low, high;
+  unsigned long long rough;  // not zero once sums left the range of exactness
 };
 
 __device__ void add(std::int64_t* counter, std::int64_t value) {
@@ -80,7 +81,9 @@ __global__ void __launch_bounds__(threads)
     if (yes) add(arrays.swap_accepts + pair, 1);
   });
   group.once([&] {
-    atomicAdd(&arrays.totals->change, static_cast<unsigned long long>(counts.change));
+    const std::int64_t low = counts.change & ((std::int64_t(1) << 25) - 1);
+    atomicAdd(&arrays.totals->low, static_cast<unsigned long long>(low));
+    atomicAdd(&arrays.totals->high, static_cast<unsigned long long>((counts.change - low) >> 25));
     if (counts.rough) atomicOr(&arrays.totals->rough, 1ULL);
     add(arrays.attempts, counts.attempts);
     add(arrays.accepts, counts.accepts);
@@ -261,10 +264,11 @@ class BoardRun {
       sort();
       make_energy();
       if (rough_) return rough_energy_;
-      totals.change = 0;
+      totals = {};
     }
-    const __int128 quanta = static_cast<__int128>(base_quanta_) * (std::int64_t(1) << 25) + base_rest_ +
-                            2 * static_cast<__int128>(static_cast<std::int64_t>(totals.change));
+    const __int128 high = static_cast<__int128>(base_quanta_) + 2 * static_cast<__int128>(static_cast<std::int64_t>(totals.high));
+    const __int128 low = static_cast<__int128>(base_rest_) + 2 * static_cast<__int128>(static_cast<std::int64_t>(totals.low));
+    const __int128 quanta = high * (std::int64_t(1) << 25) + low;
     return static_cast<double>(quanta) * (0.5 * change_.grid.quantum);
   }
 

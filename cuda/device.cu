@@ -74,11 +74,14 @@ DeviceGuard::DeviceGuard(int device) {
   if (device < 0 || device >= device_count())
     throw Error("device: expected a CUDA device from 0 to " + std::to_string(device_count() - 1) + ", got " +
                 std::to_string(device));
-  check(cudaGetDevice(&before_), "query of the current device");
+  int current = -1;
+  check(cudaGetDevice(&current), "query of the current device");
+  if (current == device) return;
   check(cudaSetDevice(device), "choice of the device");
+  before_ = current;
 }
 DeviceGuard::~DeviceGuard() {
-  if (before_ >= 0) cudaSetDevice(before_);
+  if (before_ >= 0 && cudaSetDevice(before_) != cudaSuccess) cudaGetLastError();  // not an error of what comes next
 }
 
 void* allocate(std::int64_t bytes, const Target& target) {

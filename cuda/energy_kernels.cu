@@ -202,22 +202,27 @@ __global__ void spread_kernel(const double* sums, std::int64_t replicas, std::in
 
 // ---- launches ------------------------------------------------------------------------------------------------------------------
 
+// False where a replica does not fit into shared memory.
 template <class Real, int D, class Potential, bool Uniform, bool Forces, bool Virial>
-void run_small(EnergyJob<D> job, const EnergyBatch& batch, const Target& target) {
+bool run_small(EnergyJob<D> job, const EnergyBatch& batch, const Target& target) {
   constexpr int per_particle = 1 + (Virial ? D * D : 0);
   job.replicas_per_block = static_cast<int>(job.n >= most_threads ? 1 : most_threads / job.n);
   const std::int64_t places = job.replicas_per_block * job.n;
   const std::int64_t table =
       (job.species_count * job.species_count * coefficient_count * std::int64_t(sizeof(Real)) + 15) / 16 * 16;
   const std::int64_t bytes = table + places * (8 * per_particle + D * std::int64_t(sizeof(typename Coordinate<Real>::Stored)) + 1);
+  int most_shared = 0;
+  check(cudaDeviceGetAttribute(&most_shared, cudaDevAttrMaxSharedMemoryPerBlockOptin, target.device), "query of shared memory");
+  if (bytes > most_shared) return false;
   const auto threads =
       static_cast<unsigned>(places >= most_threads ? most_threads : (places + warp_size - 1) / warp_size * warp_size);
   const auto kernel = small_energy_kernel<Real, D, Potential, Uniform, Forces, Virial>;
-  check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes)),
-        "choice of shared memory");
+  // Always the most: other threads launch the same kernel.
+  check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, most_shared), "choice of shared memory");
   kernel<<<blocks_for(job.replicas, job.replicas_per_block), threads, static_cast<std::size_t>(bytes),
            static_cast<cudaStream_t>(target.stream)>>>(job, batch);
   check_launch("launch of energies");
+  return true;
 }
 
 template <class Real, int D, class Potential, bool Uniform, bool Forces, bool Virial>
@@ -264,10 +269,7 @@ void run(const SystemView& system, const EnergyBatch& batch, const Target& targe
   job.species_count = system.species_count;
   job.exponent = system.exponent;
   job.coefficients = coefficients;
-  if (system.n <= largest_small) {
-    run_small<Real, D, Potential, Uniform, Forces, Virial>(job, batch, target);
-    return;
-  }
+  if (system.n <= largest_small && run_small<Real, D, Potential, Uniform, Forces, Virial>(job, batch, target)) return;
   const bool grid = make_grid<D>(system.box, system.cutoff, static_cast<double>(system.n), job.grid);
   job.cells = grid ? job.grid.cells() : 1;
   const std::int64_t slice = system.n >= slice_particles ? 1 : slice_particles / system.n;

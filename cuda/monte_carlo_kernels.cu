@@ -78,10 +78,7 @@ void run(const SystemView& system, const MonteCarloBatch& batch, const MonteCarl
   job.record_at = record_at;
 
   std::int64_t cells = 0;
-  if constexpr (Cells) {
-    CellGrid<D> grid;
-    cells = make_grid<D>(system.box, system.cutoff, static_cast<double>(system.n), grid) ? grid.cells() : 1;
-  }
+  if constexpr (Cells) cells = largest_group_cells<D>(system.box, system.cutoff, system.n);
   const ArenaLayout layout = ArenaLayout::make(system.n, D, system.species_count, Size, cells);
   const std::int64_t table_bytes = (table_size * 8 + 127) / 128 * 128;
   int most_shared = 0;
@@ -95,8 +92,8 @@ void run(const SystemView& system, const MonteCarloBatch& batch, const MonteCarl
   if (!on_chip) far_arenas = Buffer<char>(batch.replicas * layout.bytes, target);
 
   const auto kernel = monte_carlo_kernel<D, Potential, Uniform, Size, Cells>;
-  check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared_bytes)),
-        "choice of shared memory");
+  // Always the most: other threads launch the same kernel.
+  check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, most_shared), "choice of shared memory");
   kernel<<<blocks_for(batch.replicas, groups), static_cast<unsigned>(groups * Size), static_cast<std::size_t>(shared_bytes),
            static_cast<cudaStream_t>(target.stream)>>>(job, batch, output, layout, far_arenas);
   check_launch("launch of Monte Carlo");

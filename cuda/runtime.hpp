@@ -17,7 +17,7 @@ inline void check_launch(const char* kernel) { check(cudaGetLastError(), kernel)
 
 // Makes a device current, and the one before it again at the end.
 class DeviceGuard {
-  int before_ = -1;
+  int before_ = -1;  // -1: the device was current already
 
  public:
   explicit DeviceGuard(int device);
@@ -42,7 +42,7 @@ class Buffer {
     return *this;
   }
   ~Buffer() {
-    if (data_) cudaFreeAsync(data_, stream_);
+    if (data_ && cudaFreeAsync(data_, stream_) != cudaSuccess) cudaGetLastError();
   }
   T* get() const { return data_; }
   operator T*() const { return data_; }

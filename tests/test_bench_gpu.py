@@ -72,7 +72,7 @@ def resources() -> ModuleType:
     return module
 
 
-@pytest.mark.parametrize("script", ["cuda.py", "sanitizer_case.py"])
+@pytest.mark.parametrize("script", ["cuda_backend.py", "sanitizer_case.py"])
 def test_without_a_device_the_script_says_why(script: str) -> None:
     assert len(run(script, status=2, CUDA_VISIBLE_DEVICES="-1").split(":", 1)[1]) > 20
 
@@ -80,7 +80,7 @@ def test_without_a_device_the_script_says_why(script: str) -> None:
 def test_benchmark_on_the_cpu_in_place_of_the_gpu(tmp_path: Path) -> None:
     path = tmp_path / "cuda.json"
     sizes = ("--replicas", 4, 8, "--medium-replicas", 1, "--largest", 0, "--equilibration", 10)
-    run("cuda.py", "--device", "cpu", *sizes, "--seconds", 0.01, "--repetitions", 2, "-o", path)
+    run("cuda_backend.py", "--device", "cpu", *sizes, "--seconds", 0.01, "--repetitions", 2, "-o", path)
     document = json.loads(path.read_text(encoding="utf-8"))
     assert document["errors"] == {}
     assert document["agreement"]["first sweeps of N=43"] == {"replicas": 4, "sweeps": 20, "same_bits": True}

@@ -108,6 +108,8 @@ def test_torch_tensors() -> None:
 def test_shapes_of_torch_operators_on_a_gpu_that_is_not_there() -> None:
     """What torch.compile and torch.export see."""
     torch = pytest.importorskip("torch")
+    if torch.cuda.is_available() and torch.cuda.device_count() < 2:
+        pytest.skip("torch makes fake tensors of existing GPUs only, and this machine has one")
     from torch._subclasses.fake_tensor import FakeTensorMode
 
     from glassnf import torch_ops

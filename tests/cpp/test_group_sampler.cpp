@@ -150,9 +150,7 @@ void emulate(Liquid& liquid, const MonteCarloPlan& plan) {
     job.coefficients = s.coefficients;
     job.pair_thresholds = plan.pair_thresholds;
     job.record_at = plan.record_at;
-    CellGrid<D> grid;
-    const bool possible = make_grid<D>(s.box, s.cutoff, static_cast<double>(s.n), grid);
-    const auto layout = ArenaLayout::make(s.n, D, s.species_count, Size, Cells ? (possible ? grid.cells() : 1) : 0);
+    const auto layout = ArenaLayout::make(s.n, D, s.species_count, Size, Cells ? largest_group_cells<D>(s.box, s.cutoff, s.n) : 0);
     std::vector<double> arena(static_cast<std::size_t>(layout.bytes / 8 + 8));
     const HostGroup<Size> group;
     for (std::int64_t r = 0; r < liquid.replicas; ++r) {
@@ -199,6 +197,8 @@ TEST_CASE("a group of lanes makes the trajectory of the CPU, bit for bit") {
   compare(2, 200, 0.1, PotentialKind::inverse_power, true, 0.9, 12);
   compare(3, 300, 0.1, PotentialKind::harmonic, true, 0.9, 12);
   compare(2, 3, 0.5, lj, true, 0.1, 100);
+  // Cells of the cutoff alone would be halved for being more than the particles, those with a margin are not.
+  compare(2, 1000, 0.05, PotentialKind::harmonic, true, 0.8, 10);
 }
 
 TEST_CASE("overlaps are left behind as on the CPU") {

@@ -16,6 +16,7 @@ inline namespace GLASSNF_ISA {
 
 inline constexpr int most_group_species = 16;
 inline constexpr std::int64_t most_group_particles = 65535;  // indices of 16 bits
+inline constexpr int most_cells_a_side = 1024;               // coordinates of cells of ten bits
 inline constexpr std::int64_t sequential_by_default = 4096;  // beyond, one replica by one group is slow: checkerboard
 
 // What all replicas of a call share.
@@ -75,9 +76,24 @@ template <int D>
 GLASSNF_HD bool make_group_grid(const double* box, double cutoff, int n, double move_size, CellGrid<D>& grid) {
   double margin = 2.0 * move_size;
   if (margin < 0.02 * cutoff) margin = 0.02 * cutoff;
+  if (!make_grid<D>(box, cutoff + 2.0 * margin, static_cast<double>(n), grid)) return false;
   long long line = 1;
-  for (int k = 0; k < D; ++k) line *= 3;
-  return make_grid<D>(box, cutoff + 2.0 * margin, static_cast<double>(n), grid) && grid.cells() > line;
+  for (int k = 0; k < D; ++k) {
+    line *= 3;
+    if (grid.per_side[k] <= most_cells_a_side) continue;
+    grid.per_side[k] = most_cells_a_side;
+    grid.inverse_side[k] = most_cells_a_side / box[k];
+  }
+  return grid.cells() > line;
+}
+
+// No replica has more cells than this, whatever its moves: grids of wider cells may be halved less often by make_grid.
+template <int D>
+GLASSNF_HD std::int64_t largest_group_cells(const double* box, double cutoff, std::int64_t n) {
+  double cells = 1.0;
+  for (int k = 0; k < D; ++k) cells *= static_cast<double>(static_cast<std::int64_t>(minimum(box[k] / cutoff, 1e6)));
+  const double most = n < 27 ? 27.0 : static_cast<double>(n);
+  return static_cast<std::int64_t>(cells < 1.0 ? 1.0 : minimum(cells, most));
 }
 
 template <class Group, int D, class Potential, bool Uniform, bool Cells>
@@ -139,7 +155,11 @@ class GroupSampler {
     std::int64_t next = 0;
     for (std::int64_t s = 0; s < job_.sweeps; ++s) {
       sweep(RandomKey{job_.seed, job_.step + static_cast<std::uint64_t>(s), replica_.id, Stream::monte_carlo_trial});
-      if (rough_) make_energy();
+      if (rough_ || !summable(energy_quanta_)) {  // from a state that does not depend on how a run is cut into calls
+        write_back();
+        arrange();
+        make_energy();
+      }
       if (next < job_.records && job_.record_at[next] == s + 1) record(next++);
     }
     write_back();
@@ -156,6 +176,11 @@ class GroupSampler {
     return rough_ ? rough_energy_ : static_cast<double>(energy_quanta_) * (0.5 * change_.grid.quantum);
   }
   GLASSNF_HD std::int64_t quanta(double e) const { return static_cast<std::int64_t>(e * (1.0 / change_.grid.quantum)); }
+  // Far from overflow.
+  static GLASSNF_HD bool summable(std::int64_t quanta) {
+    constexpr std::int64_t limit = std::int64_t(1) << 61;
+    return -limit < quanta && quanta < limit;
+  }
   GLASSNF_HD int slot_of(int particle) const {
     if constexpr (Cells)
       return slot_of_[particle];
@@ -296,7 +321,7 @@ class GroupSampler {
         });
       });
       const double e = group_.sum(sum);
-      if (absolute(e) > change_.grid.limit) rough_ = true;
+      if (absolute(e) > change_.grid.limit || !summable(energy_quanta_)) rough_ = true;
       if (!rough_) energy_quanta_ += quanta(e);
       total += e;
     }

@@ -79,7 +79,7 @@ class PairAccumulator {
       for_axes<D>([&](auto k) {
         force_[k] = fused(factor, dx.at(k), force_[k]);
         if constexpr (Virial)
-          for_axes<D>([&](auto l) { virial_[k * D + l] = fused(factor * dx.at(k), dx.at(l), virial_[k * D + l]); });
+          for_axes<D>([&](auto l) { virial_[k * D + l] = fused(factor, dx.at(k) * dx.at(l), virial_[k * D + l]); });
       });
     }
     if constexpr (flush_after > 0)

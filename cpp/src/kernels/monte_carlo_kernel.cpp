@@ -268,7 +268,7 @@ class ReplicaSampler {
         const std::int64_t slot = slot_of_trial(m + 5);
         const std::int32_t* list = storage_.lists + slot * storage_.width;
         const int entries = storage_.packs[slot] * pack_size;
-        for (int k = 0; k < entries; k += 2)
+        for (int k = 0; k < entries; ++k)
           __builtin_prefetch(storage_.records + list[k] * static_cast<std::int64_t>(Storage::record_size));
       }
     } else if constexpr (Cells) {

@@ -515,7 +515,8 @@ class MonteCarlo:
 
 def _has_cells(system: System) -> bool:
     """Whether the box has room for a checkerboard."""
-    return float(system.box.min()) >= _CHECKERBOARD_CELLS * system.cutoff_distance
+    # As the kernels count: a side of exactly four cutoffs may hold a hair less through rounding.
+    return float(system.box.min()) / (system.cutoff_distance * (1.0 + 1e-12)) >= _CHECKERBOARD_CELLS
 
 
 def _overall(accepts: npt.NDArray[np.int64], attempts: npt.NDArray[np.int64]) -> float:

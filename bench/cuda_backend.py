@@ -6,7 +6,7 @@ kernel alone; what a call of the torch operator costs. Reported: medians, the ra
 fraction of the limit that bench/gpu.py counts by hand. Before a number counts, both backends must agree: energies and forces
 to rounding, and positions, species and energies after the first sweeps bit for bit.
 
-    python bench/cuda.py -o bench/results/cuda.json
+    python bench/cuda_backend.py -o bench/results/cuda.json
 
 Without a GPU it says why and exits with status 2. A part that fails is reported under "errors", the others still run, and the
 status is 1.
