@@ -3,9 +3,8 @@
 //
 // Small replicas take eight lanes: enough for the rows of N = 43, and a warp then carries four replicas, which share the cost of
 // everything that is done once per trial. Larger ones, in boxes that cells divide, take a warp.
-#include "glassnf/group_sampler.hpp"
-
 #include "device_group.cuh"
+#include "group_job.hpp"
 #include "kernels.hpp"
 
 namespace glassnf::cuda {
@@ -28,26 +27,10 @@ __global__ void __launch_bounds__(threads_per_block)
   const int in_block = static_cast<int>(threadIdx.x) / Size;
   const std::int64_t r = static_cast<std::int64_t>(blockIdx.x) * (blockDim.x / Size) + in_block;
   if (r >= batch.replicas) return;
-  const std::int64_t n = job.n, pairs = job.species_count * (job.species_count - 1) / 2;
   const std::int64_t table_bytes = (coefficients * 8 + 127) / 128 * 128;
   // Eight lanes always work on chip; knowing it, the compiler addresses shared memory directly.
   char* arena = Cells && far_arenas ? far_arenas + r * layout.bytes : shared + table_bytes + in_block * layout.bytes;
-  const GroupReplica replica{batch.positions + r * n * D,
-                             batch.images + r * n * D,
-                             batch.species + r * n,
-                             batch.energy + r,
-                             batch.beta[r],
-                             batch.move_size[r],
-                             static_cast<std::uint64_t>(batch.ids[r]),
-                             batch.replicas,
-                             output.energy + r,
-                             output.positions ? output.positions + r * n * D : nullptr,
-                             output.species ? output.species + r * n : nullptr,
-                             output.displacement_attempts + r,
-                             output.displacement_accepts + r,
-                             output.swap_attempts + r * pairs,
-                             output.swap_accepts + r * pairs,
-                             output.pair_evaluations + r};
+  const GroupReplica replica = group_replica(job, batch, output, r);
   const DeviceGroup<Size> group;
   GroupSampler<DeviceGroup<Size>, D, Potential, Uniform, Cells> sampler(group, job, replica, Potential{job.exponent}, table, arena,
                                                                         layout);
@@ -61,18 +44,7 @@ void run(const SystemView& system, const MonteCarloBatch& batch, const MonteCarl
   const auto coefficients = upload(system.coefficients, table_size, target);
   const auto thresholds = upload(plan.pair_thresholds, species * (species - 1) / 2, target);
   const auto record_at = upload(plan.record_at, plan.records, target);
-  GroupJob<D> job{};
-  for (int k = 0; k < D; ++k) job.box[k] = system.box[k];
-  job.cutoff = system.cutoff;
-  job.energy_scale = system.energy_scale;
-  job.n = static_cast<int>(system.n);
-  job.species_count = system.species_count;
-  job.exponent = system.exponent;
-  job.seed = plan.seed;
-  job.step = plan.step;
-  job.swap_threshold = plan.swap_threshold;
-  job.sweeps = plan.sweeps;
-  job.records = plan.records;
+  GroupJob<D> job = group_job<D>(system, plan);
   job.coefficients = coefficients;
   job.pair_thresholds = thresholds;
   job.record_at = record_at;

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "backend.hpp"
-#include "glassnf/group_sampler.hpp"
+#include "group_job.hpp"
 #include "numbers.hpp"
 #include "with_system.hpp"
 
@@ -103,26 +103,6 @@ struct Liquid {
     return {record_energy.data(),        record_positions.data(), record_species.data(), displacement_attempts.data(),
             displacement_accepts.data(), swap_attempts.data(),    swap_accepts.data(),   pair_evaluations.data()};
   }
-  GroupReplica replica(std::int64_t r) {
-    const std::int64_t n = system.n, d = system.dimension;
-    const auto u = static_cast<std::size_t>(r);
-    return {positions.data() + r * n * d,
-            images.data() + r * n * d,
-            species.data() + r * n,
-            energy.data() + r,
-            beta[u],
-            move_size[u],
-            static_cast<std::uint64_t>(ids[u]),
-            replicas,
-            record_energy.data() + r,
-            record_positions.data() + r * n * d,
-            record_species.data() + r * n,
-            displacement_attempts.data() + r,
-            displacement_accepts.data() + r,
-            swap_attempts.data() + 3 * r,
-            swap_accepts.data() + 3 * r,
-            pair_evaluations.data() + r};
-  }
   bool same_state(const Liquid& other) const {
     return positions == other.positions && images == other.images && species == other.species && energy == other.energy &&
            record_energy == other.record_energy && record_positions == other.record_positions &&
@@ -136,25 +116,12 @@ template <int Size, bool Cells>
 void emulate(Liquid& liquid, const MonteCarloPlan& plan) {
   with_system(liquid.system, uniform_coefficients(liquid.system), [&]<int D, class P, bool Uniform>(P potential) {
     const SystemView& s = liquid.system;
-    GroupJob<D> job{};
-    for (int k = 0; k < D; ++k) job.box[k] = s.box[k];
-    job.cutoff = s.cutoff;
-    job.energy_scale = s.energy_scale;
-    job.n = static_cast<int>(s.n);
-    job.species_count = s.species_count;
-    job.seed = plan.seed;
-    job.step = plan.step;
-    job.swap_threshold = plan.swap_threshold;
-    job.sweeps = plan.sweeps;
-    job.records = plan.records;
-    job.coefficients = s.coefficients;
-    job.pair_thresholds = plan.pair_thresholds;
-    job.record_at = plan.record_at;
+    const GroupJob<D> job = group_job<D>(s, plan);
     const auto layout = ArenaLayout::make(s.n, D, s.species_count, Size, Cells ? largest_group_cells<D>(s.box, s.cutoff, s.n) : 0);
     std::vector<double> arena(static_cast<std::size_t>(layout.bytes / 8 + 8));
     const HostGroup<Size> group;
     for (std::int64_t r = 0; r < liquid.replicas; ++r) {
-      const GroupReplica replica = liquid.replica(r);
+      const GroupReplica replica = group_replica(job, liquid.batch(), liquid.output(), r);
       GroupSampler<HostGroup<Size>, D, P, Uniform, Cells> sampler(group, job, replica, potential, s.coefficients,
                                                                   reinterpret_cast<char*>(arena.data()), layout);
       sampler.run();

@@ -34,7 +34,8 @@ GLASSNF_HD double minimum_image_for_square(double dx, double length) {
 }
 
 // Signed minimum image of a difference of wrapped coordinates: dx - length * round(dx / length). The modulus has the same bits as
-// minimum_image_distance. For real coordinates only: the caller masks empty lanes. Adding and subtracting 1.5 * 2^52 rounds to the nearest integer.
+// minimum_image_distance. For real coordinates only: the caller masks empty lanes. Adding and subtracting
+// 1.5 * 2^52 rounds to the nearest integer.
 template <class F>
 GLASSNF_HD F minimum_image(F dx, F length, F inverse_length) {
   const F magic(6755399441055744.0);

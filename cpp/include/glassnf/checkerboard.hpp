@@ -100,7 +100,7 @@ class CellSampler {
   BoardCounts counts_{};
 
  public:
-  // Queue: 2 * Group::size numbers. Swap counters of the replica are added to by `add(counter, 1)`.
+  // Queue: 2 * Group::size numbers. run() reports every swap by add_swap(pair, accepted).
   GLASSNF_HD CellSampler(const Group& group, const BoardJob<D>& job, const PairChange<D, Potential, Uniform>& change,
                          std::int32_t* queue, std::int64_t active)
       : group_(group), job_(job), change_(change), queue_(queue) {
