@@ -242,7 +242,7 @@ class MonteCarlo:
         glassnf.cuda.CudaError
             If it is on a CUDA device that has not the memory.
         """
-        total = self._prepare(ensemble, sweeps)
+        total = self.prepare(ensemble, sweeps)
         with cuda.find_device(ensemble.device).current(), _arrays.out_of_memory("Monte Carlo of this ensemble"):
             return self._equilibrate(ensemble, total, progress)
 
@@ -303,7 +303,7 @@ class MonteCarlo:
         glassnf.cuda.CudaError
             If the ensemble is on a CUDA device that has not the memory.
         """
-        total = self._prepare(ensemble, sweeps)
+        total = self.prepare(ensemble, sweeps)
         at = record_sweeps(total, record_every, record_at)
         _check.boolean("record_positions", record_positions)
         with cuda.find_device(ensemble.device).current(), _arrays.out_of_memory("Monte Carlo of this ensemble"):
@@ -352,9 +352,31 @@ class MonteCarlo:
             species=species,
         )
 
-    # ------------------------------------------------------------------------------------------------------------ internals
+    # ---------------------------------------------------------------------------------------- for outer algorithms (Explorer)
 
-    def _prepare(self, ensemble: Ensemble, sweeps: int) -> int:
+    def explore(self, ensemble: Ensemble, sweeps: int) -> int:
+        """Advance an ensemble that `prepare` has checked, with frozen move sizes, and return the pair evaluations."""
+        with cuda.find_device(ensemble.device).current(), _arrays.out_of_memory("Monte Carlo of this ensemble"):
+            counters = self._counters(ensemble)
+            self._advance(ensemble, sweeps, counters)
+            return int(counters.pair_evaluations.sum())
+
+    def adapt(self, ensemble: Ensemble, sweeps: int) -> int:
+        """Advance an ensemble, adapting its move sizes, and return the pair evaluations; see `equilibrate`."""
+        return self.equilibrate(ensemble, sweeps).pair_evaluations
+
+    def describe(self) -> dict[str, Any]:
+        """Return the settings that decide on the trajectories."""
+        return {
+            "explorer": "monte_carlo",
+            "swap_probability": self.swap_probability,
+            "swap_weights": self.swap_weights.tolist(),
+            "target_acceptance": self.target_acceptance,
+            "checkerboard": self.checkerboard,
+        }
+
+    def prepare(self, ensemble: Ensemble, sweeps: int) -> int:
+        """Check an ensemble that is about to be advanced by `sweeps`, and return `sweeps`."""
         if not isinstance(ensemble, Ensemble):
             raise TypeError(f"ensemble: expected an Ensemble, got {type(ensemble).__name__}")
         if ensemble.system != self.system:
@@ -369,6 +391,8 @@ class MonteCarlo:
         if largest > widest:
             raise ValueError(f"move_size: expected at most half the box, {widest}, got {largest}")
         return count
+
+    # ------------------------------------------------------------------------------------------------------------ internals
 
     def _counters(self, ensemble: Ensemble) -> Counters:
         return Counters.zeros(ensemble.replicas, len(self._pair_thresholds), cuda.find_device(ensemble.device))
