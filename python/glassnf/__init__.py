@@ -14,18 +14,33 @@ from . import cuda, io, observables, systems
 from ._core import __version__
 from .energy import energy, energy_and_forces, forces, pressure, virial
 from .ensemble import Ensemble
-from .samplers import Equilibration, MCRecord, MonteCarlo, log_schedule
+from .samplers import (
+    BlowUpError,
+    Equilibration,
+    InherentStructures,
+    MCRecord,
+    MDRecord,
+    MolecularDynamics,
+    MonteCarlo,
+    inherent_structures,
+    log_schedule,
+)
 
 __all__ = [
+    "BlowUpError",
     "Ensemble",
     "Equilibration",
+    "InherentStructures",
     "MCRecord",
+    "MDRecord",
+    "MolecularDynamics",
     "MonteCarlo",
     "__version__",
     "cuda",
     "energy",
     "energy_and_forces",
     "forces",
+    "inherent_structures",
     "io",
     "log_schedule",
     "observables",
