@@ -14,8 +14,12 @@ namespace {
 constexpr int threads_per_block = 128;
 constexpr std::int64_t largest_half_warp = 96;
 
+// As many as leave enough registers not to spill: 128, 168 or 255 a thread.
+template <int Size, int D, bool Uniform>
+constexpr int blocks_per_multiprocessor = Size == 16 && D == 2 && Uniform ? 4 : D == 2 || Uniform ? 3 : 2;
+
 template <int Size, int Tile, int D, class Potential, bool Uniform>
-__global__ void __launch_bounds__(threads_per_block)
+__global__ void __launch_bounds__(threads_per_block, (blocks_per_multiprocessor<Size, D, Uniform>))
     dynamics_kernel(const __grid_constant__ DynamicsJob<D> job, const __grid_constant__ DynamicsBatch batch,
                     const __grid_constant__ DynamicsOutput output, const __grid_constant__ DynamicsArena layout) {
   extern __shared__ __align__(128) char shared[];

@@ -259,6 +259,9 @@ class GroupDynamics {
         double row = 0.0;
         for (int b = 0; b < job_.species_count; ++b) {
           const PairCoefficients<double> c = law_.table(species_[slot], b);
+#if defined(__CUDA_ARCH__)
+#pragma unroll 1
+#endif
           for (int j = start_[b]; j < start_[b + 1]; ++j) row += law_.energy(x, at(j), c, slot == j);
         }
         sum.add(row, job_.energy_grid);
