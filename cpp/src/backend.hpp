@@ -162,10 +162,13 @@ struct Target {
 };
 
 // Like those of the CPU, with arrays of the batch and the output on the device. `energy` returns before the work is done;
-// `monte_carlo` waits for the stream.
+// `monte_carlo` and `molecular_dynamics` wait for the stream. Molecular dynamics has the bits of the CPU; where a replica blows up, the
+// others go on to the end.
 void energy(const SystemView& system, const EnergyBatch& batch, const Target& target);
 void monte_carlo(const SystemView& system, const MonteCarloBatch& batch, const MonteCarloPlan& plan, const MonteCarloOutput& output,
                  const Target& target);
+void molecular_dynamics(const SystemView& system, const DynamicsBatch& batch, const DynamicsPlan& plan, const SwapPlan& swaps,
+                        const DynamicsOutput& output, const Target& target);
 
 bool built();
 int device_count();     // 0 without a usable device; never throws

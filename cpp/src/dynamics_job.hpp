@@ -1,8 +1,5 @@
-// The structs of the backend as molecular dynamics on a GPU takes them; for the GPU, and for the tests that emulate it. And the stretches
-// between the swaps of hybrid dynamics, which both backends go through.
+// The structs of the backend as molecular dynamics on a GPU takes them; for the GPU, and for the tests that emulate it.
 #pragma once
-
-#include <vector>
 
 #include "backend.hpp"
 #include "glassnf/group_dynamics.hpp"
@@ -74,32 +71,6 @@ struct DynamicsReplica {
   GLASSNF_HD std::int64_t* pair_evaluations() const { return output.pair_evaluations + r; }
   GLASSNF_HD std::int64_t* failure() const { return output.failure + r; }
 };
-
-// Goes through a plan in stretches that end at multiples of `every` steps of the ensemble: run(stretch, done) advances, where `done` steps
-// came before, and says whether to go on; swap(step) exchanges species. The plan's records are shared out.
-template <class Run, class Swap>
-GLASSNF_HOST void for_stretches(const DynamicsPlan& plan, std::int64_t every, Run&& run, Swap&& swap) {
-  const auto interval = static_cast<std::uint64_t>(every);
-  std::int64_t done = 0, recorded = 0;
-  std::vector<std::int64_t> record_at;
-  while (done < plan.steps) {
-    DynamicsPlan stretch = plan;
-    stretch.step = plan.step + static_cast<std::uint64_t>(done);
-    const auto to_swap = static_cast<std::int64_t>(interval - stretch.step % interval);
-    stretch.steps = plan.steps - done < to_swap ? plan.steps - done : to_swap;
-    const std::int64_t end = done + stretch.steps;
-    record_at.clear();
-    for (std::int64_t r = recorded; r < plan.records && plan.record_at[r] <= end; ++r) record_at.push_back(plan.record_at[r] - done);
-    stretch.records = static_cast<std::int64_t>(record_at.size());
-    stretch.record_at = record_at.data();
-    stretch.first_record = plan.first_record + recorded;
-    if (!run(stretch, done)) return;
-    recorded += stretch.records;
-    done = end;
-    const std::uint64_t now = plan.step + static_cast<std::uint64_t>(done);
-    if (now % interval == 0) swap(now);
-  }
-}
 
 }  // namespace GLASSNF_ISA
 }  // namespace glassnf
