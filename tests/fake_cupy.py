@@ -281,7 +281,10 @@ cuda = types.SimpleNamespace(
 
 # ---- the kernels -------------------------------------------------------------------------------------------------------------
 
-_IN_HOST_MEMORY = ("seed", "step", "sweeps", "replicas", "swap_threshold", "pair_thresholds", "record_at", "completed")
+_IN_HOST_MEMORY = (
+    *("seed", "step", "sweeps", "replicas", "swap_threshold", "pair_thresholds", "record_at", "completed"),
+    *("steps", "thermostat", "swap_every"),
+)
 
 
 def _checked(name: str, arguments: dict[str, Any]) -> dict[str, Any]:
@@ -304,6 +307,10 @@ def _cuda_monte_carlo(system: Any, *, mixed: bool = False, **arguments: Any) -> 
     _core.monte_carlo(system, **_checked("monte_carlo", {**arguments, "mixed": mixed}))
 
 
+def _cuda_molecular_dynamics(system: Any, **arguments: Any) -> None:
+    _core.molecular_dynamics(system, **_checked("molecular_dynamics", {**arguments, "mixed": False}))
+
+
 def install(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
     """Put this module in the place of CuPy and CPU kernels in the place of CUDA kernels; return it in its first state."""
     state.current, state.largest = 0, 2**40
@@ -320,6 +327,7 @@ def install(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
         "cuda_sequential_limit": lambda system: 500,
         "cuda_energy": _cuda_energy,
         "cuda_monte_carlo": _cuda_monte_carlo,
+        "cuda_molecular_dynamics": _cuda_molecular_dynamics,
     }
     for name, value in replacements.items():
         monkeypatch.setattr(_core, name, value)
