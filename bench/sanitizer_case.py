@@ -157,6 +157,44 @@ def moves(device: Device, ensemble: gnf.Ensemble, *, checkerboard: bool) -> None
             sys.exit(f"{name} differ from those of the CPU after {sweeps} sweeps")
 
 
+def steps(device: Device, ensemble: gnf.Ensemble, thermostat: int, swap_every: int) -> None:
+    """Time steps, with records of everything, against the CPU, bit for bit."""
+    system, at = ensemble.system, [1, 3]
+    replicas, n, d = ensemble.positions.shape
+    pairs = system.n_species * (system.n_species - 1) // 2
+    moved = ensemble.copy()
+    moved.draw_velocities()
+    names = ("positions", "velocities", "images", "species", "beta", "energy", "ids", "move_size")
+    counts = {"pair_evaluations": (replicas,), "failure": (replicas,)}
+    counts |= {"swap_attempts": (replicas, pairs), "swap_accepts": (replicas, pairs)}
+    host = {name: np.ascontiguousarray(getattr(moved, name)).copy() for name in names}
+    host |= {name: np.zeros(shape, dtype=np.int64) for name, shape in counts.items()}
+    host |= {f"record_{name}": np.full((len(at), replicas), np.nan) for name in ("energy", "kinetic")}
+    host |= {f"record_{name}": np.full((len(at), replicas, n, d), np.nan) for name in ("positions", "velocities")}
+    host["record_species"] = np.full((len(at), replicas, n), -1, dtype=np.int32)
+    there = {name: device.put(array) for name, array in host.items()}
+    plan = {
+        "seed": moved.seed,
+        "step": moved.step,
+        "steps": 4,
+        "timestep": 0.0005,
+        "thermostat": thermostat,
+        "friction": 1.0,
+        "relaxation_time": 0.1,
+        "record_at": at,
+        "swap_every": swap_every,
+        "pair_thresholds": [ONE * (k + 1) // pairs for k in range(pairs)],
+    }
+    native = native_system(system)
+    addresses = {name: device.address(array) for name, array in there.items()}
+    _core.cuda_molecular_dynamics(native, replicas=replicas, **addresses, **plan, device=0, stream=device.stream)
+    addresses = {name: int(array.ctypes.data) for name, array in host.items()}
+    _core.molecular_dynamics(native, replicas=replicas, **addresses, **plan, threads=1)
+    for name in host:
+        if name != "pair_evaluations" and not np.array_equal(host[name], device.get(there[name])):
+            sys.exit(f"{name} differ from those of the CPU after 4 time steps")
+
+
 def main() -> None:
     if not gnf.cuda.is_available():
         print(f"no CUDA kernels to run: {gnf.cuda.why_not()}", file=sys.stderr)
@@ -167,7 +205,9 @@ def main() -> None:
         for mixed in (False, True):
             energies(device, ensemble, mixed=mixed)
         moves(device, ensemble, checkerboard=False)
-        print(f"{name}: energies and moves", flush=True)
+        for thermostat in range(3):
+            steps(device, ensemble, thermostat, swap_every=2 if thermostat == 1 else 0)
+        print(f"{name}: energies, moves and time steps", flush=True)
     for name, system in (("2D", gnf.systems.ka2d(n=300)), ("3D", mixture("lj_smooth", 400, 9.0, 3))):
         moves(device, start(system, 1), checkerboard=True)
         print(f"{name}: checkerboard", flush=True)

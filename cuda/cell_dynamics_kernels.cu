@@ -33,8 +33,8 @@ __device__ void add_by_replica(unsigned long long* totals, std::int64_t replica,
 
 // First half of a step, and who is in which cell. A replica that has failed stays where it is.
 template <int D>
-__global__ void __launch_bounds__(threads) move_kernel(const __grid_constant__ CellDynamics<D> cells, bool move, std::uint64_t step,
-                                                        std::int64_t step_of_call) {
+__global__ void __launch_bounds__(threads)
+    move_kernel(const __grid_constant__ CellDynamics<D> cells, bool move, std::uint64_t step, std::int64_t step_of_call) {
   const std::int64_t p = thread_index();
   if (p >= cells.count) return;
   std::int64_t* failure = cells.failure + cells.replica_of(p);
@@ -57,7 +57,8 @@ __global__ void arrange_kernel(const __grid_constant__ CellDynamics<D> cells) {
   const std::int64_t i = thread_index();
   if (i >= cells.count) return;
   cells.arrange(i);
-  for (std::int64_t cell = i; cell < cells.replicas * cells.cells; cell += cells.count) cells.counts[cell] = 0;  // for the next step
+  for (std::int64_t cell = i; cell < cells.replicas * cells.cells; cell += cells.count)
+    cells.counts[cell] = 0;  // for the next step
 }
 
 // The table of coefficients and, behind it, PairLaw::force_scale by pair of species.
@@ -181,7 +182,12 @@ class CellRun {
  public:
   CellRun(const SystemView& system, const DynamicsBatch& batch, const DynamicsPlan& plan, const DynamicsOutput& output,
           std::int64_t steps_before, const Target& target, std::int64_t first, std::int64_t replicas)
-      : batch_(batch), plan_(plan), output_(output), target_(target), stream_(static_cast<cudaStream_t>(target.stream)), first_(first) {
+      : batch_(batch),
+        plan_(plan),
+        output_(output),
+        target_(target),
+        stream_(static_cast<cudaStream_t>(target.stream)),
+        first_(first) {
     const std::int64_t n = system.n, pairs = std::int64_t(system.species_count) * system.species_count;
     shared_bytes_ = static_cast<std::size_t>(pairs * (coefficient_count + 1) * 8);
     cells_.job = dynamics_job<D>(system, plan, steps_before);
@@ -230,7 +236,7 @@ class CellRun {
     }
     energies(batch_.energy + first_, nullptr);
     count_kernel<<<blocks_for(cells_.replicas, threads), threads, 0, stream_>>>(cells_.replicas, totals_.evaluations,
-                                                                              output_.pair_evaluations + first_);
+                                                                                output_.pair_evaluations + first_);
     check_launch("launch of count");
   }
 
@@ -282,8 +288,8 @@ class CellRun {
     check_launch("launch of energies");
     segmented_sum(rows_, cells_.replicas, cells_.job.n, 0.5, plain_, target_);
     if (kinetic_energy) kinetic();
-    energy_kernel<D><<<blocks_for(cells_.replicas, threads), threads, 0, stream_>>>(cells_, totals_, plain_.get(), energy,
-                                                                                    kinetic_energy);
+    energy_kernel<D>
+        <<<blocks_for(cells_.replicas, threads), threads, 0, stream_>>>(cells_, totals_, plain_.get(), energy, kinetic_energy);
     check_launch("launch of energy sums");
   }
   void record(std::int64_t index) {

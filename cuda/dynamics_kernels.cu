@@ -16,7 +16,9 @@ constexpr std::int64_t largest_half_warp = 96;
 
 // As many as leave enough registers not to spill: 128, 168 or 255 a thread.
 template <int Size, int D, bool Uniform>
-constexpr int blocks_per_multiprocessor = Size == 16 && D == 2 && Uniform ? 4 : D == 2 || Uniform ? 3 : 2;
+constexpr int blocks_per_multiprocessor = Size == 16 && D == 2 && Uniform ? 4
+                                          : D == 2 || Uniform             ? 3
+                                                                          : 2;
 
 template <int Size, int Tile, int D, class Potential, bool Uniform>
 __global__ void __launch_bounds__(threads_per_block, (blocks_per_multiprocessor<Size, D, Uniform>))
@@ -77,7 +79,7 @@ void launch_dynamics(const SystemView& system, const DynamicsBatch& batch, const
   });
 }
 
-template void launch_dynamics<GLASSNF_POTENTIAL>(const SystemView&, const DynamicsBatch&, const DynamicsPlan&, const DynamicsOutput&,
-                                                 std::int64_t, const Target&);
+template void launch_dynamics<GLASSNF_POTENTIAL>(const SystemView&, const DynamicsBatch&, const DynamicsPlan&,
+                                                 const DynamicsOutput&, std::int64_t, const Target&);
 
 }  // namespace glassnf::cuda

@@ -63,7 +63,8 @@ void find_starts(const std::uint32_t* sorted_keys, std::int64_t count, std::int6
 Scan::Scan(std::int64_t count, const Target& target) : count_(count) {
   const std::int32_t* in = nullptr;
   std::int32_t* out = nullptr;
-  check(cub::DeviceScan::ExclusiveSum(nullptr, bytes_, in, out, count_, static_cast<cudaStream_t>(target.stream)), "plan of a scan");
+  check(cub::DeviceScan::ExclusiveSum(nullptr, bytes_, in, out, count_, static_cast<cudaStream_t>(target.stream)),
+        "plan of a scan");
   scratch_ = Buffer<char>(static_cast<std::int64_t>(bytes_) + 1, target);
 }
 

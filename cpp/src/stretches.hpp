@@ -21,7 +21,8 @@ void for_stretches(const DynamicsPlan& plan, std::int64_t every, Run&& run, Swap
     stretch.steps = std::min(plan.steps - done, static_cast<std::int64_t>(interval - stretch.step % interval));
     const std::int64_t end = done + stretch.steps;
     record_at.clear();
-    for (std::int64_t r = recorded; r < plan.records && plan.record_at[r] <= end; ++r) record_at.push_back(plan.record_at[r] - done);
+    for (std::int64_t r = recorded; r < plan.records && plan.record_at[r] <= end; ++r)
+      record_at.push_back(plan.record_at[r] - done);
     stretch.records = static_cast<std::int64_t>(record_at.size());
     stretch.record_at = record_at.data();
     stretch.first_record = plan.first_record + recorded;

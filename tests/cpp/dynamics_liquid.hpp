@@ -93,8 +93,7 @@ struct Liquid {
     return system;
   }
   DynamicsBatch batch() {
-    return {replicas,    positions.data(), velocities.data(), images.data(), species.data(),
-            beta.data(), energy.data(),    ids.data()};
+    return {replicas, positions.data(), velocities.data(), images.data(), species.data(), beta.data(), energy.data(), ids.data()};
   }
   DynamicsOutput output() {
     return {record_energy.data(),  record_kinetic.data(),   record_positions.data(), record_velocities.data(),

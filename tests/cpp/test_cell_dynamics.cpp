@@ -150,9 +150,8 @@ class Emulation {
 std::int64_t emulate(Liquid& liquid, const DynamicsPlan& plan) {
   const SystemView system = liquid.view();
   std::int64_t candidates = 0;
-  with_system(system, uniform_coefficients(system), [&]<int D, class P, bool Uniform>(P) {
-    candidates = Emulation<D, P, Uniform>(liquid, system, plan).run();
-  });
+  with_system(system, uniform_coefficients(system),
+              [&]<int D, class P, bool Uniform>(P) { candidates = Emulation<D, P, Uniform>(liquid, system, plan).run(); });
   return candidates;
 }
 

@@ -25,8 +25,8 @@ void emulate(Liquid& liquid, const DynamicsPlan& plan) {
     const DynamicsOutput output = liquid.output();
     for (std::int64_t r = 0; r < liquid.replicas; ++r) {
       const DynamicsReplica<D> replica{job, batch, output, r};
-      GroupDynamics<HostGroup<Size>, Tile, D, P, Uniform, DynamicsReplica<D>> dynamics(group, job, replica, system.coefficients, base,
-                                                                                       layout);
+      GroupDynamics<HostGroup<Size>, Tile, D, P, Uniform, DynamicsReplica<D>> dynamics(group, job, replica, system.coefficients,
+                                                                                       base, layout);
       dynamics.run();
     }
   });

@@ -71,10 +71,7 @@ class GroupDynamics {
  public:
   GLASSNF_HD GroupDynamics(const Group& group, const DynamicsJob<D>& job, const Replica& replica, const double* coefficients,
                            char* arena, const DynamicsArena& layout)
-      : group_(group),
-        job_(job),
-        replica_(replica),
-        law_(job, coefficients) {
+      : group_(group), job_(job), replica_(replica), law_(job, coefficients) {
     places_ = reinterpret_cast<Place*>(arena + layout.places);
     v_ = reinterpret_cast<double*>(arena + layout.velocities);
     f_ = reinterpret_cast<double*>(arena + layout.forces);

@@ -25,7 +25,7 @@ struct DynamicsJob {
   bool langevin, rescaling;
   std::uint64_t seed, step;  // of the first time step
   std::int64_t steps, records, first_record;
-  std::int64_t steps_before;  // of the same call, in launches before this one
+  std::int64_t steps_before;      // of the same call, in launches before this one
   const double* coefficients;     // (S, S, coefficient_count)
   const std::int64_t* record_at;  // (records,)
 
@@ -86,7 +86,8 @@ struct PairLaw {
     for_axes<D>([&](auto k) { force.at(k) += job.force_grid.product(factor, dx.at(k)); });
   }
 
-  GLASSNF_HD double energy(const Vec<double, D>& xi, const Vec<double, D>& xj, const PairCoefficients<double>& c, bool itself) const {
+  GLASSNF_HD double energy(const Vec<double, D>& xi, const Vec<double, D>& xj, const PairCoefficients<double>& c,
+                           bool itself) const {
     Vec<double, D> dx;
     for_axes<D>([&](auto k) { dx.at(k) = minimum_image_for_square(xi.at(k) - xj.at(k), job.box[k]); });
     const double q = dot(dx, dx) * c.inverse_sigma2;
