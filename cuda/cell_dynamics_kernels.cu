@@ -90,7 +90,7 @@ __global__ void __launch_bounds__(threads)
 }
 
 template <int D, class Potential, bool Uniform>
-__global__ void __launch_bounds__(threads)
+__global__ void __launch_bounds__(threads, 6)
     row_kernel(const __grid_constant__ CellDynamics<D> cells, const __grid_constant__ Totals totals, double* rows) {
   extern __shared__ __align__(16) double table[];
   load_tables<D, Potential, Uniform>(cells.job, table);

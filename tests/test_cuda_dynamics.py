@@ -53,8 +53,10 @@ def liquid(replicas: int = 3, n: int = 43, temperature: float = 0.6) -> gnf.Ense
 
 
 def lattice(system: System, replicas: int = 2, temperature: float = 0.5) -> gnf.Ensemble:
+    """Return a molten lattice with velocities, on the CPU."""
     positions, species = cases.lattice_batch(system, replicas, seed=3)
-    ensemble = gnf.Ensemble.from_arrays(system, positions, species=species, temperature=temperature, seed=1)
+    ensemble = gnf.Ensemble.from_arrays(system, positions, species=species, temperature=temperature, seed=1, move_size=0.03)
+    gnf.MonteCarlo(system, swap_probability=0.0, checkerboard=False).run(ensemble, 40)
     ensemble.draw_velocities()
     return ensemble
 

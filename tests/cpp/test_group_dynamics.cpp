@@ -5,6 +5,8 @@
 
 #include "dynamics_job.hpp"
 #include "dynamics_liquid.hpp"
+#include "group_job.hpp"
+#include "stretches.hpp"
 #include "with_system.hpp"
 
 using namespace glassnf;
@@ -13,10 +15,10 @@ using namespace dynamics_tests;
 namespace {
 
 template <int Size, int Tile>
-void emulate(Liquid& liquid, const DynamicsPlan& plan) {
+void emulate(Liquid& liquid, const DynamicsPlan& plan, std::int64_t steps_before = 0) {
   const SystemView system = liquid.view();
   with_system(system, uniform_coefficients(system), [&]<int D, class P, bool Uniform>(P) {
-    const DynamicsJob<D> job = dynamics_job<D>(system, plan, 0);
+    const DynamicsJob<D> job = dynamics_job<D>(system, plan, steps_before);
     const auto layout = DynamicsArena::make(system.n, D, system.species_count);
     std::vector<double> arena(static_cast<std::size_t>(layout.bytes / 8 + 16));
     auto* base = reinterpret_cast<char*>((reinterpret_cast<std::uintptr_t>(arena.data()) + 15) / 16 * 16);
@@ -30,6 +32,55 @@ void emulate(Liquid& liquid, const DynamicsPlan& plan) {
       dynamics.run();
     }
   });
+}
+
+// Species swaps between stretches of dynamics, and what they need.
+struct Swaps {
+  std::vector<double> move_size;
+  std::vector<std::uint64_t> thresholds = {1ULL << 31, 3ULL << 30, 1ULL << 32};
+  std::vector<std::int64_t> attempts, accepts, displacements;
+
+  explicit Swaps(const Liquid& liquid)
+      : move_size(liquid.ids.size(), 0.1), attempts(3 * liquid.ids.size()), accepts(attempts), displacements(liquid.ids.size()) {}
+  SwapPlan plan(Liquid& liquid, std::int64_t every) {
+    return {every, liquid.species.data(), move_size.data(), thresholds.data(), attempts.data(), accepts.data()};
+  }
+};
+
+// As cuda/backend.cu does it.
+void emulate_hybrid(Liquid& liquid, Swaps& swaps, const DynamicsPlan& plan, std::int64_t every) {
+  const SystemView system = liquid.view();
+  const SwapPlan swap_plan = swaps.plan(liquid, every);
+  const MonteCarloBatch batch{liquid.replicas,    liquid.positions.data(), liquid.images.data(), liquid.species.data(),
+                              liquid.beta.data(), liquid.energy.data(),    liquid.ids.data(),    swaps.move_size.data()};
+  const MonteCarloOutput output{nullptr,
+                                nullptr,
+                                nullptr,
+                                swaps.displacements.data(),
+                                swaps.displacements.data(),
+                                swaps.attempts.data(),
+                                swaps.accepts.data(),
+                                liquid.pair_evaluations.data()};
+  for_stretches(
+      plan, every,
+      [&](const DynamicsPlan& stretch, std::int64_t done) {
+        emulate<16, 3>(liquid, stretch, done);
+        return true;
+      },
+      [&](std::uint64_t step) {
+        with_system(system, uniform_coefficients(system), [&]<int D, class P, bool Uniform>(P potential) {
+          const GroupJob<D> job = group_job<D>(system, swap_sweep_plan(plan, swap_plan, step));
+          const auto layout = ArenaLayout::make(system.n, D, system.species_count, 8, 0);
+          std::vector<double> arena(static_cast<std::size_t>(layout.bytes / 8 + 8));
+          const HostGroup<8> group;
+          for (std::int64_t r = 0; r < liquid.replicas; ++r) {
+            const GroupReplica replica = group_replica(job, batch, output, r);
+            GroupSampler<HostGroup<8>, D, P, Uniform, false>(group, job, replica, potential, system.coefficients,
+                                                             reinterpret_cast<char*>(arena.data()), layout)
+                .run();
+          }
+        });
+      });
 }
 
 void compare(int dimension, std::int64_t n, PotentialKind kind, bool uniform, Thermostat thermostat) {
@@ -67,6 +118,22 @@ TEST_CASE("molecular dynamics by a group of lanes has the bits of the CPU") {
   }
   compare(2, 16, PotentialKind::harmonic, true, Thermostat::langevin);
   compare(3, 256, PotentialKind::lennard_jones, false, Thermostat::langevin);
+}
+
+TEST_CASE("dynamics and swaps in turn have the bits of the CPU") {
+  for (const std::int64_t every : {1, 4, 7, 50}) {
+    CAPTURE(every);
+    Liquid expected(2, 43, 3, PotentialKind::lennard_jones, true), liquid = expected;
+    Swaps swaps(liquid), expected_swaps(liquid);
+    const DynamicsPlan plan = plan_of(Thermostat::langevin);
+    cpu::molecular_dynamics(expected.view(), expected.batch(), plan, expected_swaps.plan(expected, every), expected.output(), 1);
+    emulate_hybrid(liquid, swaps, plan, every);
+    liquid.check_same(expected);
+    CHECK(liquid.species == expected.species);
+    CHECK(swaps.attempts == expected_swaps.attempts);
+    CHECK(swaps.accepts == expected_swaps.accepts);
+    CHECK((swaps.attempts[0] > 0) == (every < 50));
+  }
 }
 
 TEST_CASE("no steps and one step at a time") {
