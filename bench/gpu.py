@@ -110,11 +110,12 @@ def limits(facts: dict[str, Any], system: gnf.systems.System, what: str, *, mixe
     if not clock or not processors:
         return {}
     lanes = processors * clock * (ISSUE_LANES if mixed else FP64_LANES)
-    instructions = {
+    counts: dict[str, Callable[[gnf.systems.System], float]] = {
         "trial": trial_instructions,
         "step": step_instructions,
         "forces": functools.partial(force_instructions, mixed=mixed),
-    }[what](system)
+    }
+    instructions = counts[what](system)
     found = {"instructions": instructions, "limit_per_s": lanes / instructions}
     if what == "forces" and facts.get("bytes_per_s"):
         found["limit_of_bandwidth_per_s"] = facts["bytes_per_s"] / (system.n * FORCE_BYTES)
