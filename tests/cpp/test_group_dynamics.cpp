@@ -121,7 +121,7 @@ TEST_CASE("molecular dynamics by a group of lanes has the bits of the CPU") {
 }
 
 TEST_CASE("dynamics and swaps in turn have the bits of the CPU") {
-  for (const std::int64_t every : {1, 4, 7, 50}) {
+  for (const std::int64_t every : {1, 4, 7, 1000}) {
     CAPTURE(every);
     Liquid expected(2, 43, 3, PotentialKind::lennard_jones, true), liquid = expected;
     Swaps swaps(liquid), expected_swaps(liquid);
@@ -132,7 +132,7 @@ TEST_CASE("dynamics and swaps in turn have the bits of the CPU") {
     CHECK(liquid.species == expected.species);
     CHECK(swaps.attempts == expected_swaps.attempts);
     CHECK(swaps.accepts == expected_swaps.accepts);
-    CHECK((swaps.attempts[0] > 0) == (every < 50));
+    CHECK((swaps.attempts[0] > 0) == (every < 1000));
   }
 }
 
