@@ -191,9 +191,7 @@ class MolecularDynamics:
         self.swap_every = None if swap_every is None else _check.positive_int("swap_every", swap_every)
         self.swap_weights = _swap_weights(system, swap_weights)
         if self.swap_every is not None and not self.swap_weights.any():
-            raise ValueError(
-                f"swap_every: expected None in a system without unlike particles to swap, got {self.swap_every}"
-            )
+            raise ValueError(f"swap_every: expected None in a system without unlike particles to swap, got {self.swap_every}")
         self.threads = threads_of(threads)
         self._pair_thresholds = _pair_thresholds(self.swap_weights)
         self._pace = 0.0  # seconds per replica-step of the last native call, to size the next; never changes results
