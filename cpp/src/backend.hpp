@@ -125,6 +125,25 @@ struct MinimiseOutput {
   double* largest_force;     // (R,)
 };
 
+// Population annealing (resampling.hpp). Energies of the replicas, in host or device memory.
+struct Population {
+  std::int64_t replicas;
+  const double* energy;  // (R,)
+};
+
+struct WeightSummary {
+  std::uint64_t total;  // of the integer weights
+  double log_mean;      // log of the mean weight relative to the largest
+  double culled;        // expected fraction of replicas without children
+  double ess;           // effective sample size as a fraction
+};
+
+// An array with one piece of memory per replica.
+struct ReplicaArray {
+  void* data;
+  std::int64_t bytes;  // per replica
+};
+
 namespace cpu {
 
 void energy(const SystemView& system, const EnergyBatch& batch, int threads);
@@ -135,6 +154,12 @@ void molecular_dynamics(const SystemView& system, const DynamicsBatch& batch, co
 // Moves the replicas to the minima of their basins; velocities become zero.
 void minimise(const SystemView& system, const DynamicsBatch& batch, const MinimisePlan& plan, const MinimiseOutput& output,
               int threads);
+
+// `extreme` is the energy of the largest weight; weights (R,) are written. `resample` writes parents (R,), and `gather` copies replicas from
+// the slots of their parents, in place.
+WeightSummary reweight(const Population& population, double beta_step, double extreme, std::uint64_t* weights);
+void resample(std::int64_t replicas, const std::uint64_t* weights, std::uint64_t seed, std::uint64_t step, std::int64_t* parents);
+void gather(std::int64_t replicas, const std::int64_t* parents, const ReplicaArray* arrays, int count, int threads);
 
 // Instruction sets: "avx512", "avx2", "baseline".
 const char* instruction_set();

@@ -22,8 +22,11 @@ from .samplers import (
     MDRecord,
     MolecularDynamics,
     MonteCarlo,
+    PAResult,
+    PopulationAnnealing,
     inherent_structures,
     log_schedule,
+    weighted_average,
 )
 
 __all__ = [
@@ -35,6 +38,8 @@ __all__ = [
     "MDRecord",
     "MolecularDynamics",
     "MonteCarlo",
+    "PAResult",
+    "PopulationAnnealing",
     "__version__",
     "cuda",
     "energy",
@@ -47,4 +52,5 @@ __all__ = [
     "pressure",
     "systems",
     "virial",
+    "weighted_average",
 ]
