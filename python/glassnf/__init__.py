@@ -14,18 +14,31 @@ from . import cuda, io, observables, systems
 from ._core import __version__
 from .energy import energy, energy_and_forces, forces, pressure, virial
 from .ensemble import Ensemble
-from .samplers import Equilibration, MCRecord, MonteCarlo, log_schedule
+from .samplers import (
+    Equilibration,
+    MCRecord,
+    MonteCarlo,
+    ParallelTempering,
+    PTEquilibration,
+    PTRecord,
+    geometric_ladder,
+    log_schedule,
+)
 
 __all__ = [
     "Ensemble",
     "Equilibration",
     "MCRecord",
     "MonteCarlo",
+    "PTEquilibration",
+    "PTRecord",
+    "ParallelTempering",
     "__version__",
     "cuda",
     "energy",
     "energy_and_forces",
     "forces",
+    "geometric_ladder",
     "io",
     "log_schedule",
     "observables",
