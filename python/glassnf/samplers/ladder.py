@@ -93,9 +93,9 @@ def geometric_ladder(first: float, last: float, count: int) -> FloatArray:
     -------
     (count,) float64, epsilon
     """
-    ends = [_check.positive_float("first", first), _check.positive_float("last", last)]
-    ladder = np.geomspace(*ends, _check.integer("count", count, 2))
-    ladder[[0, -1]] = ends
+    first, last = _check.positive_float("first", first), _check.positive_float("last", last)
+    ladder = np.geomspace(first, last, _check.integer("count", count, 2))
+    ladder[0], ladder[-1] = first, last
     return check_temperatures(ladder)
 
 
