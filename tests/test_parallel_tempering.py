@@ -40,11 +40,12 @@ def started(pt: gnf.ParallelTempering, replicas: int | None = None) -> gnf.Ensem
     return ensemble
 
 
-def assert_same_records(a: gnf.PTRecord, b: gnf.PTRecord) -> None:
+def assert_same_records(a: gnf.PTRecord, b: gnf.PTRecord, *, same_work: bool = True) -> None:
     for name in ("temperatures", "sweeps", "energy", "replica", "attempts", "accepts", "round_trips", "from_hot", "from_cold"):
         np.testing.assert_array_equal(getattr(a, name), getattr(b, name), err_msg=name)
     np.testing.assert_array_equal(a.state["visits"], b.state["visits"])
-    assert a.pair_evaluations == b.pair_evaluations
+    if same_work:  # neighbour lists hold more or less pairs, depending on when they were made
+        assert a.pair_evaluations == b.pair_evaluations
     assert a.rounds == b.rounds
 
 
@@ -136,7 +137,7 @@ def test_large_systems_whose_move_sizes_change_the_neighbour_search(moves: list[
     first, second = native.run(a, 24, record_every=6), general.run(b, 24, record_every=6)
     assert first.accepts.sum() >= 6
     assert_identical(a, b)
-    assert_same_records(first, second)
+    assert_same_records(first, second, same_work=False)
 
 
 @pytest.mark.parametrize("explorer", [gnf.MonteCarlo, Plain])
