@@ -173,7 +173,7 @@ def test_energies_belong_to_configurations_and_temperatures(explorer: Any) -> No
         np.sort(record.replica.transpose(0, 2, 1), axis=2), np.tile(np.arange(12).reshape(3, 4), (10, 1, 1))
     )
     for k, temperature in enumerate(LADDER):
-        np.testing.assert_array_equal(ensemble.temperature[record.replica[-1, k]], temperature)
+        np.testing.assert_array_equal(ensemble.beta[record.replica[-1, k]], 1.0 / temperature)
         np.testing.assert_array_equal(ensemble.move_size[record.replica[-1, k]], 0.1 * (1.0 / (1.0 / temperature)))
         np.testing.assert_array_equal(ensemble.energy[record.replica[-1, k]], record.energy_at(temperature)[-1])
     by_replica = record.replica_energy()

@@ -63,7 +63,7 @@ def test_species_on_a_frozen_lattice(composition: tuple[int, ...], every: int) -
     for temperature, states in zip(TEMPERATURES, at_temperatures(ensemble, frozen.state_of(ensemble.species)), strict=True):
         counts = np.bincount(states, minlength=len(frozen.states))
         assert chi_square_p(counts, ladders * probabilities(frozen, temperature)) > FALSE_ALARM
-        assert chi_square_p(counts, ladders * probabilities(frozen, 1.2 * temperature)) < FALSE_ALARM  # the test has power
+        assert chi_square_p(counts, ladders * probabilities(frozen, 1.5 * temperature)) < FALSE_ALARM  # the test has power
 
 
 @pytest.mark.parametrize("sweeps", [1, 2, 5])
@@ -190,7 +190,7 @@ def test_gaussian_ladder() -> None:
     assert (np.abs(1.0 - record.acceptance - exact) < STATISTICAL * error).all()
     assert record.barrier == pytest.approx(exact.sum(), abs=STATISTICAL * math.sqrt((error**2).sum()))
     assert record.recommended_temperatures == round(2.0 * exact.sum()) + 1
-    np.testing.assert_allclose(rejection_rates(record.temperatures, record.energy), exact, atol=0.02)
+    np.testing.assert_allclose(rejection_rates(record.temperatures, record.energy), exact, atol=0.005)
     np.testing.assert_allclose(local_barrier(record.energy), 3.0 / math.sqrt(math.pi), rtol=0.02)
     # Energies at every temperature are still those of the model: means within five standard deviations.
     samples = record.energy.shape[0] * ladders
@@ -203,8 +203,10 @@ def test_gaussian_ladder() -> None:
     assert rates.mean() == pytest.approx(theory, abs=STATISTICAL * rates.std(ddof=1) / math.sqrt(ladders) + 1e-3 * theory)
     assert STATISTICAL * rates.std(ddof=1) / math.sqrt(ladders) < 0.03 * theory
     assert record.round_trip_rate_limit == pytest.approx(theory, rel=0.02)
-    # With equal rejection everywhere replicas drift at the same speed everywhere.
-    np.testing.assert_allclose(record.flow, np.linspace(0.0, 1.0, 9), atol=0.03)
+    # With equal rejection everywhere the flow is a straight line, but for the ends, where replicas turn round.
+    np.testing.assert_allclose(record.flow + record.flow[::-1], 1.0, atol=0.01)
+    assert record.flow[0] == 0.0
+    np.testing.assert_allclose(np.diff(record.flow[1:-1]), np.ptp(record.flow[1:-1]) / 6, atol=0.01)
 
 
 def test_round_trips_of_replicas_that_are_always_accepted() -> None:
