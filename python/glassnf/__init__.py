@@ -15,20 +15,29 @@ from ._core import __version__
 from .energy import energy, energy_and_forces, forces, pressure, virial
 from .ensemble import Ensemble
 from .samplers import (
+    BlowUpError,
     Equilibration,
+    InherentStructures,
     MCRecord,
+    MDRecord,
+    MolecularDynamics,
     MonteCarlo,
     ParallelTempering,
     PTEquilibration,
     PTRecord,
     geometric_ladder,
+    inherent_structures,
     log_schedule,
 )
 
 __all__ = [
+    "BlowUpError",
     "Ensemble",
     "Equilibration",
+    "InherentStructures",
     "MCRecord",
+    "MDRecord",
+    "MolecularDynamics",
     "MonteCarlo",
     "PTEquilibration",
     "PTRecord",
@@ -39,6 +48,7 @@ __all__ = [
     "energy_and_forces",
     "forces",
     "geometric_ladder",
+    "inherent_structures",
     "io",
     "log_schedule",
     "observables",

@@ -50,6 +50,11 @@ struct KernelTable {
   void (*energy_collect)(const SystemView&, const EnergyBatch&, std::int64_t replica, Workspace&);
   MonteCarloEngine* (*open_monte_carlo)(const SystemView&, const MonteCarloBatch&, const MonteCarloPlan&, const MonteCarloOutput&,
                                         std::int64_t replica, Workspace&);
+  // Molecular dynamics of replicas first .. first + count - 1: up to eight by all pairs, or one by neighbour lists.
+  void (*dynamics)(const SystemView&, const DynamicsBatch&, const DynamicsPlan&, const DynamicsOutput&, std::int64_t first,
+                   std::int64_t count, bool lists, Workspace&);
+  void (*minimise)(const SystemView&, const DynamicsBatch&, const MinimisePlan&, const MinimiseOutput&, std::int64_t first,
+                   std::int64_t count, bool lists, Workspace&);
 };
 
 const KernelTable* kernels_baseline();
@@ -58,6 +63,10 @@ const KernelTable* kernels_avx512();
 const KernelTable& kernels();
 
 bool uses_cells(const SystemView& system);
+
+// All sweeps of a plan for one replica.
+void monte_carlo_of_replica(const KernelTable&, const SystemView&, const MonteCarloBatch&, const MonteCarloPlan&,
+                            const MonteCarloOutput&, std::int64_t replica, Workspace&);
 
 // Record the present configuration of a replica, if the output wants it, as record `index`.
 void record_configuration(const SystemView&, const MonteCarloBatch&, const MonteCarloOutput&, std::int64_t replica,
