@@ -284,6 +284,7 @@ cuda = types.SimpleNamespace(
 _IN_HOST_MEMORY = (
     *("seed", "step", "sweeps", "replicas", "swap_threshold", "pair_thresholds", "record_at", "completed"),
     *("steps", "thermostat", "swap_every"),
+    *("rungs", "components", "interval", "parents"),
 )
 
 
@@ -311,6 +312,16 @@ def _cuda_molecular_dynamics(system: Any, **arguments: Any) -> None:
     _core.molecular_dynamics(system, **_checked("molecular_dynamics", {**arguments, "mixed": False}))
 
 
+def _cuda_exchange(**arguments: Any) -> None:
+    _core.exchange(**_checked("exchange", {**arguments, "mixed": False}))
+
+
+def _cuda_gather_replicas(*, arrays: Any, **arguments: Any) -> None:
+    for address, _ in arrays:
+        assert state.addresses.get(address) == arguments["device"]
+    _core.gather_replicas(arrays=arrays, **_checked("gather", {**arguments, "mixed": False}))
+
+
 def install(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
     """Put this module in the place of CuPy and CPU kernels in the place of CUDA kernels; return it in its first state."""
     state.current, state.largest = 0, 2**40
@@ -326,6 +337,8 @@ def install(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
         "cuda_memory": lambda device: (2**32, 2**33),
         "cuda_sequential_limit": lambda system: 500,
         "cuda_energy": _cuda_energy,
+        "cuda_exchange": _cuda_exchange,
+        "cuda_gather_replicas": _cuda_gather_replicas,
         "cuda_monte_carlo": _cuda_monte_carlo,
         "cuda_molecular_dynamics": _cuda_molecular_dynamics,
     }

@@ -18,6 +18,8 @@ void molecular_dynamics(const SystemView&, const DynamicsBatch&, const DynamicsP
                         const Target&) {
   throw Error(why_not());
 }
+void exchange(const TemperingBatch&, const TemperingRound&, const TemperingCounts&, const Target&) { throw Error(why_not()); }
+void gather(std::int64_t, const std::int64_t*, const ReplicaArray*, int, const Target&) { throw Error(why_not()); }
 std::string device_name(int) { throw Error(why_not()); }
 void memory(int, std::int64_t&, std::int64_t&) { throw Error(why_not()); }
 
