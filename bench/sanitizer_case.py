@@ -195,6 +195,47 @@ def steps(device: Device, ensemble: gnf.Ensemble, thermostat: int, swap_every: i
             sys.exit(f"{name} differ from those of the CPU after 4 time steps")
 
 
+def exchanges(device: Device) -> None:
+    """Two rounds of exchanges in three ladders, with velocities, against the CPU, bit for bit."""
+    ladders, rungs, components = 3, 5, 7
+    rng = np.random.default_rng(2)
+    replicas = ladders * rungs
+    host: dict[str, np.ndarray[Any, Any]] = {
+        "beta": np.tile(np.linspace(1.0, 1.4, rungs), ladders),
+        "move_size": np.tile(np.linspace(0.2, 0.1, rungs), ladders),
+        "energy": rng.normal(-80.0, 3.0, replicas),
+        "ids": np.arange(replicas, dtype=np.int64),
+        "order": np.tile(np.arange(rungs, dtype=np.int32), (ladders, 1)),
+        "velocities": rng.normal(size=(replicas, components)),
+        "visits": np.zeros(replicas, dtype=np.int32),
+        "trips": np.zeros(ladders, dtype=np.int64),
+    }
+    host |= {name: np.zeros((ladders, rungs - 1), dtype=np.int64) for name in ("attempts", "accepts")}
+    host |= {name: np.zeros((ladders, rungs), dtype=np.int64) for name in ("from_hot", "from_cold")}
+    there = {name: device.put(array) for name, array in host.items()}
+    shape: dict[str, Any] = {"replicas": replicas, "rungs": rungs, "components": components, "seed": 1, "interval": 10}
+    for step in (10, 20):
+        addresses = {name: device.address(array) for name, array in there.items()}
+        _core.cuda_exchange(**addresses, **shape, step=step, device=0, stream=device.stream)
+        addresses = {name: int(array.ctypes.data) for name, array in host.items()}
+        _core.exchange(**addresses, **shape, step=step)
+    for name, array in host.items():
+        if not np.array_equal(array, device.get(there[name])):
+            sys.exit(f"{name} differ from those of the CPU after exchanges")
+
+
+def copies(device: Device) -> None:
+    """Replicas copied from their parents, in pieces of memory of several sizes."""
+    parents = np.array([0, 0, 2, 0, 2, 5], dtype=np.int64)
+    for dtype, width in ((np.uint8, 3), (np.int32, 5), (np.float64, 1), (np.float64, 86)):
+        array = np.arange(6 * width).reshape(6, width).astype(dtype)
+        there = device.put(array)
+        memory = [(device.address(there), array[0].nbytes)]
+        _core.cuda_gather_replicas(replicas=6, parents=int(parents.ctypes.data), arrays=memory, device=0, stream=device.stream)
+        if not np.array_equal(device.get(there), array[parents]):
+            sys.exit("copies of replicas are wrong")
+
+
 def main() -> None:
     if not gnf.cuda.is_available():
         print(f"no CUDA kernels to run: {gnf.cuda.why_not()}", file=sys.stderr)
@@ -211,6 +252,9 @@ def main() -> None:
     for name, system in (("2D", gnf.systems.ka2d(n=300)), ("3D", mixture("lj_smooth", 400, 9.0, 3))):
         moves(device, start(system, 1), checkerboard=True)
         print(f"{name}: checkerboard", flush=True)
+    exchanges(device)
+    copies(device)
+    print("exchanges and copies", flush=True)
 
 
 if __name__ == "__main__":
