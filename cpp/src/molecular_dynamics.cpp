@@ -77,7 +77,8 @@ void hybrid(const SystemView& system, const DynamicsBatch& batch, const Dynamics
     stretch.steps = std::min(plan.steps - done, static_cast<std::int64_t>(every - stretch.step % every));
     const std::int64_t end = done + stretch.steps;
     record_at.clear();
-    for (std::int64_t r = recorded; r < plan.records && plan.record_at[r] <= end; ++r) record_at.push_back(plan.record_at[r] - done);
+    for (std::int64_t r = recorded; r < plan.records && plan.record_at[r] <= end; ++r)
+      record_at.push_back(plan.record_at[r] - done);
     stretch.records = static_cast<std::int64_t>(record_at.size());
     stretch.record_at = record_at.data();
     stretch.first_record = plan.first_record + recorded;
