@@ -123,7 +123,6 @@ class LaneField {
     for (std::int64_t b = 0; b < state.blocks; ++b) total = total + of(b);
     store(out, total);
   }
-  GLASSNF_HD Pack total(Pack by_lane) const { return by_lane; }
   GLASSNF_HD Pack largest(Pack by_lane) const { return by_lane; }
 
   // Whether the particles may go on: they always may.
@@ -338,7 +337,6 @@ class ListField {
     for (int l = 0; l < pack_size; ++l) total += out[l];
     for (int l = 0; l < pack_size; ++l) out[l] = total;
   }
-  GLASSNF_HD Pack total(Pack by_lane) const { return Pack(sum(by_lane)); }
   GLASSNF_HD Pack largest(Pack by_lane) const {
     alignas(64) double lanes[pack_size];
     store(lanes, by_lane);
