@@ -200,7 +200,12 @@ def microbenchmarks(document: dict[str, Any]) -> str:
 
 
 SECTIONS = {"monte_carlo": monte_carlo, "energy": energy, "kernels": kernels, "cuda": cuda}
-SECTIONS |= {"dynamics": dynamics, "time_step": time_step, "relaxation_time": relaxation_time}
+SECTIONS |= {
+    "parallel_tempering": parallel_tempering,
+    "dynamics": dynamics,
+    "time_step": time_step,
+    "relaxation_time": relaxation_time,
+}
 
 
 def section(path: Path) -> str:
