@@ -98,6 +98,18 @@ def kernels(document: dict[str, Any]) -> list[str]:
     return [table(("kernels", "energies/s", "forces/s", "displacements/s", "moves/s with 20 % swaps"), rows)]
 
 
+def parallel_tempering(document: dict[str, Any]) -> list[str]:
+    rows = []
+    for case, found in document["results"].items():
+        for key, overhead in found["overhead"].items():
+            low, high = min(overhead["values"]), max(overhead["values"])
+            rate = number(found["replica_sweeps_per_s"][key]["median"])
+            spread = f"{100 * low:.1f} % to {100 * high:.1f} %"
+            row = (f"{case}, exchanges {key} sweeps", rate, "3 %", f"{100 * overhead['median']:.1f} %", spread)
+            rows.append(row)
+    return [table(("parallel tempering at N = 43", "replica-sweeps/s", "at most", "overhead", "range"), rows)]
+
+
 def dynamics(document: dict[str, Any]) -> list[str]:
     peak, settings = document["peak"], document["settings"]
     limits = (
@@ -188,7 +200,12 @@ def microbenchmarks(document: dict[str, Any]) -> str:
 
 
 SECTIONS = {"monte_carlo": monte_carlo, "energy": energy, "kernels": kernels, "cuda": cuda}
-SECTIONS |= {"dynamics": dynamics, "time_step": time_step, "relaxation_time": relaxation_time}
+SECTIONS |= {
+    "parallel_tempering": parallel_tempering,
+    "dynamics": dynamics,
+    "time_step": time_step,
+    "relaxation_time": relaxation_time,
+}
 
 
 def section(path: Path) -> str:

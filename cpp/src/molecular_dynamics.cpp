@@ -61,7 +61,7 @@ void swap_sweep(const SystemView& system, const DynamicsBatch& batch, const Dyna
                                 swaps.attempts + replica * pairs,
                                 swaps.accepts + replica * pairs,
                                 output.pair_evaluations + replica};
-  kernels().monte_carlo(system, one, trials, counts, 0, workspace);
+  monte_carlo_of_replica(kernels(), system, one, trials, counts, 0, workspace);
 }
 
 // A block of replicas through all steps of the plan: stretches of dynamics, and between them swaps. Forces are made anew at the start of
