@@ -126,6 +126,15 @@ void register_dynamics(py::module_& module) {
         cpu::molecular_dynamics(system, batch, plan, swaps, output, threads);
       },
       py::arg("search") = 0, py::arg("threads") = 1);
+  define_dynamics<int, std::uintptr_t>(
+      module, "cuda_molecular_dynamics",
+      "The same for arrays on a CUDA device, on a stream, which it waits for; `completed` is an address in host memory.",
+      [](const SystemView& system, const DynamicsBatch& batch, const DynamicsPlan& plan, const SwapPlan& swaps,
+         const DynamicsOutput& output, int device, std::uintptr_t stream) {
+        py::gil_scoped_release release;
+        cuda::molecular_dynamics(system, batch, plan, swaps, output, {device, pointer<void>(stream), false});
+      },
+      py::arg("device"), py::arg("stream"));
   module.def(
       "minimise",
       [](const NativeSystem& system, std::int64_t replicas, std::uintptr_t positions, std::uintptr_t velocities,

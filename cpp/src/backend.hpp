@@ -157,6 +157,25 @@ struct MinimiseOutput {
   double* largest_force;     // (R,)
 };
 
+// Population annealing (resampling.hpp). Energies of the replicas, in host or device memory.
+struct Population {
+  std::int64_t replicas;
+  const double* energy;  // (R,)
+};
+
+struct WeightSummary {
+  std::uint64_t total;  // of the integer weights
+  double log_mean;      // log of the mean weight relative to the largest
+  double culled;        // expected fraction of replicas without children
+  double ess;           // effective sample size as a fraction
+};
+
+// An array with one piece of memory per replica.
+struct ReplicaArray {
+  void* data;
+  std::int64_t bytes;  // per replica
+};
+
 namespace cpu {
 
 void energy(const SystemView& system, const EnergyBatch& batch, int threads);
@@ -167,6 +186,12 @@ void molecular_dynamics(const SystemView& system, const DynamicsBatch& batch, co
 // Moves the replicas to the minima of their basins; velocities become zero.
 void minimise(const SystemView& system, const DynamicsBatch& batch, const MinimisePlan& plan, const MinimiseOutput& output,
               int threads);
+
+// `extreme` is the energy of the largest weight; weights (R,) are written. `resample` writes parents (R,), and `gather` copies replicas from
+// the slots of their parents, in place.
+WeightSummary reweight(const Population& population, double beta_step, double extreme, std::uint64_t* weights);
+void resample(std::int64_t replicas, const std::uint64_t* weights, std::uint64_t seed, std::uint64_t step, std::int64_t* parents);
+void gather(std::int64_t replicas, const std::int64_t* parents, const ReplicaArray* arrays, int count, int threads);
 
 // One round of exchanges in every ladder.
 void exchange(const TemperingBatch& batch, const TemperingRound& round, const TemperingCounts& counts);
@@ -202,12 +227,17 @@ struct Target {
 };
 
 // Like those of the CPU, with arrays of the batch and the output on the device. `energy` returns before the work is done;
-// `monte_carlo` waits for the stream.
+// `monte_carlo` and `molecular_dynamics` wait for the stream. Molecular dynamics has the bits of the CPU; where a replica blows up, the
+// others go on to the end.
 void energy(const SystemView& system, const EnergyBatch& batch, const Target& target);
 void monte_carlo(const SystemView& system, const MonteCarloBatch& batch, const MonteCarloPlan& plan, const MonteCarloOutput& output,
                  const Target& target);
+void molecular_dynamics(const SystemView& system, const DynamicsBatch& batch, const DynamicsPlan& plan, const SwapPlan& swaps,
+                        const DynamicsOutput& output, const Target& target);
 // With all arrays on the device; returns before the work is done.
 void exchange(const TemperingBatch& batch, const TemperingRound& round, const TemperingCounts& counts, const Target& target);
+// With the arrays on the device, and parents in host memory; returns before the work is done.
+void gather(std::int64_t replicas, const std::int64_t* parents, const ReplicaArray* arrays, int count, const Target& target);
 
 bool built();
 int device_count();     // 0 without a usable device; never throws

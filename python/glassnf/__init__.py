@@ -23,11 +23,14 @@ from .samplers import (
     MolecularDynamics,
     MonteCarlo,
     ParallelTempering,
+    PAResult,
+    PopulationAnnealing,
     PTEquilibration,
     PTRecord,
     geometric_ladder,
     inherent_structures,
     log_schedule,
+    weighted_average,
 )
 
 __all__ = [
@@ -39,9 +42,11 @@ __all__ = [
     "MDRecord",
     "MolecularDynamics",
     "MonteCarlo",
+    "PAResult",
     "PTEquilibration",
     "PTRecord",
     "ParallelTempering",
+    "PopulationAnnealing",
     "__version__",
     "cuda",
     "energy",
@@ -55,4 +60,5 @@ __all__ = [
     "pressure",
     "systems",
     "virial",
+    "weighted_average",
 ]
