@@ -64,3 +64,15 @@ def test_kernels(tmp_path: Path) -> None:
     for kernels in document["kernels"].values():
         assert set(kernels["N=43"]) == {"energy", "forces", "displacements", "20 % swaps"}
     assert "baseline, N=43" in run("report.py", path)
+
+
+def test_population_annealing(tmp_path: Path) -> None:
+    path = tmp_path / "population_annealing.json"
+    document = result(
+        "population_annealing.py",
+        path,
+        *("--population", 100, "--sweeps", 5, "--target", 0.9, "--equilibration", 20, "--repetitions", 2),
+    )
+    assert set(document["ratios"]) == {"explorer, same calls / annealing", "explorer, long calls / annealing"}
+    assert all(rate["median"] > 0 for rate in document["replica_sweeps_per_cpu_s"].values())
+    assert "below 1.03" in run("report.py", path)
