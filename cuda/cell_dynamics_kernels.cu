@@ -74,7 +74,7 @@ __device__ void load_tables(const DynamicsJob<D>& job, double* table) {
 }
 
 template <int D, class Potential, bool Uniform>
-__global__ void __launch_bounds__(threads, 6)
+__global__ void __launch_bounds__(threads, 5)
     force_kernel(const __grid_constant__ CellDynamics<D> cells, bool kick, unsigned long long* evaluations) {
   extern __shared__ __align__(16) double table[];
   load_tables<D, Potential, Uniform>(cells.job, table);
