@@ -9,5 +9,6 @@ PYBIND11_MODULE(_core, module) {
   register_energy(module);
   register_monte_carlo(module);
   register_random(module);
+  register_resampling(module);
   register_runtime(module);
 }

@@ -67,11 +67,36 @@ struct MonteCarloOutput {
   std::int64_t* pair_evaluations;       // (R,), added to
 };
 
+// Population annealing (resampling.hpp). Energies of the replicas, in host or device memory.
+struct Population {
+  std::int64_t replicas;
+  const double* energy;  // (R,)
+};
+
+struct WeightSummary {
+  std::uint64_t total;  // of the integer weights
+  double log_mean;      // log of the mean weight relative to the largest
+  double culled;        // expected fraction of replicas without children
+  double ess;           // effective sample size as a fraction
+};
+
+// An array with one piece of memory per replica.
+struct ReplicaArray {
+  void* data;
+  std::int64_t bytes;  // per replica
+};
+
 namespace cpu {
 
 void energy(const SystemView& system, const EnergyBatch& batch, int threads);
 void monte_carlo(const SystemView& system, const MonteCarloBatch& batch, const MonteCarloPlan& plan, const MonteCarloOutput& output,
                  int threads);
+
+// `extreme` is the energy of the largest weight; weights (R,) are written. `resample` writes parents (R,), and `gather` copies replicas from
+// the slots of their parents, in place.
+WeightSummary reweight(const Population& population, double beta_step, double extreme, std::uint64_t* weights);
+void resample(std::int64_t replicas, const std::uint64_t* weights, std::uint64_t seed, std::uint64_t step, std::int64_t* parents);
+void gather(std::int64_t replicas, const std::int64_t* parents, const ReplicaArray* arrays, int count, int threads);
 
 // Instruction sets: "avx512", "avx2", "baseline".
 const char* instruction_set();

@@ -14,13 +14,15 @@ from . import cuda, io, observables, systems
 from ._core import __version__
 from .energy import energy, energy_and_forces, forces, pressure, virial
 from .ensemble import Ensemble
-from .samplers import Equilibration, MCRecord, MonteCarlo, log_schedule
+from .samplers import Equilibration, MCRecord, MonteCarlo, PAResult, PopulationAnnealing, log_schedule, weighted_average
 
 __all__ = [
     "Ensemble",
     "Equilibration",
     "MCRecord",
     "MonteCarlo",
+    "PAResult",
+    "PopulationAnnealing",
     "__version__",
     "cuda",
     "energy",
@@ -32,4 +34,5 @@ __all__ = [
     "pressure",
     "systems",
     "virial",
+    "weighted_average",
 ]

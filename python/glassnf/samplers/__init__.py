@@ -2,8 +2,24 @@
 
 from __future__ import annotations
 
-from .explorer import Explorer
+from ._anneal import Anneal
+from .annealing_result import PAResult, PopulationCollapseWarning, WeightedAverage, weighted_average
+from .explorer import CountingExplorer, Explorer
 from .monte_carlo import Equilibration, MCRecord, MonteCarlo
+from .population_annealing import PopulationAnnealing
 from .schedule import log_schedule
 
-__all__ = ["Equilibration", "Explorer", "MCRecord", "MonteCarlo", "log_schedule"]
+__all__ = [
+    "Anneal",
+    "CountingExplorer",
+    "Equilibration",
+    "Explorer",
+    "MCRecord",
+    "MonteCarlo",
+    "PAResult",
+    "PopulationAnnealing",
+    "PopulationCollapseWarning",
+    "WeightedAverage",
+    "log_schedule",
+    "weighted_average",
+]

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from ..ensemble import Ensemble
     from ..systems import System
 
-__all__ = ["Explorer"]
+__all__ = ["CountingExplorer", "Explorer"]
 
 
 @runtime_checkable
@@ -47,3 +47,22 @@ class Explorer(Protocol):
 
     def describe(self) -> dict[str, Any]:
         """Return the settings that decide on its results, as numbers and strings, with the name under ``"explorer"``."""
+
+
+@runtime_checkable
+class CountingExplorer(Explorer, Protocol):
+    """An explorer that counts its trials, so that an outer algorithm can adapt one move size for many replicas.
+
+    Attributes
+    ----------
+    target_acceptance : float
+        Accepted fraction of the displacements at which the move size is good.
+    """
+
+    target_acceptance: float
+
+    def new_counters(self, ensemble: Ensemble) -> Any:
+        """Return arrays of zeros: `displacement_attempts`, `displacement_accepts`, `pair_evaluations`, integers by replica."""
+
+    def explore(self, ensemble: Ensemble, sweeps: int, counters: Any = None) -> int:
+        """Advance as `Explorer.explore`, adding to counters, which are complete whenever ``ensemble.step`` has advanced."""

@@ -354,12 +354,21 @@ class MonteCarlo:
 
     # ---------------------------------------------------------------------------------------- for outer algorithms (Explorer)
 
-    def explore(self, ensemble: Ensemble, sweeps: int) -> int:
-        """Advance an ensemble that `prepare` has checked, with frozen move sizes, and return the pair evaluations."""
+    def explore(self, ensemble: Ensemble, sweeps: int, counters: Counters | None = None) -> int:
+        """Advance an ensemble that `prepare` has checked, with frozen move sizes, and return the pair evaluations.
+
+        `counters`, of `new_counters`, are added to; they are complete if ``ensemble.step`` has advanced, whatever ended the
+        call.
+        """
         with cuda.find_device(ensemble.device).current(), _arrays.out_of_memory("Monte Carlo of this ensemble"):
-            counters = self._counters(ensemble)
+            counters = self._counters(ensemble) if counters is None else counters
             self._advance(ensemble, sweeps, counters)
             return int(counters.pair_evaluations.sum())
+
+    def new_counters(self, ensemble: Ensemble) -> Counters:
+        """Return counters at zero for `explore`, where the ensemble is."""
+        with cuda.find_device(ensemble.device).current(), _arrays.out_of_memory("Monte Carlo of this ensemble"):
+            return self._counters(ensemble)
 
     def adapt(self, ensemble: Ensemble, sweeps: int) -> int:
         """Advance an ensemble, adapting its move sizes, and return the pair evaluations; see `equilibrate`."""
