@@ -15,8 +15,9 @@ import pytest
 
 import glassnf as gnf
 from glassnf.cli import run
-from glassnf.cli._chain import Chain, Schedule, StopRequest
+from glassnf.cli._chain import Chain, Pace, StopRequest
 from glassnf.cli._console import Bar
+from glassnf.cli._runners import runner_of
 from glassnf.io.runfile import RunFile
 
 BASE = ["sample", "-T", "0.5", "--replicas", "4", "--seed", "3", "--record-every", "10"]
@@ -70,16 +71,16 @@ def test_a_stopped_run_goes_on_bit_for_bit(
     straight: RunFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], stop_after: int
 ) -> None:
     monkeypatch.setattr("glassnf.cli._chain._CHUNK_SECONDS", 0.001)
-    measure, calls = Chain._measure, 0
+    measure, calls = Pace.measure, 0
 
-    def stopping(self: Chain, sweeps: int, seconds: float) -> None:
+    def stopping(self: Pace, sweeps: int, seconds: float) -> None:
         nonlocal calls
         calls += 1
         measure(self, sweeps, 0.001 * sweeps / 37)  # chunks of 37 sweeps in production, 20 in equilibration
         if calls == stop_after:
             signal.raise_signal(signal.SIGTERM)
 
-    monkeypatch.setattr(Chain, "_measure", stopping)
+    monkeypatch.setattr(Pace, "measure", stopping)
     path = tmp_path / "stopped.h5"
     arguments = [*BASE, "-o", str(path), "--sweeps", "300", "--equilibration", "100"]
     assert run([*arguments, "--json"]) == 143
@@ -233,11 +234,11 @@ def test_a_killed_process_leaves_a_file_to_go_on_from(tmp_path: Path) -> None:
 
 
 def test_a_second_signal_interrupts_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def twice(self: Chain, sweeps: int, seconds: float) -> None:
+    def twice(self: Pace, sweeps: int, seconds: float) -> None:
         signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr(Chain, "_measure", twice)
+    monkeypatch.setattr(Pace, "measure", twice)
     path = tmp_path / "run.h5"
     assert run([*BASE, "-o", str(path), "--sweeps", "100", "--quiet"]) == 130
     assert RunFile.open(path).ensemble.step == 0
@@ -246,7 +247,8 @@ def test_a_second_signal_interrupts_at_once(tmp_path: Path, monkeypatch: pytest.
 
 def test_a_chain_that_is_asked_to_stop_before_it_starts(straight: RunFile) -> None:
     run_file = RunFile.open(straight.path)
-    chain = Chain(gnf.MonteCarlo(straight.ensemble.system), run_file, Schedule(100, 10_000, 10, 60.0), Bar(quiet=True))
-    chain.advance(StopRequest(number=signal.SIGTERM))
-    assert not chain.done
+    run_file.parameters["sweeps"] = 10_000
+    runner = runner_of("swap")(run_file, None, "cpu")
+    Chain(runner, Bar(quiet=True), 60.0).advance(StopRequest(number=signal.SIGTERM))
+    assert not runner.done
     _same(straight, RunFile.open(straight.path))

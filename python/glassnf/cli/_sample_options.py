@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
@@ -59,7 +60,7 @@ def ladder(name: str, value: object) -> tuple[float, ...]:
     values = tuple(sorted(floats(name, value)))
     if len(values) < 2:
         raise ValueError(f"{name}: expected at least two temperatures, got {len(values)}")
-    for a, b in zip(values, values[1:], strict=False):
+    for a, b in itertools.pairwise(values):
         if a == b:
             raise ValueError(f"{name}: expected distinct temperatures, got {a:g} twice")
     return values

@@ -152,7 +152,8 @@ class MolecularDynamicsRunner(Runner):
 
         parameters = self.parameters
         table = plain_table(
-            f"{parameters['system']}, N = {parameters['n']}, T = {parameters['temperature']:g}, md ({parameters['thermostat']}): "
+            f"{parameters['system']}, N = {parameters['n']}, T = {parameters['temperature']:g}, "
+            f"md ({parameters['thermostat']}): "
             f"{parameters['replicas']} replicas x {parameters['steps']:,} steps of {parameters['timestep']:g}"
         )
         table.add_row("<U>/N", f"{shown(result['mean_energy'])} epsilon")
