@@ -6,6 +6,7 @@ PYBIND11_MODULE(_core, module) {
   module.doc() = "Native core of glassnf. Private: use the Python API of the package.";
   module.attr("__version__") = GLASSNF_VERSION;
   register_system(module);
+  register_dynamics(module);
   register_energy(module);
   register_monte_carlo(module);
   register_random(module);

@@ -86,11 +86,74 @@ struct ReplicaArray {
   std::int64_t bytes;  // per replica
 };
 
+struct DynamicsBatch {
+  std::int64_t replicas;
+  double* positions;           // (R, N, d), wrapped
+  double* velocities;          // (R, N, d)
+  std::int32_t* images;        // (R, N, d)
+  const std::int32_t* species; // (R, N)
+  const double* beta;          // (R,)
+  double* energy;              // (R,)
+  const std::int64_t* ids;     // (R,)
+};
+
+struct DynamicsPlan {
+  std::uint64_t seed;
+  std::uint64_t step;  // of the first time step
+  std::int64_t steps;
+  double timestep;
+  int thermostat;          // Thermostat of dynamics.hpp
+  double friction;         // of Langevin dynamics, 1/tau
+  double relaxation_time;  // of stochastic velocity rescaling, tau
+  std::int64_t records;
+  const std::int64_t* record_at;  // (records,) increasing, in 1 .. steps: record after that many steps
+  std::int64_t first_record;      // index of the first of them in the output
+  int search;                     // for tests: 0 choose, 1 all pairs, 2 neighbour lists; results are the same
+};
+
+struct DynamicsOutput {
+  double* energy;                  // (records, R) potential energy
+  double* kinetic;                 // (records, R) kinetic energy
+  double* positions;               // (records, R, N, d) unwrapped, or null
+  double* velocities;              // (records, R, N, d), or null
+  std::int32_t* species;           // (records, R, N), or null
+  std::int64_t* pair_evaluations;  // (R,), added to
+  std::int64_t* failure;           // (R,) set to the step, from 1, at which a replica blew up; the caller puts the batch back
+};
+
+// Exchanges of species between stretches of molecular dynamics: a Monte Carlo sweep of swap trials after every step whose number, the step
+// of the ensemble, is a multiple of `every`; 0 for none.
+struct SwapPlan {
+  std::int64_t every;
+  std::int32_t* species;                 // (R, N), as in the batch
+  const double* move_size;               // (R,)
+  const std::uint64_t* pair_thresholds;  // as in MonteCarloPlan
+  std::int64_t* attempts;                // (R, pairs), added to
+  std::int64_t* accepts;                 // (R, pairs), added to
+};
+
+struct MinimisePlan {
+  double timestep, largest_timestep;
+  double tolerance;  // largest component of a force, at the end
+  std::int64_t most_iterations;
+  int search;
+};
+
+struct MinimiseOutput {
+  std::int64_t* iterations;  // (R,)
+  double* largest_force;     // (R,)
+};
+
 namespace cpu {
 
 void energy(const SystemView& system, const EnergyBatch& batch, int threads);
 void monte_carlo(const SystemView& system, const MonteCarloBatch& batch, const MonteCarloPlan& plan, const MonteCarloOutput& output,
                  int threads);
+void molecular_dynamics(const SystemView& system, const DynamicsBatch& batch, const DynamicsPlan& plan, const SwapPlan& swaps,
+                        const DynamicsOutput& output, int threads);
+// Moves the replicas to the minima of their basins; velocities become zero.
+void minimise(const SystemView& system, const DynamicsBatch& batch, const MinimisePlan& plan, const MinimiseOutput& output,
+              int threads);
 
 // `extreme` is the energy of the largest weight; weights (R,) are written. `resample` writes parents (R,), and `gather` copies replicas from
 // the slots of their parents, in place.

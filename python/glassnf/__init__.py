@@ -14,12 +14,29 @@ from . import cuda, io, observables, systems
 from ._core import __version__
 from .energy import energy, energy_and_forces, forces, pressure, virial
 from .ensemble import Ensemble
-from .samplers import Equilibration, MCRecord, MonteCarlo, PAResult, PopulationAnnealing, log_schedule, weighted_average
+from .samplers import (
+    BlowUpError,
+    Equilibration,
+    InherentStructures,
+    MCRecord,
+    MDRecord,
+    MolecularDynamics,
+    MonteCarlo,
+    PAResult,
+    PopulationAnnealing,
+    inherent_structures,
+    log_schedule,
+    weighted_average,
+)
 
 __all__ = [
+    "BlowUpError",
     "Ensemble",
     "Equilibration",
+    "InherentStructures",
     "MCRecord",
+    "MDRecord",
+    "MolecularDynamics",
     "MonteCarlo",
     "PAResult",
     "PopulationAnnealing",
@@ -28,6 +45,7 @@ __all__ = [
     "energy",
     "energy_and_forces",
     "forces",
+    "inherent_structures",
     "io",
     "log_schedule",
     "observables",

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from . import _arrays, _check, cuda
+from . import _arrays, _check, _core, cuda
 from ._arrays import HOST, Device
 from .systems import System
 
@@ -510,6 +510,37 @@ class Ensemble:
         from .energy import energy
 
         self.energy = self._place.xp.asarray(energy(self.system, self.positions, self.species))
+
+    def draw_velocities(self) -> None:
+        """Draw `velocities` from the Maxwell-Boltzmann distribution of each replica's temperature, mass 1.
+
+        The mean of each replica is taken off, so that the whole does not drift. The numbers depend on seed, step, ids and
+        temperatures only, and are the same on all devices.
+
+        Raises
+        ------
+        ValueError
+            If a replica has beta = 0.
+        """
+        place = self._place
+        with place.current(), _arrays.out_of_memory("this ensemble"):
+            beta = _arrays.to_host(_check.float_array("beta", self.beta, (self.replicas,), device=place))
+            if not (beta > 0.0).all():
+                (replica,) = _check.first_place(~(beta > 0.0))
+                raise ValueError(f"beta: expected positive numbers, got {float(beta[replica])!r} for replica {replica}")
+            velocities = np.empty(self.positions.shape)
+            temperature, ids = np.ascontiguousarray(1.0 / beta), np.ascontiguousarray(_arrays.to_host(self.ids))
+            _core.maxwell_velocities(
+                replicas=self.replicas,
+                n=self.n,
+                dimension=self.system.dimension,
+                temperature=_arrays.address(temperature),
+                ids=_arrays.address(ids),
+                seed=self.seed,
+                step=self.step,
+                velocities=_arrays.address(velocities),
+            )
+            self.velocities = place.xp.asarray(velocities)
 
     def copy(self) -> Ensemble:
         """Return an ensemble with arrays of its own; the immutable system is shared."""

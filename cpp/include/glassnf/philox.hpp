@@ -86,5 +86,29 @@ GLASSNF_HD PhiloxBlock<U> random_block(const RandomKey& key, U move, std::uint64
   return random_block(key, PhiloxKeys<U>(key.seed), move, draw);
 }
 
+// The same for replicas of different ids side by side in the lanes of a pack.
+template <class U>
+struct RandomKeys {
+  PhiloxKeys<U> keys;
+  U word1, word2, word3;
+
+  // `id` in each lane.
+  GLASSNF_HD RandomKeys(std::uint64_t seed, Stream stream, U id) : keys(seed), word1(U(0)) {
+    word2 = id & U(low_word);
+    word3 = U(static_cast<std::uint64_t>(stream) << 24) | (id >> 32);
+    base_ = word3;
+  }
+  GLASSNF_HD void set_step(std::uint64_t step) {
+    word1 = U(step & low_word);
+    word3 = base_ | U((step >> 32) << 8);
+  }
+  GLASSNF_HD PhiloxBlock<U> block(U move, std::uint64_t draw) const {
+    return philox4x32_10(move, word1, word2, word3 | U(draw << 20), keys);
+  }
+
+ private:
+  U base_;
+};
+
 }  // namespace GLASSNF_ISA
 }  // namespace glassnf

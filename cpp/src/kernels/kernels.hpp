@@ -34,6 +34,11 @@ struct KernelTable {
   // Monte Carlo of one replica.
   void (*monte_carlo)(const SystemView&, const MonteCarloBatch&, const MonteCarloPlan&, const MonteCarloOutput&,
                       std::int64_t replica, Workspace&);
+  // Molecular dynamics of replicas first .. first + count - 1: up to eight by all pairs, or one by neighbour lists.
+  void (*dynamics)(const SystemView&, const DynamicsBatch&, const DynamicsPlan&, const DynamicsOutput&, std::int64_t first,
+                   std::int64_t count, bool lists, Workspace&);
+  void (*minimise)(const SystemView&, const DynamicsBatch&, const MinimisePlan&, const MinimiseOutput&, std::int64_t first,
+                   std::int64_t count, bool lists, Workspace&);
 };
 
 const KernelTable* kernels_baseline();

@@ -5,21 +5,28 @@ from __future__ import annotations
 from ._anneal import Anneal
 from .annealing_result import PAResult, PopulationCollapseWarning, WeightedAverage, weighted_average
 from .explorer import CountingExplorer, Explorer
+from .inherent_structures import InherentStructures, inherent_structures
+from .molecular_dynamics import BlowUpError, MDRecord, MolecularDynamics
 from .monte_carlo import Equilibration, MCRecord, MonteCarlo
 from .population_annealing import PopulationAnnealing
 from .schedule import log_schedule
 
 __all__ = [
     "Anneal",
+    "BlowUpError",
     "CountingExplorer",
     "Equilibration",
     "Explorer",
+    "InherentStructures",
     "MCRecord",
+    "MDRecord",
+    "MolecularDynamics",
     "MonteCarlo",
     "PAResult",
     "PopulationAnnealing",
     "PopulationCollapseWarning",
     "WeightedAverage",
+    "inherent_structures",
     "log_schedule",
     "weighted_average",
 ]
