@@ -170,11 +170,14 @@ def weighted_average(results: Sequence[PAResult]) -> WeightedAverage:
         If they are not.
     """
     runs = _checked(results)
-    beta = 1.0 / float(runs[0].temperatures[-1])
+    temperature = float(runs[0].temperatures[-1])
+    beta = 1.0 / temperature
     sizes = np.array([run.population for run in runs], dtype=np.float64)
     log_z = np.array([run.log_z[-1] for run in runs])
     first = np.array([run.mean_energy[-1] for run in runs])
-    variance = np.array([run.specific_heat[-1] for run in runs]) * runs[0].n / beta**2
+    # The moments themselves have no bias after weighting: what a single run's specific heat was corrected by comes off again.
+    correction = np.nan_to_num(np.array([run.mean_energy_error[-1] for run in runs])) ** 2
+    variance = np.array([run.specific_heat[-1] for run in runs]) * runs[0].n / beta**2 - correction
     centre = float(first.mean())
     second = variance + (first - centre) ** 2
     largest = float(log_z.max())
@@ -194,7 +197,7 @@ def weighted_average(results: Sequence[PAResult]) -> WeightedAverage:
     weights = z / z.sum()
     centred = log_z - float((sizes * log_z).sum() / sizes.sum())
     return WeightedAverage(
-        1.0 / beta,
+        temperature,
         *mean_energy,
         *heat,
         *log_mean_z,
