@@ -1,6 +1,7 @@
 // Metropolis Monte Carlo with species swaps, on the CPU and on CUDA devices.
 #include "glassnf/philox.hpp"
 #include "native.hpp"
+#include "tempering_arguments.hpp"
 
 namespace glassnf::bindings {
 
@@ -96,6 +97,30 @@ void register_monte_carlo(py::module_& module) {
         cuda::monte_carlo(system, batch, plan, output, {device, pointer<void>(stream), mixed});
       },
       py::arg("device"), py::arg("stream"), py::arg("mixed") = false);
+  using Address = std::uintptr_t;
+  define<std::int64_t, std::uint64_t, Address, Address, Address, Address, Address, Address, Address, Address, Address, int, int>(
+      module, "parallel_tempering",
+      "Like monte_carlo, with a round of exchanges in ladders of `rungs` replicas after each step that is a multiple of "
+      "`interval`.",
+      [](const SystemView& system, const MonteCarloBatch& batch, MonteCarloPlan plan, const MonteCarloOutput& output,
+         std::int64_t rungs, std::uint64_t interval, Address order, Address attempts, Address accepts, Address visits,
+         Address trips, Address from_hot, Address from_cold, Address record_order, Address velocities, int search, int threads) {
+        require(search >= 0 && search <= 2, "search: expected 0, 1 or 2, got " + std::to_string(search));
+        require(!plan.checkerboard, "checkerboard: expected sequential trials");
+        require(plan.records == 0 || record_order, "record_order: expected the address of an array");
+        checked_threads(threads);
+        plan.search = search;
+        const TemperingBatch ladders = tempering_batch(batch.replicas, rungs, batch.beta, batch.move_size, batch.energy, batch.ids,
+                                                       order, velocities, system.n * system.dimension);
+        const TemperingCounts counts = tempering_counts(attempts, accepts, visits, trips, from_hot, from_cold);
+        check_interval(interval);
+        py::gil_scoped_release release;
+        cpu::parallel_tempering(system, batch, plan, output, ladders, interval, counts, {pointer<std::int32_t>(record_order)},
+                                threads);
+      },
+      py::arg("rungs"), py::arg("interval"), py::arg("order"), py::arg("attempts"), py::arg("accepts"), py::arg("visits"),
+      py::arg("trips"), py::arg("from_hot"), py::arg("from_cold"), py::arg("record_order") = 0, py::arg("velocities") = 0,
+      py::arg("search") = 0, py::arg("threads") = 1);
 }
 
 }  // namespace glassnf::bindings

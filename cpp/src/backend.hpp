@@ -144,6 +144,38 @@ struct MinimiseOutput {
   double* largest_force;     // (R,)
 };
 
+// Parallel tempering: ladders of replicas that exchange temperatures (glassnf/exchange.hpp).
+struct TemperingBatch {
+  std::int64_t ladders, rungs;  // R = ladders * rungs replicas
+  double* beta;                 // (R,)
+  double* move_size;            // (R,)
+  const double* energy;         // (R,)
+  const std::int64_t* ids;      // (R,)
+  std::int32_t* order;          // (ladders, rungs): which replica of the ladder sits at each rung, the hottest first
+  double* velocities;           // (R, components), or null
+  std::int64_t components;      // N * d
+};
+
+// One round of exchanges, after the sweep that made the step what it is.
+struct TemperingRound {
+  std::uint64_t seed, step;
+  std::uint64_t interval;  // sweeps between rounds: the parity is that of step / interval
+};
+
+struct TemperingCounts {
+  std::int64_t* attempts;   // (ladders, rungs - 1), added to
+  std::int64_t* accepts;    // (ladders, rungs - 1), added to
+  std::int32_t* visits;     // (R,): the end of the ladder seen last (LastVisit), kept from call to call
+  std::int64_t* trips;      // (ladders,): round trips, added to
+  std::int64_t* from_hot;   // (ladders, rungs): rounds after which the replica there came from the hot end, added to
+  std::int64_t* from_cold;  // (ladders, rungs): ... from the cold end, added to
+};
+
+// Beside the output of Monte Carlo, whose energies (records, R) are by replica.
+struct TemperingOutput {
+  std::int32_t* order;  // (records, ladders, rungs)
+};
+
 namespace cpu {
 
 void energy(const SystemView& system, const EnergyBatch& batch, int threads);
@@ -160,6 +192,14 @@ void minimise(const SystemView& system, const DynamicsBatch& batch, const Minimi
 WeightSummary reweight(const Population& population, double beta_step, double extreme, std::uint64_t* weights);
 void resample(std::int64_t replicas, const std::uint64_t* weights, std::uint64_t seed, std::uint64_t step, std::int64_t* parents);
 void gather(std::int64_t replicas, const std::int64_t* parents, const ReplicaArray* arrays, int count, int threads);
+
+// One round of exchanges in every ladder.
+void exchange(const TemperingBatch& batch, const TemperingRound& round, const TemperingCounts& counts);
+// Monte Carlo with a round of exchanges after each step that is a multiple of `interval`; arrays of `batch` and `ladders` are the same.
+// Records of a step are made after its exchanges.
+void parallel_tempering(const SystemView& system, const MonteCarloBatch& batch, const MonteCarloPlan& plan,
+                        const MonteCarloOutput& output, const TemperingBatch& ladders, std::uint64_t interval,
+                        const TemperingCounts& counts, const TemperingOutput& tempering, int threads);
 
 // Instruction sets: "avx512", "avx2", "baseline".
 const char* instruction_set();
@@ -191,6 +231,8 @@ struct Target {
 void energy(const SystemView& system, const EnergyBatch& batch, const Target& target);
 void monte_carlo(const SystemView& system, const MonteCarloBatch& batch, const MonteCarloPlan& plan, const MonteCarloOutput& output,
                  const Target& target);
+// With all arrays on the device; returns before the work is done.
+void exchange(const TemperingBatch& batch, const TemperingRound& round, const TemperingCounts& counts, const Target& target);
 
 bool built();
 int device_count();     // 0 without a usable device; never throws

@@ -14,6 +14,7 @@ void energy(const SystemView&, const EnergyBatch&, const Target&) { throw Error(
 void monte_carlo(const SystemView&, const MonteCarloBatch&, const MonteCarloPlan&, const MonteCarloOutput&, const Target&) {
   throw Error(why_not());
 }
+void exchange(const TemperingBatch&, const TemperingRound&, const TemperingCounts&, const Target&) { throw Error(why_not()); }
 std::string device_name(int) { throw Error(why_not()); }
 void memory(int, std::int64_t&, std::int64_t&) { throw Error(why_not()); }
 

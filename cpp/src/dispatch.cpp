@@ -59,7 +59,7 @@ bool uses_cells(const SystemView& system) {
 }
 
 struct Workspace {
-  static constexpr int slots = 16;
+  static constexpr int slots = 17;
   void* memory[slots] = {};
   std::int64_t bytes[slots] = {};
 };

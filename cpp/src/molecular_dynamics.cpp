@@ -61,7 +61,11 @@ void swap_sweep(const SystemView& system, const DynamicsBatch& batch, const Dyna
                                 swaps.attempts + replica * pairs,
                                 swaps.accepts + replica * pairs,
                                 output.pair_evaluations + replica};
-  kernels().monte_carlo(system, one, trials, counts, 0, workspace);
+  MonteCarloEngine& engine = *kernels().open_monte_carlo(system, one, trials, counts, 0, workspace);
+  engine.advance(step, 1, workspace);
+  engine.write_back();
+  one.energy[0] = engine.energy();
+  engine.count(counts, 0);
 }
 
 // A block of replicas through all steps of the plan: stretches of dynamics, and between them swaps. Forces are made anew at the start of

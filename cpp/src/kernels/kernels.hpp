@@ -19,6 +19,23 @@ struct WorkspaceOwner {
   WorkspaceOwner& operator=(const WorkspaceOwner&) = delete;
 };
 
+// Monte Carlo of one replica, ready to go on: sweeps may be done in pieces, and the temperature may change in between, without
+// setting up anything anew. It lives in a workspace of its own, which ends it, and refers to the structs that opened it.
+class MonteCarloEngine {
+ public:
+  // Sweeps of the steps `step`, `step` + 1, ...; `scratch` is of the thread that calls, and may be the engine's own workspace.
+  virtual void advance(std::uint64_t step, std::int64_t sweeps, Workspace& scratch) = 0;
+  virtual double energy() const = 0;
+  // False if the engine cannot go on with this move size: write back, and open another one.
+  virtual bool set_temperature(double beta, double move_size) = 0;
+  virtual void write_back() = 0;
+  // Add what has been counted since the last call (swaps are counted at once).
+  virtual void count(const MonteCarloOutput& output, std::int64_t replica) = 0;
+
+ protected:
+  ~MonteCarloEngine() = default;
+};
+
 // For energies of one large replica: the cell-sorted copy made once and read by all threads.
 struct SortedReplica;
 
@@ -31,9 +48,8 @@ struct KernelTable {
   void (*energy_cells)(const SystemView&, const EnergyBatch&, std::int64_t replica, Workspace&, std::int64_t first,
                        std::int64_t last);
   void (*energy_collect)(const SystemView&, const EnergyBatch&, std::int64_t replica, Workspace&);
-  // Monte Carlo of one replica.
-  void (*monte_carlo)(const SystemView&, const MonteCarloBatch&, const MonteCarloPlan&, const MonteCarloOutput&,
-                      std::int64_t replica, Workspace&);
+  MonteCarloEngine* (*open_monte_carlo)(const SystemView&, const MonteCarloBatch&, const MonteCarloPlan&, const MonteCarloOutput&,
+                                        std::int64_t replica, Workspace&);
   // Molecular dynamics of replicas first .. first + count - 1: up to eight by all pairs, or one by neighbour lists.
   void (*dynamics)(const SystemView&, const DynamicsBatch&, const DynamicsPlan&, const DynamicsOutput&, std::int64_t first,
                    std::int64_t count, bool lists, Workspace&);
@@ -47,6 +63,10 @@ const KernelTable* kernels_avx512();
 const KernelTable& kernels();
 
 bool uses_cells(const SystemView& system);
+
+// Record the present configuration of a replica, if the output wants it, as record `index`.
+void record_configuration(const SystemView&, const MonteCarloBatch&, const MonteCarloOutput&, std::int64_t replica,
+                          std::int64_t index);
 
 // Checkerboard Monte Carlo, compiled once: its trials are scalar.
 void checkerboard(const SystemView&, const MonteCarloBatch&, const MonteCarloPlan&, const MonteCarloOutput&, int threads);

@@ -4,6 +4,9 @@
 // row as well, to update its neighbours. Sums are exact (potentials.hpp), so nothing drifts, and the result does not depend on the
 // order in which cells hold their particles. A configuration with enormous local energies (overlaps) leaves the range of exact sums; the
 // kernel then is `rough`: it trusts no cached energy, evaluates both rows of each trial, and rebuilds everything at the end of the sweep.
+#include <new>
+#include <type_traits>
+
 #include "glassnf/trial.hpp"
 #include "local_energy.hpp"
 #include "neighbour_lists.hpp"
@@ -37,8 +40,15 @@ struct TrialChunk {
 // lists (dilute systems, high temperatures).
 enum class Search { all_pairs, cells, lists };
 
+template <int D>
+Search choose_search(const SystemView& system, const MonteCarloPlan& plan, double move_size) {
+  ListStorage<D> lists;
+  if (plan.search != 1 && plan.search != 2 && ListStorage<D>::plan(system, move_size, lists)) return Search::lists;
+  return plan.search != 1 && uses_cells(system) ? Search::cells : Search::all_pairs;
+}
+
 template <int D, class Potential, bool Fast, Search search>
-class ReplicaSampler {
+class ReplicaSampler final : public MonteCarloEngine {
   static constexpr bool Cells = search == Search::cells, Lists = search == Search::lists;
   using Local = std::conditional_t<Lists, ListLocalEnergy<D, Potential, Fast>, LocalEnergy<D, Potential, Fast, Cells>>;
   using Storage = typename Local::Storage;
@@ -54,6 +64,7 @@ class ReplicaSampler {
   double* positions_;
   std::int32_t* images_;
   std::int32_t* species_;
+  std::uint64_t id_;
   double beta_, move_size_, floor_energy_;
   int species_count_;
   double* terms_a_;
@@ -66,17 +77,21 @@ class ReplicaSampler {
   double quanta_per_energy_;
   bool prefetch_ = false;
   bool rough_ = false, lists_stale_ = true;
+  bool plan_stale_ = false;  // the move size has changed since neighbour lists were made
   double rough_energy_ = 0.0;
-  TrialChunk chunk_;
+  TrialChunk* chunk_ = nullptr;  // of the thread that advances
   PhiloxKeys<PackU> keys_;
+  std::int64_t displacement_attempts_ = 0, displacement_accepts_ = 0, pair_evaluations_ = 0;
+  std::int64_t *swap_attempts_, *swap_accepts_;
 
  public:
-  std::int64_t displacement_attempts = 0, displacement_accepts = 0, pair_evaluations = 0;
-  std::int64_t *swap_attempts, *swap_accepts;
-
-  ReplicaSampler(const SystemView& system, const MonteCarloBatch& batch, const MonteCarloPlan& plan, std::int64_t replica,
-                 Workspace& workspace, Potential potential)
+  ReplicaSampler(const SystemView& system, const MonteCarloBatch& batch, const MonteCarloPlan& plan, const MonteCarloOutput& output,
+                 std::int64_t replica, Workspace& workspace, Potential potential)
       : system_(system), plan_(plan), workspace_(workspace), keys_(plan.seed) {
+    const int pairs = system.species_count * (system.species_count - 1) / 2;
+    swap_attempts_ = output.swap_attempts + replica * pairs;
+    swap_accepts_ = output.swap_accepts + replica * pairs;
+    id_ = static_cast<std::uint64_t>(batch.ids[replica]);
     const std::int64_t n = system.n;
     positions_ = batch.positions + replica * n * D;
     images_ = batch.images + replica * n * D;
@@ -105,22 +120,59 @@ class ReplicaSampler {
       }
     }
     build(0);
-    pair_evaluations = 0;  // of trials only: what a call needs to set up depends on how a run is cut into calls
+    pair_evaluations_ = 0;  // of trials only: what a call needs to set up depends on how a run is cut into calls
   }
 
-  GLASSNF_HD double energy() const {
+  void advance(std::uint64_t step, std::int64_t sweeps, Workspace& scratch) override {
+    chunk_ = static_cast<TrialChunk*>(reserve(scratch, 16, static_cast<std::int64_t>(sizeof(TrialChunk))));
+    if constexpr (Lists)
+      if (plan_stale_) renew_lists();
+    plan_stale_ = false;
+    for (std::int64_t s = 0; s < sweeps; ++s)
+      sweep(RandomKey{plan_.seed, step + static_cast<std::uint64_t>(s), id_, Stream::monte_carlo_trial});
+  }
+
+  double energy() const override {
     return rough_ ? rough_energy_ : static_cast<double>(energy_quanta_) * (0.5 * local_.grid.quantum);
   }
 
+  bool set_temperature(double beta, double move_size) override {
+    beta_ = beta;
+    const bool changed = move_size != move_size_;
+    move_size_ = move_size;
+    if constexpr (Lists) {
+      plan_stale_ = plan_stale_ || changed;
+      return !changed || Storage::plan(system_, move_size, storage_);
+    }
+    if constexpr (Cells) return !changed || choose_search<D>(system_, plan_, move_size) == search;
+    return true;
+  }
+
+  void count(const MonteCarloOutput& output, std::int64_t replica) override {
+    output.displacement_attempts[replica] += displacement_attempts_;
+    output.displacement_accepts[replica] += displacement_accepts_;
+    output.pair_evaluations[replica] += pair_evaluations_;
+    displacement_attempts_ = displacement_accepts_ = pair_evaluations_ = 0;
+  }
+
+  // The caller's arrays take the current state.
+  void write_back() override {
+    for (std::int64_t p = 0; p < system_.n; ++p) {
+      storage_.coordinates(storage_.slot_of[p], positions_ + p * D);
+      species_[p] = storage_.species_of(storage_.slot_of[p]);
+    }
+  }
+
+ private:
   void sweep(const RandomKey& key) {
     if (lists_stale_) make_species_lists();
     const std::int64_t n = system_.n;
     for (std::int64_t first = 0; first < n; first += trial_chunk) {
       const std::int64_t count = n - first < trial_chunk ? n - first : trial_chunk;
-      chunk_.draw(key, keys_, first, count, D);
+      chunk_->draw(key, keys_, first, count, D);
       for (int m = 0; m < count; ++m) {
         if (search != Search::all_pairs && prefetch_) prefetch(m, count);
-        if (chunk_.kind[m] < plan_.swap_threshold)
+        if (chunk_->kind[m] < plan_.swap_threshold)
           swap(m);
         else
           displace(m);
@@ -132,15 +184,6 @@ class ReplicaSampler {
     }
   }
 
-  // The caller's arrays take the current state.
-  void write_back() {
-    for (std::int64_t p = 0; p < system_.n; ++p) {
-      storage_.coordinates(storage_.slot_of[p], positions_ + p * D);
-      species_[p] = storage_.species_of(storage_.slot_of[p]);
-    }
-  }
-
- private:
   void rebuild() {
     if constexpr (Cells)
       build(storage_.cell_blocks);
@@ -227,7 +270,7 @@ class ReplicaSampler {
 
   [[gnu::noinline]] double local_energy(const double* x, int species, std::int64_t self, double* terms) {
     const Around near = around_particle(self, x);
-    pair_evaluations += near.particles - 1;
+    pair_evaluations_ += near.particles - 1;
     return local_.template evaluate<true>(storage_, near, x, Row(rows_, species), self, terms);
   }
 
@@ -255,7 +298,7 @@ class ReplicaSampler {
   GLASSNF_HD void prefetch(int m, std::int64_t count) const {
     // In stages, each a few trials after the one whose result it needs.
     if constexpr (Lists) {
-      if (m + 24 < count) __builtin_prefetch(storage_.slot_of + scale_word(chunk_.pick[m + 24], system_.n));
+      if (m + 24 < count) __builtin_prefetch(storage_.slot_of + scale_word(chunk_->pick[m + 24], system_.n));
       if (m + 12 < count) {
         const std::int64_t slot = slot_of_trial(m + 12);
         const std::int32_t* list = storage_.lists + slot * storage_.width;
@@ -285,28 +328,28 @@ class ReplicaSampler {
           }
     }
   }
-  GLASSNF_HD std::int64_t slot_of_trial(std::int64_t m) const { return storage_.slot_of[scale_word(chunk_.pick[m], system_.n)]; }
+  GLASSNF_HD std::int64_t slot_of_trial(std::int64_t m) const { return storage_.slot_of[scale_word(chunk_->pick[m], system_.n)]; }
 
   void displace(int m) {
-    ++displacement_attempts;
-    const std::int64_t particle = scale_word(chunk_.pick[m], system_.n);
+    ++displacement_attempts_;
+    const std::int64_t particle = scale_word(chunk_->pick[m], system_.n);
     const std::int64_t slot = storage_.slot_of[particle];
     double old_x[D], x[D];
     int crossing[D] = {};
     storage_.coordinates(slot, old_x);
     for_axes<D>([&](auto k)
-                    GLASSNF_INLINE { x[k] = wrap_once(old_x[k] + move_size_ * chunk_.step[k][m], local_.box[k], crossing[k]); });
+                    GLASSNF_INLINE { x[k] = wrap_once(old_x[k] + move_size_ * chunk_->step[k][m], local_.box[k], crossing[k]); });
     const int species = storage_.species_of(slot);
     const Row row(rows_, species);
     const Around near = around_particle(slot, x);
     double e = local_.template evaluate<false>(storage_, near, x, row, slot, terms_a_);
-    pair_evaluations += near.particles - 1;
+    pair_evaluations_ += near.particles - 1;
     if (!(e < floor_energy_)) [[unlikely]]  // some pair may be closer than the floor, which only matters when all is enormous
       e = local_energy(x, species, slot, terms_a_);
     const double old_e = rough_ ? local_energy(old_x, species, slot, terms_b_) : storage_.energy_of(slot);
     const double change = e - old_e;
-    if (!accept(beta_, change, chunk_.threshold[m])) return;
-    ++displacement_accepts;
+    if (!accept(beta_, change, chunk_->threshold[m])) return;
+    ++displacement_accepts_;
     for_axes<D>([&](auto k) GLASSNF_INLINE {
       if (crossing[k]) images_[particle * D + k] += crossing[k];
     });
@@ -319,7 +362,7 @@ class ReplicaSampler {
     if (rough_) {
       storage_.set_coordinates(slot, x);
     } else {
-      pair_evaluations += evaluations_of_replacement(near);
+      pair_evaluations_ += evaluations_of_replacement(near);
       if (!Cells || cell == old_cell) {
         local_.template replace_terms<true>(storage_, near, old_x, row, slot, terms_a_);
       } else if constexpr (Cells) {
@@ -350,11 +393,11 @@ class ReplicaSampler {
 
   [[gnu::noinline]] void swap(int m) {
     int a = 0, b = 0;
-    const int pair = choose_pair(chunk_.pair[m], plan_.pair_thresholds, species_count_, a, b);
-    ++swap_attempts[pair];
+    const int pair = choose_pair(chunk_->pair[m], plan_.pair_thresholds, species_count_, a, b);
+    ++swap_attempts_[pair];
     const std::int64_t first_a = list_start_[a], first_b = list_start_[b];
-    std::int64_t& entry_a = list_[first_a + scale_word(chunk_.pick[m], list_start_[a + 1] - first_a)];
-    std::int64_t& entry_b = list_[first_b + scale_word(chunk_.second[m], list_start_[b + 1] - first_b)];
+    std::int64_t& entry_a = list_[first_a + scale_word(chunk_->pick[m], list_start_[a + 1] - first_a)];
+    std::int64_t& entry_b = list_[first_b + scale_word(chunk_->second[m], list_start_[b + 1] - first_b)];
     const std::int64_t i = storage_.slot_of[entry_a], j = storage_.slot_of[entry_b];
     double xi[D], xj[D];
     storage_.coordinates(i, xi);
@@ -366,8 +409,8 @@ class ReplicaSampler {
     double old_ei = storage_.energy_of(i), old_ej = storage_.energy_of(j);
     if (rough_) swap_old_energies(xi, xj, a, b, i, j, old_ei, old_ej);
     const double change = (ei + ej) - (old_ei + old_ej);
-    if (!accept(beta_, change, chunk_.threshold[m])) return;
-    ++swap_accepts[pair];
+    if (!accept(beta_, change, chunk_->threshold[m])) return;
+    ++swap_accepts_[pair];
     if (absolute(ei) > local_.grid.limit || absolute(ej) > local_.grid.limit) rough_ = true;
     if (!rough_) {
       swap_neighbours(xi, a, i, terms_a_);
@@ -393,7 +436,7 @@ class ReplicaSampler {
 
   [[gnu::noinline]] void swap_neighbours(const double* x, int species, std::int64_t self, const double* terms) {
     const Around near = around_particle(self, x);
-    pair_evaluations += evaluations_of_replacement(near);
+    pair_evaluations_ += evaluations_of_replacement(near);
     local_.template replace_terms<true>(storage_, near, x, Row(rows_, species), self, terms);
   }
 
@@ -404,54 +447,23 @@ class ReplicaSampler {
   }
 };
 
-void record(const SystemView& system, const MonteCarloBatch& batch, const MonteCarloOutput& output, std::int64_t replica,
-            std::int64_t index, double energy) {
-  const std::int64_t n = system.n, d = system.dimension, target = index * batch.replicas + replica;
-  output.energy[target] = energy;
-  if (output.positions)
-    for (std::int64_t p = 0; p < n; ++p)
-      for (int k = 0; k < d; ++k) {
-        const std::int64_t from = (replica * n + p) * d + k;
-        output.positions[(target * n + p) * d + k] = batch.positions[from] + batch.images[from] * system.box[k];
-      }
-  if (output.species)
-    for (std::int64_t p = 0; p < n; ++p) output.species[target * n + p] = batch.species[replica * n + p];
-}
-
-void monte_carlo(const SystemView& system, const MonteCarloBatch& batch, const MonteCarloPlan& plan, const MonteCarloOutput& output,
-                 std::int64_t replica, Workspace& workspace) {
-  const auto run = [&](auto& sampler) {
-    const int pairs = system.species_count * (system.species_count - 1) / 2;
-    sampler.swap_attempts = output.swap_attempts + replica * pairs;
-    sampler.swap_accepts = output.swap_accepts + replica * pairs;
-    std::int64_t next = 0;
-    for (std::int64_t s = 0; s < plan.sweeps; ++s) {
-      sampler.sweep(RandomKey{plan.seed, plan.step + static_cast<std::uint64_t>(s), static_cast<std::uint64_t>(batch.ids[replica]),
-                              Stream::monte_carlo_trial});
-      if (next < plan.records && plan.record_at[next] == s + 1) {
-        if (output.positions || output.species) sampler.write_back();
-        record(system, batch, output, replica, next++, sampler.energy());
-      }
-    }
-    sampler.write_back();
-    batch.energy[replica] = sampler.energy();
-    output.displacement_attempts[replica] += sampler.displacement_attempts;
-    output.displacement_accepts[replica] += sampler.displacement_accepts;
-    output.pair_evaluations[replica] += sampler.pair_evaluations;
-  };
+MonteCarloEngine* open_monte_carlo(const SystemView& system, const MonteCarloBatch& batch, const MonteCarloPlan& plan,
+                                   const MonteCarloOutput& output, std::int64_t replica, Workspace& workspace) {
+  MonteCarloEngine* engine = nullptr;
   with_system(system, [&]<int D, class P, bool Fast>(P potential) {
     const auto with_search = [&]<Search search>() {
-      ReplicaSampler<D, P, Fast, search> sampler(system, batch, plan, replica, workspace, potential);
-      run(sampler);
+      using Sampler = ReplicaSampler<D, P, Fast, search>;
+      static_assert(std::is_trivially_destructible_v<Sampler> && alignof(Sampler) <= 64);
+      engine = new (reserve(workspace, 15, static_cast<std::int64_t>(sizeof(Sampler))))
+          Sampler(system, batch, plan, output, replica, workspace, potential);
     };
-    ListStorage<D> lists;
-    if (plan.search != 1 && plan.search != 2 && ListStorage<D>::plan(system, batch.move_size[replica], lists))
-      with_search.template operator()<Search::lists>();
-    else if (plan.search != 1 && uses_cells(system))
-      with_search.template operator()<Search::cells>();
-    else
-      with_search.template operator()<Search::all_pairs>();
+    switch (choose_search<D>(system, plan, batch.move_size[replica])) {
+      case Search::lists: with_search.template operator()<Search::lists>(); break;
+      case Search::cells: with_search.template operator()<Search::cells>(); break;
+      case Search::all_pairs: with_search.template operator()<Search::all_pairs>(); break;
+    }
   });
+  return engine;
 }
 
 }  // namespace GLASSNF_ISA

@@ -14,8 +14,8 @@ void energy_all_pairs(const SystemView&, const EnergyBatch&, std::int64_t, std::
 std::int64_t energy_sort(const SystemView&, const EnergyBatch&, std::int64_t, Workspace&);
 void energy_cells(const SystemView&, const EnergyBatch&, std::int64_t, Workspace&, std::int64_t, std::int64_t);
 void energy_collect(const SystemView&, const EnergyBatch&, std::int64_t, Workspace&);
-void monte_carlo(const SystemView&, const MonteCarloBatch&, const MonteCarloPlan&, const MonteCarloOutput&, std::int64_t,
-                 Workspace&);
+MonteCarloEngine* open_monte_carlo(const SystemView&, const MonteCarloBatch&, const MonteCarloPlan&, const MonteCarloOutput&,
+                                   std::int64_t, Workspace&);
 void dynamics(const SystemView&, const DynamicsBatch&, const DynamicsPlan&, const DynamicsOutput&, std::int64_t, std::int64_t, bool,
               Workspace&);
 void minimise(const SystemView&, const DynamicsBatch&, const MinimisePlan&, const MinimiseOutput&, std::int64_t, std::int64_t, bool,
@@ -24,7 +24,7 @@ void minimise(const SystemView&, const DynamicsBatch&, const MinimisePlan&, cons
 
 const KernelTable* GLASSNF_JOIN(kernels_, GLASSNF_ISA)() {
   static constexpr KernelTable table = {GLASSNF_STRING(GLASSNF_ISA), GLASSNF_ISA::energy_all_pairs, GLASSNF_ISA::energy_sort,
-                                        GLASSNF_ISA::energy_cells,   GLASSNF_ISA::energy_collect,   GLASSNF_ISA::monte_carlo,
+                                        GLASSNF_ISA::energy_cells,   GLASSNF_ISA::energy_collect,   GLASSNF_ISA::open_monte_carlo,
                                         GLASSNF_ISA::dynamics,       GLASSNF_ISA::minimise};
   return &table;
 }

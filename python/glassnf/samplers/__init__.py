@@ -6,9 +6,12 @@ from ._anneal import Anneal
 from .annealing_result import PAResult, PopulationCollapseWarning, WeightedAverage, weighted_average
 from .explorer import CountingExplorer, Explorer
 from .inherent_structures import InherentStructures, inherent_structures
+from .ladder import geometric_ladder
 from .molecular_dynamics import BlowUpError, MDRecord, MolecularDynamics
 from .monte_carlo import Equilibration, MCRecord, MonteCarlo
+from .parallel_tempering import ParallelTempering
 from .population_annealing import PopulationAnnealing
+from .pt_record import PoorExchangeWarning, PTEquilibration, PTRecord
 from .schedule import log_schedule
 
 __all__ = [
@@ -23,9 +26,14 @@ __all__ = [
     "MolecularDynamics",
     "MonteCarlo",
     "PAResult",
+    "PTEquilibration",
+    "PTRecord",
+    "ParallelTempering",
+    "PoorExchangeWarning",
     "PopulationAnnealing",
     "PopulationCollapseWarning",
     "WeightedAverage",
+    "geometric_ladder",
     "inherent_structures",
     "log_schedule",
     "weighted_average",

@@ -252,7 +252,7 @@ class MonteCarlo:
         last: Counters | None = None
         while done < total:
             count = min(ADAPTATION_BLOCK - ensemble.step % ADAPTATION_BLOCK, total - done)
-            block = self._counters(ensemble)
+            block = self.counters(ensemble)
             if count == ADAPTATION_BLOCK:
                 self._advance_and_adapt(ensemble, block)
                 last = block
@@ -323,7 +323,7 @@ class MonteCarlo:
         energy = np.empty((at.size, replicas))
         positions = np.empty((at.size, replicas, n, d)) if record_positions else None
         species = np.empty((at.size, replicas, n), dtype=np.int32) if record_positions else None
-        counters = self._counters(ensemble)
+        counters = self.counters(ensemble)
         done = 0
         while done < total:
             count = min(self._chunk(ensemble), total - done)
@@ -361,14 +361,14 @@ class MonteCarlo:
         call.
         """
         with cuda.find_device(ensemble.device).current(), _arrays.out_of_memory("Monte Carlo of this ensemble"):
-            counters = self._counters(ensemble) if counters is None else counters
+            counters = self.counters(ensemble) if counters is None else counters
             self._advance(ensemble, sweeps, counters)
             return int(counters.pair_evaluations.sum())
 
     def new_counters(self, ensemble: Ensemble) -> Counters:
         """Return counters at zero for `explore`, where the ensemble is."""
         with cuda.find_device(ensemble.device).current(), _arrays.out_of_memory("Monte Carlo of this ensemble"):
-            return self._counters(ensemble)
+            return self.counters(ensemble)
 
     def adapt(self, ensemble: Ensemble, sweeps: int) -> int:
         """Advance an ensemble, adapting its move sizes, and return the pair evaluations; see `equilibrate`."""
@@ -403,7 +403,8 @@ class MonteCarlo:
 
     # ------------------------------------------------------------------------------------------------------------ internals
 
-    def _counters(self, ensemble: Ensemble) -> Counters:
+    def counters(self, ensemble: Ensemble) -> Counters:
+        """Return counters at zero for the replicas of an ensemble."""
         return Counters.zeros(ensemble.replicas, len(self._pair_thresholds), cuda.find_device(ensemble.device))
 
     def _records_at_once(self, ensemble: Ensemble, with_positions: bool) -> int:
@@ -462,16 +463,17 @@ class MonteCarlo:
         if sweeps:
             self._pace = (time.perf_counter() - start) / (sweeps * ensemble.replicas)
 
-    def _call(
+    def native_arguments(
         self,
         ensemble: Ensemble,
         sweeps: int,
         counters: Counters,
         completed: npt.NDArray[np.int64],
         records: Records | None,
-    ) -> None:
+    ) -> dict[str, Any]:
+        """Return what the native functions of Monte Carlo take, wherever the ensemble is."""
         address = _arrays.address
-        arguments: dict[str, Any] = {
+        return {
             "replicas": ensemble.replicas,
             "positions": address(ensemble.positions),
             "images": address(ensemble.images),
@@ -495,16 +497,27 @@ class MonteCarlo:
             "swap_accepts": address(counters.swap_accepts),
             "pair_evaluations": address(counters.pair_evaluations),
             "completed": address(completed),
+            "checkerboard": self.uses_checkerboard(cuda.find_device(ensemble.device)),
         }
+
+    def _call(
+        self,
+        ensemble: Ensemble,
+        sweeps: int,
+        counters: Counters,
+        completed: npt.NDArray[np.int64],
+        records: Records | None,
+    ) -> None:
+        arguments = self.native_arguments(ensemble, sweeps, counters, completed, records)
         native, device = native_system(self.system), cuda.find_device(ensemble.device)
-        arguments["checkerboard"] = self._uses_checkerboard(device)
         if device.ordinal is None:
             _core.monte_carlo(native, **arguments, threads=self.threads)
         else:
             stream = _arrays.stream_of(ensemble.positions)
             _core.cuda_monte_carlo(native, **arguments, device=device.ordinal, stream=stream)
 
-    def _uses_checkerboard(self, device: Device) -> bool:
+    def uses_checkerboard(self, device: Device) -> bool:
+        """Return whether sweeps go in the pattern of a checkerboard on a device."""
         if self.checkerboard is not None:
             return self.checkerboard
         if device.ordinal is None or self.system.n <= _core.cuda_sequential_limit(native_system(self.system)):

@@ -1,0 +1,528 @@
+"""Parallel tempering (replica exchange) around any explorer, several independent ladders in one batch."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .. import _arrays, _check, cuda
+from .._arrays import Device
+from ..ensemble import Ensemble
+from ..systems import System
+from . import ladder as ladders_of
+from ._tempering import Exchanges, Recorder, advance_monte_carlo, exchange, has_native_loop
+from .explorer import Explorer
+from .monte_carlo import MonteCarlo
+from .pt_record import PoorExchangeWarning, PTEquilibration, PTRecord
+from .schedule import record_sweeps
+
+__all__ = ["ParallelTempering"]
+
+Progress = Callable[[int, int, dict[str, Any]], None]
+FloatArray = npt.NDArray[np.float64]
+
+_SAME = 1e-9  # relative difference up to which two inverse temperatures are the same
+_CHUNK_SECONDS = 0.1
+_ADAPTATION_BLOCK = 20  # sweeps, for explorers that adapt in blocks, as MonteCarlo does
+_DIAGNOSTIC_RECORDS = 100  # of energies in a run that records less, to judge the ladder by
+_ENOUGH_RECORDS = 10
+_ENOUGH_ATTEMPTS = 100  # of a pair before it is judged
+_POOR_ACCEPTANCE = 0.01
+_ROUNDS = (
+    1 / 16,
+    1 / 16,
+    1 / 8,
+    1 / 4,
+    1 / 2,
+)  # shares of the sweeps of `equilibrate`; the ladder changes after all but the last
+
+
+@dataclass
+class _Work:
+    """What a run or an equilibration counts on the way."""
+
+    exchanges: Exchanges
+    pair_evaluations: int = 0
+    rounds: int = 0  # of `exchanges`, known without a look at the device
+
+
+class ParallelTempering:
+    """Replicas of one system at a ladder of temperatures, which they exchange.
+
+    Between exchanges the explorer moves all replicas, each at its own temperature. After the sweep that makes
+    ``ensemble.step`` a multiple of `sweeps_per_exchange`, neighbours in temperature exchange with probability
+    min(1, exp[(beta_i - beta_j) (U_i - U_j)]): pairs (0, 1), (2, 3), ... and (1, 2), (3, 4), ... by turns, counted from the
+    hottest (deterministic even-odd scheme, non-reversible; Syed, Bouchard-Cote, Deligiannidis, Doucet, J. R. Stat. Soc. B
+    84, 321, 2022). Replicas exchange ``beta`` and ``move_size``, never configurations; velocities are scaled by
+    sqrt(beta_old / beta_new).
+
+    A run is a function of the ensemble and the settings: it does not depend on threads, nor on how it is cut into calls, and a
+    ladder does the same alone and among others. Explorers must leave the Boltzmann distribution invariant at every temperature.
+
+    Parameters
+    ----------
+    system : System
+    temperatures : (M,) floats, epsilon
+        At least two, positive and distinct, all increasing or all decreasing.
+    explorer : Explorer, optional
+        `MonteCarlo`, `MolecularDynamics` or another. Default: ``MonteCarlo(system)``, with swaps if there are several species.
+    ladders : int
+        Independent ladders in one ensemble, of M * ladders replicas. Ladder l has the replicas l M ... (l + 1) M - 1.
+    sweeps_per_exchange : int
+        Sweeps (of molecular dynamics: time steps) from one round of exchanges to the next.
+
+    Attributes
+    ----------
+    temperatures : (M,) float64, epsilon
+        The ladder; changed by `equilibrate` only.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not as above.
+    """
+
+    def __init__(
+        self,
+        system: System,
+        temperatures: npt.ArrayLike,
+        explorer: Explorer | None = None,
+        ladders: int = 1,
+        sweeps_per_exchange: int = 10,
+    ) -> None:
+        if not isinstance(system, System):
+            raise TypeError(f"system: expected a System, got {type(system).__name__}")
+        self.system = system
+        self.temperatures = ladders_of.check_temperatures(temperatures)
+        self.ladders = _check.positive_int("ladders", ladders)
+        self.sweeps_per_exchange = _check.integer("sweeps_per_exchange", sweeps_per_exchange, 1, 2**32)
+        if explorer is None:
+            explorer = MonteCarlo(system, swap_probability=0.2 if system.n_species > 1 else 0.0)
+        if not isinstance(explorer, Explorer):
+            raise TypeError(f"explorer: expected a sampler such as MonteCarlo, got {type(explorer).__name__}")
+        if explorer.system != system:
+            raise ValueError(f"explorer: expected a sampler of the system {system!r}, got one of {explorer.system!r}")
+        self.explorer = explorer
+        self._pace = 0.0  # seconds per replica-sweep of the last native call, to size the next; never changes results
+
+    def __repr__(self) -> str:
+        hot, cold = float(self.temperatures.max()), float(self.temperatures.min())
+        return (
+            f"ParallelTempering({self.system!r}, {self.temperatures.size} temperatures from {hot:.6g} to {cold:.6g}, "
+            f"explorer={self.explorer!r}, ladders={self.ladders}, sweeps_per_exchange={self.sweeps_per_exchange})"
+        )
+
+    @property
+    def replicas(self) -> int:
+        """Number of replicas of all ladders."""
+        return int(self.temperatures.size) * self.ladders
+
+    def describe(self) -> dict[str, Any]:
+        """Return the settings that decide on the trajectories, as numbers and strings."""
+        return {
+            "sampler": "parallel_tempering",
+            "temperatures": self.temperatures.tolist(),
+            "ladders": self.ladders,
+            "sweeps_per_exchange": self.sweeps_per_exchange,
+            **self.explorer.describe(),
+        }
+
+    # ------------------------------------------------------------------------------------------------------------- ensembles
+
+    def random(self, seed: int, device: str = "cpu") -> Ensemble:
+        """Return random replicas without overlaps, at the temperatures of the ladders; see `Ensemble.random`."""
+        return Ensemble.random(self.system, self.replicas, np.tile(self.temperatures, self.ladders), seed, device)
+
+    def start(self, ensemble: Ensemble) -> Ensemble:
+        """Return a copy of an ensemble of `replicas` replicas, at the temperatures of the ladders in their order."""
+        self._check_ensemble(ensemble)
+        copy = ensemble.copy()
+        copy.beta[...] = _put(np.tile(1.0 / self.temperatures, self.ladders), copy.beta)
+        return copy
+
+    def _check_ensemble(self, ensemble: object) -> None:
+        if not isinstance(ensemble, Ensemble):
+            raise TypeError(f"ensemble: expected an Ensemble, got {type(ensemble).__name__}")
+        if ensemble.system != self.system:
+            raise ValueError(f"ensemble: expected one of the sampler's system {self.system!r}, got {ensemble.system!r}")
+        if ensemble.replicas != self.replicas:
+            wanted = f"{self.replicas} replicas ({self.temperatures.size} temperatures, {self.ladders} ladders)"
+            raise ValueError(f"ensemble: expected {wanted}, got {ensemble.replicas}")
+
+    def _order(self, ensemble: Ensemble) -> npt.NDArray[np.int32]:
+        """Return which replica of each ladder sits at each rung (ladders, M), the hottest first, after checking that all do."""
+        beta = _arrays.to_host(ensemble.beta).reshape(self.ladders, -1)
+        order = np.argsort(beta, axis=1, kind="stable")
+        wanted = np.sort(1.0 / self.temperatures)
+        wrong = np.abs(np.take_along_axis(beta, order, axis=1) - wanted) > _SAME * wanted
+        if wrong.any():
+            ladder, rung = _check.first_place(wrong)
+            found = float(beta[ladder, order[ladder, rung]])
+            raise ValueError(
+                f"beta: expected every temperature of the ladder once in each ladder (start() sets them), got {found!r} in "
+                f"place of {float(wanted[rung])!r} in ladder {ladder}"
+            )
+        return order.astype(np.int32)
+
+    def _prepare(self, ensemble: Ensemble, sweeps: int) -> tuple[int, npt.NDArray[np.int32]]:
+        self._check_ensemble(ensemble)
+        count = self.explorer.prepare(ensemble, sweeps)
+        return count, self._order(ensemble)
+
+    # ------------------------------------------------------------------------------------------------------------------- run
+
+    def run(
+        self,
+        ensemble: Ensemble,
+        sweeps: int,
+        *,
+        record_every: int | None = None,
+        record_at: npt.ArrayLike | None = None,
+        record_positions: bool = False,
+        progress: Progress | None = None,
+        state: dict[str, npt.NDArray[np.int32]] | None = None,
+    ) -> PTRecord:
+        """Advance the ensemble in place and record; ladder and move sizes stay as they are.
+
+        Parameters
+        ----------
+        ensemble : Ensemble
+            Of `replicas` replicas, in each ladder one at each temperature in any order, such as `random` or `start` make.
+        sweeps : int
+            Not negative.
+        record_every : int, optional
+            Record after every so many sweeps.
+        record_at : (records,) integers, optional
+            Record after these sweeps of the run (1 ... sweeps, increasing).
+        record_positions : bool
+            Also record unwrapped positions and species.
+        progress : callable, optional
+            ``progress(done, total, info)`` about ten times a second; `info` has the temperatures of the ends, acceptances and
+            round trips. A KeyboardInterrupt is raised between native calls and leaves the ensemble valid: going on gives the
+            bits of an uninterrupted run.
+        state : dict, optional
+            ``record.state`` of the run that ended where this one begins: which end of the ladder each replica saw last.
+
+        Warns
+        -----
+        PoorExchangeWarning
+            If a pair of neighbours practically never exchanged.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument is not as above or the ensemble does not fit; nothing has moved then.
+        glassnf.cuda.CudaError
+            If the ensemble is on a CUDA device that has not the memory.
+        """
+        total, order = self._prepare(ensemble, sweeps)
+        at = record_sweeps(total, record_every, record_at)
+        _check.boolean("record_positions", record_positions)
+        visits = _visits(state, self.replicas)
+        device = cuda.find_device(ensemble.device)
+        with device.current(), _arrays.out_of_memory("parallel tempering of this ensemble"):
+            return self._run(ensemble, total, order, at, record_positions, progress, visits, device)
+
+    def _run(
+        self,
+        ensemble: Ensemble,
+        total: int,
+        order: npt.NDArray[np.int32],
+        at: npt.NDArray[np.int64],
+        record_positions: bool,
+        progress: Progress | None,
+        visits: npt.NDArray[np.int32],
+        device: Device,
+    ) -> PTRecord:
+        start, first_step = time.perf_counter(), ensemble.step
+        # A run that records little is judged by energies of its own.
+        every = total // _DIAGNOSTIC_RECORDS
+        spare = at.size < _DIAGNOSTIC_RECORDS and not record_positions and every > 0
+        schedule = np.union1d(at, np.arange(every, total + 1, every)) if spare else at
+        recorder = Recorder(ensemble, schedule, self.ladders, record_positions)
+        work = _Work(Exchanges(order, visits, device))
+        done = 0
+        while done < total:
+            count = min(self._chunk(ensemble), total - done)
+            self._advance(ensemble, count, work, recorder)
+            done += count
+            if progress is not None:
+                progress(done, total, self._info(ensemble, work.exchanges))
+        exchanges = work.exchanges.to_host()
+        kept = np.isin(recorder.at, at)
+        energy, replica = self._by_temperature(recorder.energy, recorder.order)
+        record = PTRecord(
+            temperatures=self.temperatures.copy(),
+            sweeps=first_step + at,
+            energy=energy[kept],
+            replica=replica[kept],
+            attempts=self._in_given_order(exchanges.attempts.T),
+            accepts=self._in_given_order(exchanges.accepts.T),
+            rounds=int(exchanges.from_hot[0, 0]),
+            round_trips=exchanges.trips,
+            from_hot=self._in_given_order(exchanges.from_hot.T),
+            from_cold=self._in_given_order(exchanges.from_cold.T),
+            n=self.system.n,
+            dimension=self.system.dimension,
+            pair_evaluations=work.pair_evaluations,
+            wall_time=time.perf_counter() - start,
+            state={"visits": exchanges.visits},
+            positions=recorder.positions,
+            species=recorder.species,
+        )
+        self._warn_of_poor_exchange(record, energy)
+        return record
+
+    @property
+    def _cold_first(self) -> bool:
+        return bool(self.temperatures[0] < self.temperatures[-1])
+
+    def _in_given_order(self, by_rung: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Rungs are counted from the hottest; turn them round where the ladder is given from the coldest."""
+        return np.ascontiguousarray(by_rung[::-1] if self._cold_first else by_rung)
+
+    def _by_temperature(self, energy: FloatArray, order: npt.NDArray[np.int32]) -> tuple[FloatArray, npt.NDArray[np.int32]]:
+        """From energies (records, R) by replica and orders (records, ladders, M) to (records, M, ladders) by temperature."""
+        m = self.temperatures.size
+        first = (m * np.arange(self.ladders, dtype=np.int32))[:, None]
+        who = np.swapaxes(order + first, 1, 2)
+        if self._cold_first:
+            who = who[:, ::-1]
+        who = np.ascontiguousarray(who)
+        rows = np.arange(energy.shape[0])[:, None, None]
+        return energy[rows, who], who
+
+    def _warn_of_poor_exchange(self, record: PTRecord, energy: FloatArray) -> None:
+        attempts = record.attempts.sum(axis=1)
+        poor = (attempts >= _ENOUGH_ATTEMPTS) & (record.accepts.sum(axis=1) < _POOR_ACCEPTANCE * attempts)
+        if not poor.any():
+            return
+        t, acceptance = self.temperatures, record.acceptance
+        pairs = ", ".join(f"{acceptance[k]:.2g} between T = {t[k]:g} and {t[k + 1]:g}" for k in np.flatnonzero(poor))
+        advice = ""
+        if energy.shape[0] * self.ladders >= _ENOUGH_RECORDS:
+            increments = ladders_of.barrier_increments(t, energy)
+            count = ladders_of.recommended_temperatures(float(increments.sum()))
+            suggested = ladders_of.equal_ladder(t, increments, max(count, t.size))
+            advice = f"; from the measured energies: {suggested.size} temperatures, " + ", ".join(f"{x:.4g}" for x in suggested)
+        warnings.warn(
+            f"temperatures: expected neighbours that exchange, got an acceptance of {pairs}{advice}",
+            PoorExchangeWarning,
+            stacklevel=4,
+        )
+
+    # ---------------------------------------------------------------------------------------------------------- equilibration
+
+    def equilibrate(
+        self, ensemble: Ensemble, sweeps: int, *, adapt_ladder: bool = True, progress: Progress | None = None
+    ) -> PTEquilibration:
+        """Advance the ensemble, adapt what the explorer adapts and, if wanted, the ladder to equal rejection rates.
+
+        In five rounds of growing length (1/16, 1/16, 1/8, 1/4 and 1/2 of the sweeps). In the first half of a round the explorer
+        adapts its move sizes; then one move size per temperature, the geometric mean over the ladders, is kept, and the second
+        half runs with it. After each round but the last the ladder is placed anew between the same ends, so that the barrier
+        measured in the round grows equally in all intervals (Syed et al. 2022, algorithm 2), and each replica stays at its
+        rung. In the end ``self.temperatures``, ``ensemble.beta`` and ``ensemble.move_size`` hold the frozen ladder.
+
+        Parameters
+        ----------
+        ensemble : Ensemble
+            As for `run`; advanced in place.
+        sweeps : int
+            Not negative; at least some 1,000 to measure a barrier by.
+        adapt_ladder : bool
+            Whether the ladder may change.
+        progress : callable, optional
+            As for `run`.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As for `run`.
+        """
+        total, order = self._prepare(ensemble, sweeps)
+        _check.boolean("adapt_ladder", adapt_ladder)
+        device = cuda.find_device(ensemble.device)
+        with device.current(), _arrays.out_of_memory("parallel tempering of this ensemble"):
+            return self._equilibrate(ensemble, total, order, adapt_ladder, progress, device)
+
+    def _equilibrate(
+        self,
+        ensemble: Ensemble,
+        total: int,
+        order: npt.NDArray[np.int32],
+        adapt_ladder: bool,
+        progress: Progress | None,
+        device: Device,
+    ) -> PTEquilibration:
+        start = time.perf_counter()
+        work = _Work(Exchanges(order, np.zeros(self.replicas, dtype=np.int32), device))
+        history = [self.temperatures.copy()]
+        energy = np.empty((0, self.temperatures.size, self.ladders))
+        ends = np.rint(np.cumsum(_ROUNDS) * total).astype(np.int64).tolist()
+        done = 0
+        for number, end in enumerate(ends):
+            adaptive = (end - done) // 2 // _ADAPTATION_BLOCK * _ADAPTATION_BLOCK
+            done = self._adapt_moves(ensemble, done, adaptive, total, work, progress)
+            self._share_move_sizes(ensemble, work.exchanges)
+            energy, done = self._measure(ensemble, done, end - done, total, work, progress)
+            enough = energy.shape[0] * self.ladders >= _ENOUGH_RECORDS
+            if adapt_ladder and enough and number + 1 < len(ends):
+                increments = ladders_of.barrier_increments(self.temperatures, energy)
+                self._place_ladder(ensemble, work.exchanges, ladders_of.equal_ladder(self.temperatures, increments))
+                history.append(self.temperatures.copy())
+        rates = np.full(self.temperatures.size - 1, np.nan)
+        if energy.shape[0] * self.ladders >= _ENOUGH_RECORDS:
+            rates = ladders_of.rejection_rates(self.temperatures, energy)
+        barrier = float(rates.sum())
+        return PTEquilibration(
+            sweeps=total,
+            temperatures=self.temperatures.copy(),
+            move_size=self._at_rungs(ensemble.move_size, work.exchanges)[0],
+            rejection=rates,
+            barrier=barrier,
+            recommended_temperatures=ladders_of.recommended_temperatures(barrier) if np.isfinite(barrier) else 0,
+            history=np.array(history),
+            pair_evaluations=work.pair_evaluations,
+            wall_time=time.perf_counter() - start,
+        )
+
+    def _adapt_moves(
+        self, ensemble: Ensemble, done: int, sweeps: int, total: int, work: _Work, progress: Progress | None
+    ) -> int:
+        """Let the explorer adapt, with exchanges as often as its blocks allow."""
+        interval = -(-self.sweeps_per_exchange // _ADAPTATION_BLOCK) * _ADAPTATION_BLOCK
+        end = done + sweeps
+        while done < end:
+            count = min(interval - ensemble.step % interval, end - done)
+            self._piece(ensemble, count, work, interval, self.explorer.adapt)
+            done += count
+            if progress is not None:
+                progress(done, total, self._info(ensemble, work.exchanges))
+        return done
+
+    def _measure(
+        self, ensemble: Ensemble, done: int, sweeps: int, total: int, work: _Work, progress: Progress | None
+    ) -> tuple[FloatArray, int]:
+        """Advance as in production and return energies by temperature, the first fifth left out."""
+        every = max(self.sweeps_per_exchange, sweeps // (4 * _DIAGNOSTIC_RECORDS), 1)
+        at = np.arange(every, sweeps + 1, every, dtype=np.int64)
+        recorder = Recorder(ensemble, at, self.ladders, False)
+        end = done + sweeps
+        while done < end:
+            count = min(self._chunk(ensemble), end - done)
+            self._advance(ensemble, count, work, recorder)
+            done += count
+            if progress is not None:
+                progress(done, total, self._info(ensemble, work.exchanges))
+        energy, _ = self._by_temperature(recorder.energy, recorder.order)
+        return energy[energy.shape[0] // 5 :], done
+
+    def _at_rungs(self, field: Any, exchanges: Exchanges) -> FloatArray:
+        """Return a field (R,) as (ladders, M) in the order of the temperatures."""
+        order = _arrays.to_host(exchanges.order)
+        by_rung = np.take_along_axis(_arrays.to_host(field).reshape(self.ladders, -1), order.astype(np.int64), axis=1)
+        return by_rung[:, ::-1] if self._cold_first else by_rung
+
+    def _set_at_rungs(self, field: Any, exchanges: Exchanges, values: FloatArray) -> None:
+        """Set a field (R,) from values (M,) in the order of the temperatures, the same in all ladders."""
+        order = _arrays.to_host(exchanges.order).astype(np.int64)
+        new = np.empty(order.shape)
+        np.put_along_axis(new, order, np.broadcast_to(values[::-1] if self._cold_first else values, order.shape), axis=1)
+        field[...] = _put(new.ravel(), field)
+
+    def _share_move_sizes(self, ensemble: Ensemble, exchanges: Exchanges) -> None:
+        sizes = self._at_rungs(ensemble.move_size, exchanges)
+        if self.ladders > 1:
+            self._set_at_rungs(ensemble.move_size, exchanges, np.exp(np.log(sizes).mean(axis=0)))
+
+    def _place_ladder(self, ensemble: Ensemble, exchanges: Exchanges, new: FloatArray) -> None:
+        """Move every replica to the new temperature of its rung, with the move size interpolated between the old ones."""
+        sizes = np.log(self._at_rungs(ensemble.move_size, exchanges)[0])
+        up = slice(None) if self._cold_first else slice(None, None, -1)
+        move_size = np.exp(np.interp(np.log(new), np.log(self.temperatures[up]), sizes[up]))
+        old_beta = ensemble.beta.copy()
+        self._set_at_rungs(ensemble.beta, exchanges, 1.0 / new)
+        self._set_at_rungs(ensemble.move_size, exchanges, move_size)
+        self.temperatures = new
+        if ensemble.velocities is not None:
+            ensemble.velocities *= ((old_beta / ensemble.beta) ** 0.5)[:, None, None]
+
+    # -------------------------------------------------------------------------------------------------------------- internals
+
+    def _chunk(self, ensemble: Ensemble) -> int:
+        """Sweeps until the caller may look again: about 0.1 s, and at least three rounds of exchanges or so."""
+        if self._pace == 0.0:
+            return 10
+        return max(1, min(1_000_000, int(_CHUNK_SECONDS / (self._pace * ensemble.replicas))))
+
+    def _advance(self, ensemble: Ensemble, sweeps: int, work: _Work, recorder: Recorder) -> None:
+        """Advance by so many sweeps, with exchanges and records."""
+        start = time.perf_counter()
+        if has_native_loop(self.explorer, ensemble):
+            work.pair_evaluations += advance_monte_carlo(
+                self.explorer, ensemble, sweeps, self.sweeps_per_exchange, work.exchanges, recorder
+            )
+            work.rounds = work.exchanges.rounds()
+        else:
+            self._advance_by_pieces(ensemble, sweeps, work, recorder)
+        self._pace = (time.perf_counter() - start) / (sweeps * ensemble.replicas)
+
+    def _advance_by_pieces(self, ensemble: Ensemble, sweeps: int, work: _Work, recorder: Recorder) -> None:
+        """Do the same with any explorer: up to the next exchange or record at a time."""
+        interval, end = self.sweeps_per_exchange, ensemble.step + sweeps
+        while ensemble.step < end:
+            count = min(interval - ensemble.step % interval, end - ensemble.step)
+            due = recorder.next_step()
+            if due is not None:
+                count = min(count, due - ensemble.step)
+            self._piece(ensemble, count, work, interval, self.explorer.explore)
+            if due == ensemble.step:
+                recorder.record(ensemble, work.exchanges)
+
+    def _piece(
+        self, ensemble: Ensemble, sweeps: int, work: _Work, interval: int, advance: Callable[[Ensemble, int], int]
+    ) -> None:
+        """Advance without leaving out the exchange that belongs to the last sweep, whenever Ctrl-C comes."""
+        end, rounds = ensemble.step + sweeps, work.rounds
+        try:
+            work.pair_evaluations += advance(ensemble, sweeps)
+            if end % interval == 0:
+                exchange(ensemble, interval, work.exchanges)
+                work.rounds += 1
+        except BaseException:
+            if ensemble.step == end and end % interval == 0 and work.exchanges.rounds() == rounds:
+                exchange(ensemble, interval, work.exchanges)
+            raise
+
+    def _info(self, ensemble: Ensemble, exchanges: Exchanges) -> dict[str, Any]:
+        attempts = _arrays.to_host(exchanges.attempts).sum(axis=0)
+        accepts = _arrays.to_host(exchanges.accepts).sum(axis=0)
+        tried = attempts > 0
+        acceptance = accepts[tried] / attempts[tried]
+        return {
+            "energy_per_particle": float(ensemble.energy.mean()) / self.system.n,
+            "hottest": float(self.temperatures.max()),
+            "coldest": float(self.temperatures.min()),
+            "acceptance": float(acceptance.mean()) if acceptance.size else float("nan"),
+            "lowest_acceptance": float(acceptance.min()) if acceptance.size else float("nan"),
+            "round_trips": int(_arrays.to_host(exchanges.trips).sum()),
+        }
+
+
+def _put(values: FloatArray, like: Any) -> Any:
+    return _arrays.put(values, like)
+
+
+def _visits(state: Any, replicas: int) -> npt.NDArray[np.int32]:
+    if state is None:
+        return np.zeros(replicas, dtype=np.int32)
+    visits = _check.keys("state", state, required=("visits",))["visits"]
+    checked: npt.NDArray[np.int32] = _check.int_array("state['visits']", visits, (replicas,), low=0, high=3, dtype=np.int32)
+    return checked.copy()

@@ -1,0 +1,211 @@
+"""What parallel tempering reports: energies by temperature and by replica, exchanges, round trips, the barrier."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .. import _check
+from . import ladder
+
+if TYPE_CHECKING:
+    from .reweighting import LadderReweighting
+
+__all__ = ["PTEquilibration", "PTRecord", "PoorExchangeWarning"]
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+_SAME = 1e-9  # relative difference up to which two temperatures are the same
+
+
+class PoorExchangeWarning(UserWarning):
+    """Two neighbours of a ladder practically never exchange."""
+
+
+@dataclass(frozen=True)
+class PTRecord:
+    """What `ParallelTempering.run` saw: NumPy arrays, wherever the ensemble is.
+
+    M temperatures, in the order in which the ladder was given; R = M * ladders replicas, of which ladder l has those from
+    l M to (l + 1) M - 1. Records of a step are made after its exchanges.
+
+    Attributes
+    ----------
+    temperatures : (M,) float64, epsilon
+    sweeps : (records,) int64
+        Ensemble step of each record.
+    energy : (records, M, ladders) float64, epsilon
+        By temperature.
+    replica : (records, M, ladders) int32
+        Index in the ensemble of the replica that was at the temperature.
+    attempts, accepts : (M - 1, ladders) int64
+        Exchanges of the temperatures k and k + 1.
+    rounds : int
+        Rounds of exchanges; each attempts every second pair.
+    round_trips : (ladders,) int64
+        From the hottest temperature to the coldest and back, completed in this run.
+    from_hot, from_cold : (M, ladders) int64
+        Rounds after which the replica at the temperature had last been at the hot or the cold end.
+    n, dimension : int
+    pair_evaluations : int
+        Distances evaluated, all replicas.
+    wall_time : float, s
+    state : dict of arrays
+        What a run that goes on needs to count its first round trips: ``{"visits": (R,) int32}``.
+    positions : (records, R, N, d) float64, sigma, or None
+        Unwrapped, by replica; see `replica`.
+    species : (records, R, N) int32, or None
+    """
+
+    temperatures: FloatArray
+    sweeps: IntArray
+    energy: FloatArray
+    replica: npt.NDArray[np.int32]
+    attempts: IntArray
+    accepts: IntArray
+    rounds: int
+    round_trips: IntArray
+    from_hot: IntArray = field(repr=False)
+    from_cold: IntArray = field(repr=False)
+    n: int
+    dimension: int
+    pair_evaluations: int
+    wall_time: float
+    state: dict[str, npt.NDArray[np.int32]] = field(repr=False)
+    positions: FloatArray | None = field(default=None, repr=False)
+    species: npt.NDArray[np.int32] | None = field(default=None, repr=False)
+
+    @property
+    def ladders(self) -> int:
+        """Number of independent ladders."""
+        return int(self.attempts.shape[1])
+
+    @property
+    def beta(self) -> FloatArray:
+        """Inverse temperatures (M,), 1/epsilon."""
+        return np.asarray(1.0 / self.temperatures)
+
+    def place(self, temperature: float) -> int:
+        """Return the index of a temperature of the ladder; ValueError if it is none."""
+        wanted = _check.positive_float("temperature", temperature)
+        near = int(np.argmin(np.abs(self.temperatures - wanted)))
+        if abs(self.temperatures[near] - wanted) > _SAME * wanted:
+            known = ", ".join(f"{t:g}" for t in self.temperatures)
+            raise ValueError(f"temperature: expected one of the ladder, {known} (between them: mbar()), got {wanted!r}")
+        return near
+
+    def energy_at(self, temperature: float) -> FloatArray:
+        """Return the energies (records, ladders) at a temperature of the ladder."""
+        return np.asarray(self.energy[:, self.place(temperature)])
+
+    def replica_energy(self) -> FloatArray:
+        """Return the energies (records, R) by replica, whose temperature changes."""
+        by_replica = np.empty((self.sweeps.size, self.temperatures.size * self.ladders))
+        np.put_along_axis(by_replica, self._flat(self.replica), self._flat(self.energy), axis=1)
+        return by_replica
+
+    def positions_at(self, temperature: float) -> tuple[FloatArray, npt.NDArray[np.int32]]:
+        """Return positions (records, ladders, N, d) and species (records, ladders, N) at a temperature of the ladder."""
+        if self.positions is None or self.species is None:
+            raise ValueError("positions: expected a run with record_positions=True, got one without")
+        who = self.replica[:, self.place(temperature)]
+        rows = np.arange(self.sweeps.size)[:, None]
+        return self.positions[rows, who], self.species[rows, who]
+
+    def _flat(self, by_temperature: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        return by_temperature.reshape(self.sweeps.size, -1)
+
+    @property
+    def acceptance(self) -> FloatArray:
+        """Accepted fraction of the exchanges of each pair of neighbours (M - 1,), all ladders; NaN where none was tried."""
+        attempts, accepts = self.attempts.sum(axis=1), self.accepts.sum(axis=1)
+        return np.where(attempts > 0, accepts / np.maximum(attempts, 1), np.nan)
+
+    @property
+    def total_round_trips(self) -> int:
+        """Round trips of all ladders."""
+        return int(self.round_trips.sum())
+
+    @property
+    def flow(self) -> FloatArray:
+        """Of the replicas at each temperature that have seen an end, the fraction that last saw the cold one (M,).
+
+        1 at the cold end, 0 at the hot one, and a straight line between where nothing slows the replicas down (Katzgraber,
+        Trebst, Huse, Troyer, J. Stat. Mech. P03018, 2006, call 1 - flow f(T)).
+        """
+        cold, hot = self.from_cold.sum(axis=1), self.from_hot.sum(axis=1)
+        return np.where(cold + hot > 0, cold / np.maximum(cold + hot, 1), np.nan)
+
+    @property
+    def barrier(self) -> float:
+        """The communication barrier, sum of the rejection rates of all pairs; NaN where one was not tried."""
+        return float((1.0 - self.acceptance).sum())
+
+    @property
+    def local_barrier(self) -> FloatArray:
+        """Density of the barrier in beta at each temperature (M,), epsilon, from the recorded energies; NaN without two."""
+        if self.sweeps.size * self.ladders < 2:
+            return np.full(self.temperatures.size, np.nan)
+        return ladder.local_barrier(self.energy)
+
+    @property
+    def recommended_temperatures(self) -> int:
+        """Number of temperatures that gives the most round trips for the work, 2 barrier + 1; 0 if the barrier is not known."""
+        return ladder.recommended_temperatures(self.barrier) if np.isfinite(self.barrier) else 0
+
+    @property
+    def round_trip_rate_limit(self) -> float:
+        """Round trips per round of exchanges and ladder if replicas forgot their energies between two rounds."""
+        acceptance = self.acceptance
+        return ladder.round_trip_rate(1.0 - acceptance) if np.isfinite(acceptance).all() else float("nan")
+
+    def mbar(self, *, discard: int = 0) -> LadderReweighting:
+        """Combine the records of all temperatures: <U>, C_v and log Z as functions of temperature (needs pymbar).
+
+        Parameters
+        ----------
+        discard : int
+            Records to leave out at the start.
+        """
+        from .reweighting import LadderReweighting
+
+        return LadderReweighting(self, discard=discard)
+
+
+@dataclass(frozen=True)
+class PTEquilibration:
+    """What `ParallelTempering.equilibrate` did.
+
+    Attributes
+    ----------
+    sweeps : int
+    temperatures : (M,) float64, epsilon
+        The ladder, frozen from now on.
+    move_size : (M,) float64, sigma
+        Frozen move sizes by temperature.
+    rejection : (M - 1,) float64
+        Rejection rates of the last round, on the frozen ladder; NaN where the round was too short.
+    barrier : float
+        Their sum.
+    recommended_temperatures : int
+        2 barrier + 1; 0 if the barrier is not known.
+    history : (ladders tried, M) float64, epsilon
+        All ladders, from the one given to the last.
+    pair_evaluations : int
+        Distances evaluated, all replicas.
+    wall_time : float, s
+    """
+
+    sweeps: int
+    temperatures: FloatArray
+    move_size: FloatArray
+    rejection: FloatArray
+    barrier: float
+    recommended_temperatures: int
+    history: FloatArray = field(repr=False)
+    pair_evaluations: int
+    wall_time: float
