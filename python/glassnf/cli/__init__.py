@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Annotated
 
 import typer
 
 from . import _arguments as arg
-from ._arguments import Text, Texts, option
 from ._errors import BAD_INPUT, CommandError, fail, guarded
 
 __all__ = ["app", "main"]
@@ -27,9 +25,7 @@ app = typer.Typer(
 
 
 @app.callback(invoke_without_command=True)
-def _root(
-    ctx: typer.Context, version: Annotated[bool, option(None, "Print the version and exit.", "--version")] = False
-) -> None:
+def _root(ctx: typer.Context, version: arg.Version = False) -> None:
     if version:
         from .. import __version__
 
@@ -116,47 +112,32 @@ def compare(
     ctx: typer.Context,
     system: arg.SystemName = None,
     particles: arg.Particles = None,
-    temperature: Annotated[
-        Texts, option("NUMBER", "Temperatures in epsilon / k_B: 0.4,0.3 or -T 0.4 -T 0.3.", "-T", "--temperature")
-    ] = None,
-    quick: Annotated[
-        bool, option(None, "About a minute: T = 0.3 unless -T is given; replaces old results.", "--quick")
-    ] = False,
-    algorithms: Annotated[Texts, option("NAMES", "Algorithms, baseline first (default: mc,swap).", "--algorithms")] = None,
-    runs: Annotated[Text, option("INTEGER", "Independent runs of each algorithm (default: 32).", "--runs")] = None,
-    budget: Annotated[
-        Text, option("SECONDS", "Wall time to aim at, for all together (default: 900; 70 with --quick).", "--budget")
-    ] = None,
-    sweeps: Annotated[Text, option("SWEEPS", "Largest budget of a run, in place of what --budget allows.", "--sweeps")] = None,
-    reference_sweeps: Annotated[
-        Text, option("SWEEPS", "Length of the reference run, in place of what --budget allows.", "--reference-sweeps")
-    ] = None,
-    reference_replicas: Annotated[
-        Text, option("INTEGER", "Replicas of the reference run (default: 64).", "--reference-replicas")
-    ] = None,
-    reference: Annotated[Text, option("FILE", "Take the reference from this compare.json.", "--reference")] = None,
-    no_cache: Annotated[bool, option(None, "Neither read nor write the cache of references.", "--no-cache")] = False,
-    start_temperature: Annotated[
-        Text, option("NUMBER", "Temperature of the starts (default: 1, or twice the highest -T).", "--start-temperature")
-    ] = None,
-    target_energy_error: Annotated[
-        Text, option("NUMBER", "Error of <U>/N at which costs are compared (default: 0.02).", "--target-energy-error")
-    ] = None,
-    target_heat_error: Annotated[
-        Text, option("NUMBER", "Error of C_v/N at which costs are compared (default: 0.2).", "--target-heat-error")
-    ] = None,
+    temperature: arg.TemperatureList = None,
+    quick: arg.Quick = False,
+    algorithms: arg.AlgorithmList = None,
+    runs: arg.Runs = None,
+    budget: arg.Budget = None,
+    sweeps: arg.LargestBudget = None,
+    reference_sweeps: arg.ReferenceSweeps = None,
+    reference_replicas: arg.ReferenceReplicas = None,
+    reference: arg.Reference = None,
+    no_cache: arg.NoCache = False,
+    start_temperature: arg.StartTemperature = None,
+    target_energy_error: arg.TargetEnergyError = None,
+    target_heat_error: arg.TargetHeatError = None,
     threads: arg.Threads = None,
     device: arg.DeviceName = None,
     seed: arg.Seed = None,
-    output: Annotated[Text, option("FOLDER", "Folder for the results (default: glassnf-compare).", "-o", "--output")] = None,
-    overwrite: Annotated[bool, option(None, "Replace old results in the folder.", "--overwrite")] = False,
+    output: arg.Folder = None,
+    overwrite: arg.OverwriteFolder = False,
     config: arg.Config = None,
     quiet: arg.Quiet = False,
     json: arg.Json = False,
 ) -> None:
     """Compare sampling algorithms: error against cost of <U>/N and C_v, speed-ups, and who is in equilibrium.
 
-    Writes compare.json, compare.csv, compare.png and compare.svg. The cost of a run is its share of the batch of all runs.
+    Writes compare.json, compare.csv, compare.png and compare.svg. The cost of a run is its share of the batch of all runs; that
+    of parallel tempering is the whole ladder's, that of population annealing the whole population's.
     With --sweeps and --reference-sweeps the results depend on the seed alone, not on the machine's speed.
     """
     from ._compare import compare_command

@@ -31,6 +31,8 @@ Particles = Annotated[Text, option("INTEGER", "Number of particles (default: the
 Seed = Annotated[Text, option("INTEGER", "Seed of the random numbers (default: 1).", "--seed")]
 Overwrite = Annotated[bool, option(None, "Replace the file if it exists.", "--overwrite")]
 
+Version = Annotated[bool, option(None, "Print the version and exit.", "--version")]
+
 # Options of glassnf sample.
 Temperature = Annotated[
     Text, option("NUMBER", "Temperature in epsilon / k_B; the lowest one of pt and pa. Required.", "-T", "--temperature")
@@ -145,3 +147,40 @@ Block = Annotated[
         panel=ANNEALING,
     ),
 ]
+
+# Options of glassnf compare.
+TemperatureList = Annotated[
+    Texts, option("NUMBER", "Temperatures in epsilon / k_B: 0.4,0.3 or -T 0.4 -T 0.3.", "-T", "--temperature")
+]
+Quick = Annotated[bool, option(None, "Less than two minutes: T = 0.3 unless -T is given; replaces old results.", "--quick")]
+AlgorithmList = Annotated[Texts, option("NAMES", "Algorithms, baseline first (default: md,mc,swap,pt,pa).", "--algorithms")]
+Runs = Annotated[Text, option("INTEGER", "Independent runs of each algorithm (default: 32).", "--runs")]
+Budget = Annotated[
+    Text, option("SECONDS", "Wall time to aim at, for all together (default: 900; 100 with --quick).", "--budget")
+]
+LargestBudget = Annotated[
+    Text,
+    option(
+        "SWEEPS|NAME=SWEEPS,...",
+        "Largest budget of a run, in sweeps of all its replicas or time steps, for all algorithms or for each; in place of "
+        "what --budget allows.",
+        "--sweeps",
+    ),
+]
+ReferenceSweeps = Annotated[
+    Text, option("SWEEPS", "Length of the reference run, in place of what --budget allows.", "--reference-sweeps")
+]
+ReferenceReplicas = Annotated[Text, option("INTEGER", "Replicas of the reference run (default: 64).", "--reference-replicas")]
+Reference = Annotated[Text, option("FILE", "Take the reference from this compare.json.", "--reference")]
+NoCache = Annotated[bool, option(None, "Neither read nor write the cache of references.", "--no-cache")]
+StartTemperature = Annotated[
+    Text, option("NUMBER", "Temperature of the starts (default: 1, or twice the highest -T).", "--start-temperature")
+]
+TargetEnergyError = Annotated[
+    Text, option("NUMBER", "Error of <U>/N at which costs are compared (default: 0.02).", "--target-energy-error")
+]
+TargetHeatError = Annotated[
+    Text, option("NUMBER", "Error of C_v/N at which costs are compared (default: 0.2).", "--target-heat-error")
+]
+Folder = Annotated[Text, option("FOLDER", "Folder for the results (default: glassnf-compare).", "-o", "--output")]
+OverwriteFolder = Annotated[bool, option(None, "Replace old results in the folder.", "--overwrite")]

@@ -6,8 +6,6 @@ import itertools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
-import numpy as np
-
 from .. import _check
 from ._errors import CommandError
 from ._options import Choices, Option, flag, floats, fraction, integer, positive, text
@@ -56,7 +54,9 @@ def ladder(name: str, value: object) -> tuple[float, ...]:
         count = integer(2)(name, parts[2])
         if not low < high:
             raise ValueError(f"{name}: expected LOW below HIGH in LOW:HIGH:COUNT, got {value!r}")
-        return geometric(low, high, count)
+        from ..samplers import geometric_ladder
+
+        return tuple(geometric_ladder(low, high, count).tolist())
     values = tuple(sorted(floats(name, value)))
     if len(values) < 2:
         raise ValueError(f"{name}: expected at least two temperatures, got {len(values)}")
@@ -64,12 +64,6 @@ def ladder(name: str, value: object) -> tuple[float, ...]:
         if a == b:
             raise ValueError(f"{name}: expected distinct temperatures, got {a:g} twice")
     return values
-
-
-def geometric(low: float, high: float, count: int) -> tuple[float, ...]:
-    """Return `count` temperatures from `low` to `high` with equal ratios; both ends exact."""
-    inner = np.geomspace(low, high, count)[1:-1].tolist()
-    return (low, *inner, high)
 
 
 OPTIONS: Final = (

@@ -7,7 +7,6 @@ in the file holds the ladder, and which end of it each replica saw last.
 
 from __future__ import annotations
 
-import math
 import time
 import warnings
 from collections.abc import Callable
@@ -18,7 +17,7 @@ import numpy as np
 from .._chain import Turn
 from .._errors import CommandError
 from .._options import Choices
-from .._sample_options import engine_of, geometric, given_by, resolve_engine
+from .._sample_options import engine_of, given_by, resolve_engine
 from .base import Runner, averages, lengths, make_engine, plain_table, shown
 from .monte_carlo import due_records
 
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
     from ...samplers import PTRecord
     from ...systems import System
 
-__all__ = ["ParallelTemperingRunner", "automatic_ladder"]
+__all__ = ["ParallelTemperingRunner"]
 
 LADDERS: Final = 8
 PIECES: Final = (0.125, 0.25, 0.5, 1.0)
@@ -38,20 +37,10 @@ PIECES: Final = (0.125, 0.25, 0.5, 1.0)
 
 SHORTEST_PIECE: Final = 800
 POOR_ACCEPTANCE: Final = 0.01
-_SPACING: Final = 0.477 * 2.0  # erfc(x / 2) = 1/2
 
 
 class _HandBack(Exception):
     """Raised inside a sampler, between two pieces of its work, to end a turn."""
-
-
-def automatic_ladder(n: int, low: float, high: float) -> tuple[float, ...]:
-    """Return geometric temperatures between which about half of the exchanges are accepted.
-
-    Energies are taken as normal with a configurational specific heat of k_B per particle, near that of dense liquids. Then the
-    acceptance between temperatures in the ratio exp(d) is erfc(d sqrt(N) / 2) (Kofke, J. Chem. Phys. 117, 6911, 2002).
-    """
-    return geometric(low, high, 1 + max(1, math.ceil(math.log(high / low) * math.sqrt(n) / _SPACING)))
 
 
 class ParallelTemperingRunner(Runner):
@@ -81,12 +70,14 @@ class ParallelTemperingRunner(Runner):
         CommandError
             If options do not go together.
         """
+        from ...samplers.guesses import suggested_ladder
+
         temperature, given = choices["temperature"], choices["temperatures"]
         if given is not None and temperature is not None and temperature != given[0]:
             raise CommandError(
                 f"--temperature: expected the lowest of --temperatures, {given[0]:g}, or no such option, got {temperature:g}"
             )
-        ladder = given if given is not None else automatic_ladder(system.n, temperature, max(1.0, 2.0 * temperature))
+        ladder = given if given is not None else suggested_ladder(system.n, temperature, max(1.0, 2.0 * temperature))
         explorer = engine_of("pt", choices["explorer"])
         engine = resolve_engine(choices, explorer, system)
         if engine.get("thermostat") == "nve":
