@@ -132,35 +132,42 @@ class LaneField {
   [[gnu::noinline]] void forces() {
     const std::int64_t n = system_.n;
     pair_evaluations += n * (n - 1) / 2;
-    for (std::int64_t r = 0; r < n * D; ++r) store(state.f + r * pack_size, Pack(0.0));
+    // Copies on the stack: stores of forces might change members.
+    const double* const x = state.x;
+    double* const f = state.f;
+    const Potential potential = potential_;
+    const Pack magic(grid_.magic);
+    const std::int64_t* const start = start_;
+    const int species_count = system_.species_count;
+    for (std::int64_t r = 0; r < n * D; ++r) store(f + r * pack_size, Pack(0.0));
     Vec<Pack, D> box, inverse_box;
     set_box(box, inverse_box);
-    for (int a = 0; a < system_.species_count; ++a)
-      for (std::int64_t i = start_[a]; i < start_[a + 1]; ++i) {
+    for (int a = 0; a < species_count; ++a)
+      for (std::int64_t i = start[a], end = start[a + 1]; i < end; ++i) {
         Vec<Pack, D> xi, fi;
         for_axes<D>([&](auto k) GLASSNF_INLINE {
-          xi.at(k) = load(state.x + state.at(i, k));
+          xi.at(k) = load(x + state.at(i, k));
           fi.at(k) = Pack(0.0);
         });
-        for (int b = a; b < system_.species_count; ++b) {
+        for (int b = a; b < species_count; ++b) {
           const PairCoefficients<Pack> c = coefficients(a, b);
           const Pack scale = Pack(-2.0) * c.inverse_sigma2 * c.prefactor;
-          for (std::int64_t j = b == a ? i + 1 : start_[b]; j < start_[b + 1]; ++j) {
+          for (std::int64_t j = b == a ? i + 1 : start[b], last = start[b + 1]; j < last; ++j) {
             Vec<Pack, D> dx;
             for_axes<D>([&](auto k) GLASSNF_INLINE {
-              dx.at(k) = minimum_image(xi.at(k) - load(state.x + state.at(j, k)), box.at(k), inverse_box.at(k));
+              dx.at(k) = minimum_image(xi.at(k) - load(x + state.at(j, k)), box.at(k), inverse_box.at(k));
             });
-            const Pack factor = force_factor(potential_, dot(dx, dx) * c.inverse_sigma2, c, scale);
+            const Pack factor = force_factor(potential, dot(dx, dx) * c.inverse_sigma2, c, scale);
             for_axes<D>([&](auto k) GLASSNF_INLINE {
-              const Pack force = grid_.product(factor, dx.at(k));
-              double* fj = state.f + state.at(j, k);
+              const Pack force = fused(factor, dx.at(k), magic) - magic;
+              double* fj = f + state.at(j, k);
               fi.at(k) = fi.at(k) + force;
               store(fj, load(fj) - force);
             });
           }
         }
         for_axes<D>([&](auto k) GLASSNF_INLINE {
-          double* own = state.f + state.at(i, k);
+          double* own = f + state.at(i, k);
           store(own, load(own) + fi.at(k));
         });
       }

@@ -1,0 +1,108 @@
+"""Inherent structures: minima of the potential energy, the same for any company, threads and search."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+import cases
+import glassnf as gnf
+from glassnf import _core
+from glassnf.samplers import MonteCarlo
+
+
+def liquid(replicas: int = 3, n: int = 43, temperature: float = 0.6) -> gnf.Ensemble:
+    ensemble = cases.small(replicas, temperature, n)
+    MonteCarlo(ensemble.system, threads=1).equilibrate(ensemble, sweeps=60)
+    return ensemble
+
+
+@pytest.mark.parametrize("n", [43, 172])
+def test_minima(n: int) -> None:
+    start = liquid(10 if n == 43 else 3, n)
+    before = start.copy()
+    found = gnf.inherent_structures(start, force_tolerance=1e-7, threads=2)
+    cases.assert_identical(start, before)
+    assert found.converged.all()
+    assert (found.largest_force <= 1e-7).all()
+    energy, forces = gnf.energy_and_forces(start.system, found.ensemble.positions, found.ensemble.species)
+    assert np.abs(forces).max() < 1.5e-7
+    np.testing.assert_allclose(found.energy, energy, rtol=0.0, atol=1e-9)
+    assert (found.energy < start.energy).all()
+    assert found.ensemble.velocities is None
+    # Any small displacement costs energy.
+    rng = np.random.default_rng(1)
+    for size in (1e-3, 1e-2):
+        displaced = found.ensemble.positions + rng.uniform(-size, size, start.positions.shape)
+        assert (gnf.energy(start.system, displaced, start.species) > found.energy).all()
+
+
+def test_a_minimum_is_its_own() -> None:
+    found = gnf.inherent_structures(liquid(), force_tolerance=1e-6)
+    again = gnf.inherent_structures(found.ensemble, force_tolerance=1e-6)
+    np.testing.assert_array_equal(again.iterations, 0)
+    np.testing.assert_array_equal(again.ensemble.positions, found.ensemble.positions)
+
+
+def test_basins_survive_small_displacements() -> None:
+    found = gnf.inherent_structures(liquid(8), force_tolerance=1e-6)
+    rng = np.random.default_rng(2)
+    moved = found.ensemble.copy()
+    moved.positions += rng.uniform(-0.01, 0.01, moved.positions.shape)
+    moved.wrap()
+    back = gnf.inherent_structures(moved, force_tolerance=1e-6)
+    np.testing.assert_allclose(back.energy, found.energy, rtol=0.0, atol=1e-7)
+
+
+@pytest.mark.parametrize("n", [43, 172])
+def test_company_and_threads_do_not_matter(n: int) -> None:
+    start = liquid(5, n)
+    found = gnf.inherent_structures(start, threads=1)
+    np.testing.assert_array_equal(gnf.inherent_structures(start, threads=2).energy, found.energy)
+    if n == 43:  # lists sum power and norms in another order than lanes, and are chosen by the number of replicas
+        part = gnf.inherent_structures(start[[3, 1, 2]], threads=1)
+        np.testing.assert_allclose(part.energy, found.energy[[3, 1, 2]], rtol=0.0, atol=1e-6)
+
+
+def test_lists_find_the_minima_that_all_pairs_find(monkeypatch: pytest.MonkeyPatch) -> None:
+    start = liquid(4, 172)
+    original = _core.minimise
+    energies = []
+    for search in (1, 2):
+        with monkeypatch.context() as patch:
+            patch.setattr(_core, "minimise", lambda *a, search=search, **k: original(*a, **k, search=search))
+            found = gnf.inherent_structures(start, force_tolerance=1e-7)
+            assert found.converged.all()
+            energies.append(found.energy)
+    # Rounding decides, now and then, which of two basins a trajectory on the ridge between them takes.
+    assert (np.abs(energies[0] - energies[1]) < 1e-6).mean() >= 0.75
+
+
+def test_iterations_run_out() -> None:
+    found = gnf.inherent_structures(liquid(), max_iterations=5)
+    assert not found.converged.any()
+    assert (found.largest_force > 1e-6).all()
+    assert np.isfinite(found.energy).all()
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ({"force_tolerance": 0.0}, "force_tolerance: expected a positive finite number"),
+        ({"force_tolerance": math.nan}, "force_tolerance: expected a positive finite number"),
+        ({"force_tolerance": 1e-12}, "force_tolerance: expected at least 1.5e-09"),
+        ({"max_iterations": 0}, "max_iterations: expected an integer from 1"),
+        ({"threads": 0}, "threads: expected an integer from 1"),
+    ],
+)
+def test_bad_arguments(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=message):
+        gnf.inherent_structures(liquid(), **arguments)
+
+
+def test_bad_ensemble() -> None:
+    with pytest.raises(TypeError, match="ensemble: expected an Ensemble"):
+        gnf.inherent_structures(np.zeros((1, 43, 2)))  # type: ignore[arg-type]
