@@ -1,6 +1,7 @@
 """Population annealing against exact answers: species on a frozen lattice, enumerated.
 
-Chi-square tests have a false-alarm rate of 1e-5 (tolerances.FALSE_ALARM), comparisons of means one of 6e-7 each (5 sigma); seeds are fixed.
+Chi-square tests have a false-alarm rate of 1e-5 (tolerances.FALSE_ALARM), comparisons of means one of 6e-7 each (5 sigma);
+seeds are fixed.
 """
 
 from __future__ import annotations

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cases import small
 from glassnf import _core
 from glassnf._arrays import address
 from glassnf.samplers._families import error_of_mean, sizes_of
 from glassnf.samplers._population import copy_replicas, find_step, parents_of, reweight
-from cases import small
 from statistics_of_tests import chi_square_p
 from tolerances import FALSE_ALARM, FP64_REDUCTION, STATISTICAL
 
@@ -110,7 +110,7 @@ def test_weights(energies: list[float], beta_step: float) -> None:
 
 
 def test_weights_of_large_populations() -> None:
-    """A grid that fits: no sum overflows where all weights are as large as can be, and the shift of a common energy is exact."""
+    """No sum overflows where all weights are as large as can be, and the shift of a common energy is exact."""
     for replicas in (2, 2047, 2048, 100_000, 2**20):
         found = reweight(np.full(replicas, -3.0), 0.5)
         assert found.total == replicas * int(found.weights[0])

@@ -157,9 +157,10 @@ class Anneal:
         new, population = self._pending, self.population
         if new.parents is not None:
             copy_replicas(population, new.parents)
-        population.beta[...] = new.stage.beta
-        if new.stage.move_size > 0.0:
-            population.move_size[...] = new.stage.move_size
+        with cuda.find_device(population.device).current():
+            population.beta[...] = new.stage.beta
+            if new.stage.move_size > 0.0:
+                population.move_size[...] = new.stage.move_size
         population.step = new.stage.step
         if new.parents is not None and population.velocities is not None:
             _draw_velocities(population)

@@ -161,27 +161,27 @@ def take(population: Ensemble, low: int, high: int, done: npt.NDArray[np.int64],
     """
     part = object.__new__(Ensemble)
     part.__dict__.update(population.__dict__)
-    for name in _ALL:
-        array = getattr(population, name)
-        setattr(part, name, None if array is None else array[low:high])
+    with cuda.find_device(population.device).current():
+        for name in _ALL:
+            array = getattr(population, name)
+            setattr(part, name, None if array is None else array[low:high])
     part.step = population.step + int(done[low])
     return part.to(device)
 
 
 def bring_back(population: Ensemble, low: int, high: int, done: npt.NDArray[np.int64], part: Ensemble) -> None:
     """Write what an explorer did to a part into the population, and the sweeps into `done`; doing it twice does no harm."""
-    for name in _ALL:
-        source, whole = getattr(part, name), getattr(population, name)
-        if source is None:
-            continue
-        if whole is None:  # velocities that the explorer has made
-            place = cuda.find_device(population.device)
-            with place.current():
-                whole = place.xp.zeros((population.replicas, *source.shape[1:]), dtype=source.dtype)
-            setattr(population, name, whole)
-        target = whole[low:high]
-        if part.device != population.device:
-            target[...] = _arrays.to_host(source)
-        elif _arrays.address(source) != _arrays.address(target):
-            target[...] = source
+    with cuda.find_device(population.device).current():
+        for name in _ALL:
+            source, whole = getattr(part, name), getattr(population, name)
+            if source is None:
+                continue
+            if whole is None:  # velocities that the explorer has made
+                whole = _arrays.namespace(population.energy).zeros((population.replicas, *source.shape[1:]), dtype=source.dtype)
+                setattr(population, name, whole)
+            target = whole[low:high]
+            if part.device != population.device:
+                target[...] = _arrays.to_host(source)
+            elif _arrays.address(source) != _arrays.address(target):
+                target[...] = source
     done[low:high] = part.step - population.step

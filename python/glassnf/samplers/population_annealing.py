@@ -195,11 +195,13 @@ class PopulationAnnealing:
             if seed is None:
                 raise TypeError("seed: expected an integer, got None")
             replicas = Ensemble.random(self.system, count, self.start, seed, device=home)
-        replicas.beta[...] = 1.0 / self.start
+        with cuda.find_device(home).current():
+            replicas.beta[...] = 1.0 / self.start
         self.explorer.prepare(replicas, self.equilibration_sweeps + self.sweeps_per_step)
         move_size = self._common_move_size(replicas) if self.adapt_move_size else 0.0
         if move_size > 0.0:
-            replicas.move_size[...] = move_size
+            with cuda.find_device(home).current():
+                replicas.move_size[...] = move_size
         stage = Stage(1.0 / self.start, replicas.step, self._round(0), 0, move_size, 0.0, 1.0, 0.0, 0, 0)
         return Anneal(replicas, self.describe(), stage, place.name)
 
@@ -491,10 +493,12 @@ class PopulationAnnealing:
         return done, _PROGRESS_TOTAL, info
 
     def _warn(self, anneal: Anneal) -> None:
-        if anneal.warned or not anneal.rows or anneal.rows[-1].rho_t <= _COLLAPSE * anneal.replicas:
+        if anneal.warned or not anneal.rows:
+            return
+        row = anneal.rows[-1]
+        if row.rho_t <= _COLLAPSE * anneal.replicas or row.families == anneal.replicas:
             return
         anneal.warned = True
-        row = anneal.rows[-1]
         warnings.warn(
             f"population annealing: at temperature {1.0 / row.beta:.4g} the {anneal.replicas} replicas descend from "
             f"{row.families} of the start (rho_t = {row.rho_t:.3g}, more than a tenth of the population): averages and errors "
@@ -506,7 +510,7 @@ class PopulationAnnealing:
 
 def _totals(counters: Any) -> npt.NDArray[np.int64]:
     arrays = (counters.displacement_attempts, counters.displacement_accepts, counters.pair_evaluations)
-    return np.array([int(array.sum()) for array in arrays], dtype=np.int64)
+    return np.array([int(_arrays.to_host(array).sum()) for array in arrays], dtype=np.int64)
 
 
 def _check_size(population: int) -> None:
