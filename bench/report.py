@@ -96,6 +96,18 @@ def kernels(document: dict[str, Any]) -> list[str]:
     return [table(("kernels", "energies/s", "forces/s", "displacements/s", "moves/s with 20 % swaps"), rows)]
 
 
+def parallel_tempering(document: dict[str, Any]) -> list[str]:
+    rows = []
+    for case, found in document["results"].items():
+        for key, overhead in found["overhead"].items():
+            low, high = min(overhead["values"]), max(overhead["values"])
+            rate = number(found["replica_sweeps_per_s"][key]["median"])
+            spread = f"{100 * low:.1f} % to {100 * high:.1f} %"
+            row = (f"{case}, exchanges {key} sweeps", rate, "3 %", f"{100 * overhead['median']:.1f} %", spread)
+            rows.append(row)
+    return [table(("parallel tempering at N = 43", "replica-sweeps/s", "at most", "overhead", "range"), rows)]
+
+
 def cuda_rates(document: dict[str, Any], values: dict[str, Any], unit: str) -> str:
     """One row per case: its rate, what was wanted, how far from the limit counted by hand, and how many cores it is worth."""
     cores = {key.partition(" / ")[0]: ratio for key, ratio in document.get("ratios", {}).items()}
@@ -138,7 +150,13 @@ def microbenchmarks(document: dict[str, Any]) -> str:
     return f"### {title}\n\n{context['date'][:10]}.\n\n" + table(("kernel", "time", "rate", "distances"), rows)
 
 
-SECTIONS = {"monte_carlo": monte_carlo, "energy": energy, "kernels": kernels, "cuda": cuda}
+SECTIONS = {
+    "monte_carlo": monte_carlo,
+    "energy": energy,
+    "kernels": kernels,
+    "parallel_tempering": parallel_tempering,
+    "cuda": cuda,
+}
 
 
 def section(path: Path) -> str:

@@ -281,7 +281,10 @@ cuda = types.SimpleNamespace(
 
 # ---- the kernels -------------------------------------------------------------------------------------------------------------
 
-_IN_HOST_MEMORY = ("seed", "step", "sweeps", "replicas", "swap_threshold", "pair_thresholds", "record_at", "completed")
+_IN_HOST_MEMORY = (
+    *("seed", "step", "sweeps", "replicas", "swap_threshold", "pair_thresholds", "record_at", "completed"),
+    *("rungs", "components", "interval"),
+)
 
 
 def _checked(name: str, arguments: dict[str, Any]) -> dict[str, Any]:
@@ -304,6 +307,10 @@ def _cuda_monte_carlo(system: Any, *, mixed: bool = False, **arguments: Any) -> 
     _core.monte_carlo(system, **_checked("monte_carlo", {**arguments, "mixed": mixed}))
 
 
+def _cuda_exchange(**arguments: Any) -> None:
+    _core.exchange(**_checked("exchange", {**arguments, "mixed": False}))
+
+
 def install(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
     """Put this module in the place of CuPy and CPU kernels in the place of CUDA kernels; return it in its first state."""
     state.current, state.largest = 0, 2**40
@@ -319,6 +326,7 @@ def install(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
         "cuda_memory": lambda device: (2**32, 2**33),
         "cuda_sequential_limit": lambda system: 500,
         "cuda_energy": _cuda_energy,
+        "cuda_exchange": _cuda_exchange,
         "cuda_monte_carlo": _cuda_monte_carlo,
     }
     for name, value in replacements.items():

@@ -64,3 +64,13 @@ def test_kernels(tmp_path: Path) -> None:
     for kernels in document["kernels"].values():
         assert set(kernels["N=43"]) == {"energy", "forces", "displacements", "20 % swaps"}
     assert "baseline, N=43" in run("report.py", path)
+
+
+def test_parallel_tempering(tmp_path: Path) -> None:
+    path = tmp_path / "parallel_tempering.json"
+    document = result("parallel_tempering.py", path, "--seconds", 0.02, "--repetitions", 2, "--equilibration", 100)
+    assert set(document["results"]) == {"local moves", "20 % swaps"}
+    for case in document["results"].values():
+        assert set(case["overhead"]) == {"every 1", "every 5", "every 10"}
+        assert all(rate["median"] > 0 for rate in case["replica_sweeps_per_s"].values())
+    assert "local moves, exchanges every 1 sweeps" in run("report.py", path)

@@ -40,11 +40,12 @@ def started(pt: gnf.ParallelTempering, replicas: int | None = None) -> gnf.Ensem
     return ensemble
 
 
-def assert_same_records(a: gnf.PTRecord, b: gnf.PTRecord) -> None:
+def assert_same_records(a: gnf.PTRecord, b: gnf.PTRecord, *, same_work: bool = True) -> None:
     for name in ("temperatures", "sweeps", "energy", "replica", "attempts", "accepts", "round_trips", "from_hot", "from_cold"):
         np.testing.assert_array_equal(getattr(a, name), getattr(b, name), err_msg=name)
     np.testing.assert_array_equal(a.state["visits"], b.state["visits"])
-    assert a.pair_evaluations == b.pair_evaluations
+    if same_work:  # neighbour lists hold more or less pairs, depending on when they were made
+        assert a.pair_evaluations == b.pair_evaluations
     assert a.rounds == b.rounds
 
 
@@ -136,7 +137,7 @@ def test_large_systems_whose_move_sizes_change_the_neighbour_search(moves: list[
     first, second = native.run(a, 24, record_every=6), general.run(b, 24, record_every=6)
     assert first.accepts.sum() >= 6
     assert_identical(a, b)
-    assert_same_records(first, second)
+    assert_same_records(first, second, same_work=False)
 
 
 @pytest.mark.parametrize("explorer", [gnf.MonteCarlo, Plain])
@@ -314,22 +315,17 @@ def test_equal_ladders_keep_their_ends_and_direction() -> None:
 
 @pytest.mark.parametrize("explorer", [gnf.MonteCarlo, Plain])
 def test_interrupted_runs_go_on_with_the_same_bits(explorer: Any) -> None:
-    pt = tempering(2, 4, explorer)
-    whole, interrupted = started(pt), started(pt)
-    pt.run(whole, 400)
-    calls = 0
+    whole, interrupted = started(tempering(2, 4)), started(tempering(2, 4))
+    tempering(2, 4).run(whole, 400)
 
     def stop(done: int, total: int, info: dict[str, Any]) -> None:
-        nonlocal calls
-        calls += 1
         assert {"acceptance", "round_trips", "coldest", "hottest"} <= set(info)
-        if calls == 2:
-            raise KeyboardInterrupt
+        raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        pt.run(interrupted, 400, progress=stop)
+        tempering(2, 4, explorer).run(interrupted, 400, progress=stop)
     assert 0 < interrupted.step < 400
-    pt.run(interrupted, 400 - interrupted.step)
+    tempering(2, 4, explorer).run(interrupted, 400 - interrupted.step)
     assert_identical(whole, interrupted)
 
 
@@ -368,9 +364,8 @@ def test_interrupts_between_sweeps_and_exchange(place: str, monkeypatch: pytest.
 
 
 def test_an_interrupt_after_the_native_call(monkeypatch: pytest.MonkeyPatch) -> None:
-    pt = tempering(1, 3)
-    whole, ensemble = started(pt), started(pt)
-    pt.run(whole, 30)
+    whole, ensemble = started(tempering(1, 3)), started(tempering(1, 3))
+    tempering(1, 3).run(whole, 30)
     native = _core.parallel_tempering
 
     def interrupted(*arguments: Any, **named: Any) -> None:
@@ -379,8 +374,8 @@ def test_an_interrupt_after_the_native_call(monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr(_core, "parallel_tempering", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        pt.run(ensemble, 30)
+        tempering(1, 3).run(ensemble, 30)
     monkeypatch.undo()
     assert ensemble.step == 10
-    pt.run(ensemble, 20)
+    tempering(1, 3).run(ensemble, 20)
     assert_identical(whole, ensemble)

@@ -4,6 +4,7 @@
 // always the same ones, and wait for each other at every exchange.
 #include <barrier>
 #include <memory>
+#include <optional>
 
 #include "glassnf/exchange.hpp"
 #include "threads.hpp"
@@ -45,7 +46,7 @@ void exchange_ladder(const TemperingBatch& batch, const TemperingRound& round, c
 // The state of one call.
 class Tempering {
   struct Replica {
-    WorkspaceOwner memory;
+    std::optional<WorkspaceOwner> memory;  // while the engine is open: memory is for the ladders at work, not for all
     MonteCarloEngine* engine = nullptr;
     bool reopen = false;
   };
@@ -77,14 +78,16 @@ class Tempering {
 
   void open(std::int64_t replica) {
     Replica& r = replicas_[static_cast<std::size_t>(replica)];
-    r.engine = table_.open_monte_carlo(system_, batch_, plan_, output_, replica, *r.memory.workspace);
+    r.memory.emplace();
+    r.engine = table_.open_monte_carlo(system_, batch_, plan_, output_, replica, *r.memory->workspace);
     r.reopen = false;
   }
 
   void close(std::int64_t replica) {
-    MonteCarloEngine& engine = *replicas_[static_cast<std::size_t>(replica)].engine;
-    engine.write_back();
-    engine.count(output_, replica);
+    Replica& r = replicas_[static_cast<std::size_t>(replica)];
+    r.engine->write_back();
+    r.engine->count(output_, replica);
+    r.memory.reset();
   }
 
   void advance(std::int64_t replica, std::int64_t done, std::int64_t sweeps, Workspace& scratch) {
