@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,8 @@ from glassnf.cli import run
 from glassnf.cli._runners import Runner
 from glassnf.io.runfile import RunFile
 from runs import same_runs
+
+Straight = Callable[[str], RunFile]
 
 COMMON = ["sample", "--seed", "3", "--quiet"]
 LADDER = ["--temperatures", "0.4:0.8:4", "--ladders", "2"]
@@ -40,14 +44,17 @@ def _arguments(name: str, path: Path) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def straight(tmp_path_factory: pytest.TempPathFactory) -> dict[str, RunFile]:
-    """Runs that nothing interrupted."""
-    folder, found = tmp_path_factory.mktemp("straight"), {}
-    for name in RUNS:
+def straight(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], RunFile]:
+    """Return a function that gives the run of a name, which nothing interrupted."""
+    folder = tmp_path_factory.mktemp("straight")
+
+    @functools.cache
+    def find(name: str) -> RunFile:
         path = folder / f"{name.replace(' ', '-')}.h5"
         assert run(_arguments(name, path)) == 0
-        found[name] = RunFile.open(path)
-    return found
+        return RunFile.open(path)
+
+    return find
 
 
 def _stop_after(monkeypatch: pytest.MonkeyPatch, turns: int) -> None:
@@ -69,7 +76,7 @@ def _stop_after(monkeypatch: pytest.MonkeyPatch, turns: int) -> None:
 @pytest.mark.parametrize("turns", [1, 2, 4, 9, 23])
 @pytest.mark.parametrize("name", RUNS)
 def test_a_stopped_run_goes_on_bit_for_bit(
-    name: str, turns: int, straight: dict[str, RunFile], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    name: str, turns: int, straight: Straight, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "stopped.h5"
     with pytest.MonkeyPatch.context() as patch:
@@ -77,7 +84,7 @@ def test_a_stopped_run_goes_on_bit_for_bit(
         assert run(_arguments(name, path)) == 130
     assert "resume with: glassnf sample --resume -o" in capsys.readouterr().err
     assert run(["sample", "--resume", "-o", str(path), "--quiet", "--threads", "1"]) == 0
-    same_runs(straight[name], RunFile.open(path))
+    same_runs(straight(name), RunFile.open(path))
 
 
 LONG = {
@@ -107,8 +114,8 @@ def test_a_killed_process_leaves_a_file_to_go_on_from(name: str, tmp_path: Path)
     same_runs(RunFile.open(tmp_path / "straight.h5"), RunFile.open(path))
 
 
-def test_molecular_dynamics_is_that_of_the_library(straight: dict[str, RunFile]) -> None:
-    found, system = straight["md"], gnf.systems.ka2d(43)
+def test_molecular_dynamics_is_that_of_the_library(straight: Straight) -> None:
+    found, system = straight("md"), gnf.systems.ka2d(43)
     ensemble = gnf.Ensemble.random(system, replicas=3, temperature=0.5, seed=3)
     sampler = gnf.MolecularDynamics(system, timestep=0.005, thermostat="langevin", friction=1.0)
     sampler.equilibrate(ensemble, 50)
@@ -119,8 +126,8 @@ def test_molecular_dynamics_is_that_of_the_library(straight: dict[str, RunFile])
     np.testing.assert_array_equal(found.records["kinetic_energy"], record.kinetic_energy)
 
 
-def test_parallel_tempering_is_that_of_the_library(straight: dict[str, RunFile]) -> None:
-    found, system = straight["pt"], gnf.systems.ka2d(43)
+def test_parallel_tempering_is_that_of_the_library(straight: Straight) -> None:
+    found, system = straight("pt"), gnf.systems.ka2d(43)
     sampler = gnf.ParallelTempering(system, np.geomspace(0.4, 0.8, 4), gnf.MonteCarlo(system), ladders=2, sweeps_per_exchange=4)
     sampler.temperatures[[0, -1]] = 0.4, 0.8
     ensemble = sampler.random(seed=3)
@@ -133,8 +140,8 @@ def test_parallel_tempering_is_that_of_the_library(straight: dict[str, RunFile])
     np.testing.assert_array_equal(found.counters["accepts"], record.accepts)
 
 
-def test_population_annealing_is_that_of_the_library(straight: dict[str, RunFile]) -> None:
-    found, system = straight["pa"], gnf.systems.ka2d(43)
+def test_population_annealing_is_that_of_the_library(straight: Straight) -> None:
+    found, system = straight("pa"), gnf.systems.ka2d(43)
     sampler = gnf.PopulationAnnealing(
         system, 1.0, 0.6, gnf.MonteCarlo(system), sweeps_per_step=4, culling_fraction=0.2, equilibration_sweeps=50
     )
@@ -147,12 +154,12 @@ def test_population_annealing_is_that_of_the_library(straight: dict[str, RunFile
     np.testing.assert_allclose(found.records["temperature"], result.temperatures, rtol=1e-14)
 
 
-def test_a_finished_run_can_be_made_longer(straight: dict[str, RunFile], tmp_path: Path) -> None:
+def test_a_finished_run_can_be_made_longer(straight: Straight, tmp_path: Path) -> None:
     for name, key, short, full in (("md", "--steps", "77", "210"), ("pt", "--sweeps", "33", "150")):
         path = tmp_path / f"{name}.h5"
         assert run([*_arguments(name, path), key, short]) == 0
         assert run(["sample", "--resume", "-o", str(path), key, full, "--quiet"]) == 0
-        same_runs(straight[name], RunFile.open(path))
+        same_runs(straight(name), RunFile.open(path))
 
 
 def _json(name: str, path: Path, capsys: pytest.CaptureFixture[str], *more: str) -> dict[str, Any]:
@@ -211,7 +218,7 @@ def test_results_of_population_annealing(tmp_path: Path, capsys: pytest.CaptureF
     assert result["pair_evaluations"] > 0
 
 
-def test_tables(straight: dict[str, RunFile], capsys: pytest.CaptureFixture[str]) -> None:
+def test_tables(straight: Straight, capsys: pytest.CaptureFixture[str]) -> None:
     wanted = {
         "md": ("md (langevin): 3 replicas x 210 steps of 0.005", "kinetic temperature", "R-hat"),
         "md nve": ("drift of the total energy",),
@@ -219,7 +226,7 @@ def test_tables(straight: dict[str, RunFile], capsys: pytest.CaptureFixture[str]
         "pa": ("24 replicas", "log Z", "rho_t", "FEW FAMILIES"),
     }
     for name, texts in wanted.items():
-        assert run(["sample", "--resume", "-o", str(straight[name].path)]) == 0
+        assert run(["sample", "--resume", "-o", str(straight(name).path)]) == 0
         out = capsys.readouterr().out
         for text in texts:
             assert text in out
@@ -281,7 +288,7 @@ def test_options_that_do_not_belong(arguments: str, message: str, tmp_path: Path
     assert list(tmp_path.iterdir()) == []
 
 
-def test_resuming_with_other_options_is_refused(straight: dict[str, RunFile], capsys: pytest.CaptureFixture[str]) -> None:
+def test_resuming_with_other_options_is_refused(straight: Straight, capsys: pytest.CaptureFixture[str]) -> None:
     for name, arguments, message in (
         ("md", ["--timestep", "0.001"], "timestep: 0.005 != 0.001"),
         ("md", ["--sweeps", "500"], "--sweeps: expected no such option with --algorithm md"),
@@ -290,7 +297,7 @@ def test_resuming_with_other_options_is_refused(straight: dict[str, RunFile], ca
         ("pa", ["--population", "25"], "population: 24 != 25"),
         ("pa", ["--algorithm", "md"], "algorithm: 'pa' != 'md'"),
     ):
-        assert run(["sample", "--resume", "-o", str(straight[name].path), *arguments]) == 2
+        assert run(["sample", "--resume", "-o", str(straight(name).path), *arguments]) == 2
         assert message in capsys.readouterr().err
 
 

@@ -208,7 +208,7 @@ def energy_relaxation(axes: Axes, entry: Mapping[str, Any]) -> None:
         textcoords="offset points", va="top", fontsize=6.5, color=OKABE_ITO["black"],
     )  # fmt: skip
     low, high = axes.get_ylim()
-    axes.set_ylim(low - 0.06 * (high - low), high)
+    axes.set_ylim(low - 0.06 * (high - low), high + 0.08 * len(late) * (high - low))  # room for the words
     axes.set_xlabel("wall time per run (s), from the start")
     axes.set_ylabel(f"{symbol} ({unit})")
 

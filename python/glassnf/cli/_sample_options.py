@@ -46,6 +46,8 @@ def _choice(options: tuple[str, ...]) -> Callable[[str, object], str]:
 
 def ladder(name: str, value: object) -> tuple[float, ...]:
     """Convert to the temperatures of a ladder, ascending: a list of at least two, or ``LOW:HIGH:COUNT``, geometric."""
+    if isinstance(value, (list, tuple)) and len(value) == 1:
+        value = value[0]
     if isinstance(value, str) and ":" in value:
         parts = value.split(":")
         if len(parts) != 3:
