@@ -150,8 +150,10 @@ class ParallelTemperingRunner(Runner):
             self._sampler.equilibrate(
                 work, self._piece(step) - step, adapt_ladder=not self.parameters["fixed_ladder"], progress=relay
             )
-        except _HandBack:
+        except BaseException as error:
             self._sampler.temperatures = ladder
+            if not isinstance(error, _HandBack):
+                raise
             return
         self.ensemble = work
 
