@@ -96,8 +96,8 @@ def _check_algorithm(algorithm: dict[str, Any], reference: dict[str, Any]) -> No
     assert isinstance(algorithm["verdict"]["equilibrated"], bool)
     assert algorithm["verdict"]["sentence"].startswith(("equilibrated", "not equilibrated"))
     assert algorithm["relaxation"]["sweeps"][0] == (0 if algorithm["name"] != "pa" else 160)
-    assert algorithm["relaxation"]["sweeps"][-1] == 640
-    assert algorithm["relaxation"]["wall_time"][-1] == pytest.approx(algorithm["cost"]["wall_time"][-1])
+    assert 600 < algorithm["relaxation"]["sweeps"][-1] <= 640  # whole sweeps of all replicas of a ladder
+    assert algorithm["relaxation"]["wall_time"][-1] == pytest.approx(algorithm["cost"]["wall_time"][-1], rel=0.1)
     _check_settings(algorithm["name"], algorithm["settings"], algorithm["verdict"]["sentence"])
 
 
@@ -277,7 +277,7 @@ def test_an_algorithm_of_your_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     data = comparison_to_dict(comparison)
     assert data["temperatures"][0]["algorithms"][1]["settings"] == {"accepted": None}
     relaxation = data["temperatures"][0]["algorithms"][1]["relaxation"]
-    assert relaxation["sweeps"] == [80, 160]
+    assert relaxation["sweeps"] == [40, 80, 160]
     assert relaxation["mean"] == data["temperatures"][0]["algorithms"][1]["estimates"]["mean_energy"]["mean"]
     assert len(write_files(data, tmp_path / "own")) == 4
 

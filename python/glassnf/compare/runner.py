@@ -298,7 +298,7 @@ def _run(
         estimates=estimates,
         curves=_curves(settings, reference, name, costs, estimates),
         verdict=judge(estimates["mean_energy"][-1], heat, reference.values(), late, diagnosis),
-        relaxation=relaxation(trace if trace is not None else _trace_of_budgets(done, estimates), done, costs["wall_time"]),
+        relaxation=_after_budgets(done, costs, estimates) if trace is None else relaxation(trace, done, costs["wall_time"]),
         report=algorithm.report(),
         seed=seed,
     )
@@ -355,8 +355,11 @@ def _speed_up(result: AlgorithmResult, baseline: AlgorithmResult, observable: st
     return SpeedUp(*names, observable, cost, error, target is None, speed_up(curve, ours, target))
 
 
-def _trace_of_budgets(done: list[int], estimates: dict[str, FloatArray]) -> Trace:
-    return Trace(np.array(done, dtype=np.int64), estimates["mean_energy"])
+def _after_budgets(done: list[int], costs: dict[str, FloatArray], estimates: dict[str, FloatArray]) -> Relaxation:
+    """Return the estimates of the energy after each budget as a relaxation."""
+    energy = estimates["mean_energy"]
+    error = energy.std(axis=1, ddof=1) / np.sqrt(energy.shape[1])
+    return Relaxation(np.array(done, dtype=np.int64), costs["wall_time"], energy.mean(axis=1), error)
 
 
 def relaxation(trace: Trace, budgets: list[int], wall_time: FloatArray) -> Relaxation:
