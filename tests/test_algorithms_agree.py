@@ -34,8 +34,8 @@ def _start(seed: int) -> gnf.Ensemble:
 
 def _molecular_dynamics() -> tuple[Pair, Pair]:
     sampler, ensemble = gnf.MolecularDynamics(SYSTEM, timestep=0.0025, friction=0.2), _start(1)
-    sampler.equilibrate(ensemble, 60_000)
-    return _of(sampler.run(ensemble, 200_000, record_every=100).energy)
+    sampler.equilibrate(ensemble, 40_000)
+    return _of(sampler.run(ensemble, 120_000, record_every=100).energy)
 
 
 def _monte_carlo(swap_probability: float, sweeps: int, seed: int) -> tuple[Pair, Pair]:
@@ -45,11 +45,11 @@ def _monte_carlo(swap_probability: float, sweeps: int, seed: int) -> tuple[Pair,
 
 
 def _local() -> tuple[Pair, Pair]:
-    return _monte_carlo(0.0, 60_000, 2)
+    return _monte_carlo(0.0, 40_000, 2)
 
 
 def _swap() -> tuple[Pair, Pair]:
-    return _monte_carlo(0.2, 20_000, 3)
+    return _monte_carlo(0.2, 12_000, 3)
 
 
 def _parallel_tempering() -> tuple[Pair, Pair]:
@@ -57,8 +57,8 @@ def _parallel_tempering() -> tuple[Pair, Pair]:
         SYSTEM, gnf.geometric_ladder(TEMPERATURE, 1.0, 6), gnf.MonteCarlo(SYSTEM, swap_probability=0.0), ladders=16
     )
     ensemble = sampler.random(seed=4)
-    sampler.equilibrate(ensemble, 6_000)
-    record = sampler.run(ensemble, 30_000, record_every=20)
+    sampler.equilibrate(ensemble, 4_000)
+    record = sampler.run(ensemble, 16_000, record_every=20)
     assert record.total_round_trips > 100
     return _of(record.energy_at(TEMPERATURE))
 
@@ -66,7 +66,7 @@ def _parallel_tempering() -> tuple[Pair, Pair]:
 def _population_annealing() -> tuple[Pair, Pair]:
     explorer = gnf.MonteCarlo(SYSTEM, swap_probability=0.0)
     sampler = gnf.PopulationAnnealing(SYSTEM, 1.0, TEMPERATURE, explorer, sweeps_per_step=60, equilibration_sweeps=600)
-    result = sampler.run(4_000, seed=5)
+    result = sampler.run(2_000, seed=5)
     assert not result.collapsed
     energy = float(result.mean_energy[-1]) / N, float(result.mean_energy_error[-1]) / N
     return energy, (float(result.specific_heat[-1]), float(result.specific_heat_error[-1]))
