@@ -28,13 +28,16 @@ def _of(energy: np.ndarray) -> tuple[Pair, Pair]:
     return (first.value, first.error), (second.value, second.error)
 
 
-def _start(seed: int) -> gnf.Ensemble:
-    return gnf.Ensemble.random(SYSTEM, replicas=64, temperature=TEMPERATURE, seed=seed)
+def _start(seed: int, replicas: int = 64, temperature: float = TEMPERATURE) -> gnf.Ensemble:
+    """Return replicas in equilibrium, from where local moves and dynamics, which forget slowly, go on."""
+    ensemble = gnf.Ensemble.random(SYSTEM, replicas=replicas, temperature=temperature, seed=seed)
+    gnf.MonteCarlo(SYSTEM).equilibrate(ensemble, sweeps=400 if temperature > TEMPERATURE else 2_000)
+    return ensemble
 
 
 def _molecular_dynamics() -> tuple[Pair, Pair]:
     sampler, ensemble = gnf.MolecularDynamics(SYSTEM, timestep=0.0025, friction=0.2), _start(1)
-    sampler.equilibrate(ensemble, 40_000)
+    sampler.equilibrate(ensemble, 10_000)
     return _of(sampler.run(ensemble, 120_000, record_every=100).energy)
 
 
@@ -56,7 +59,7 @@ def _parallel_tempering() -> tuple[Pair, Pair]:
     sampler = gnf.ParallelTempering(
         SYSTEM, gnf.geometric_ladder(TEMPERATURE, 1.0, 6), gnf.MonteCarlo(SYSTEM, swap_probability=0.0), ladders=16
     )
-    ensemble = sampler.random(seed=4)
+    ensemble = sampler.start(_start(4, sampler.replicas))
     sampler.equilibrate(ensemble, 4_000)
     record = sampler.run(ensemble, 16_000, record_every=20)
     assert record.total_round_trips > 100
@@ -66,7 +69,7 @@ def _parallel_tempering() -> tuple[Pair, Pair]:
 def _population_annealing() -> tuple[Pair, Pair]:
     explorer = gnf.MonteCarlo(SYSTEM, swap_probability=0.0)
     sampler = gnf.PopulationAnnealing(SYSTEM, 1.0, TEMPERATURE, explorer, sweeps_per_step=60, equilibration_sweeps=600)
-    result = sampler.run(2_000, seed=5)
+    result = sampler.run(_start(5, 2_000, temperature=1.0))
     assert not result.collapsed
     energy = float(result.mean_energy[-1]) / N, float(result.mean_energy_error[-1]) / N
     return energy, (float(result.specific_heat[-1]), float(result.specific_heat_error[-1]))

@@ -124,7 +124,7 @@ def test_the_estimates_are_those_of_the_library(finished: Path) -> None:
     entry = _load(finished)["temperatures"][0]["algorithms"][2]
     system = gnf.systems.ka2d(43)
     ensemble = gnf.Ensemble.random(system, replicas=4, temperature=1.4, seed=entry["seed"])
-    gnf.MonteCarlo(system, swap_probability=0.0).equilibrate(ensemble, sweeps=400)
+    gnf.MonteCarlo(system, swap_probability=0.2).equilibrate(ensemble, sweeps=400)
     ensemble.beta[:] = 1.0 / 0.7
     sampler = gnf.MonteCarlo(system, swap_probability=0.2)
     sampler.equilibrate(ensemble, sweeps=80)
