@@ -32,6 +32,7 @@ import gpu
 
 TEMPERATURE = 0.5
 MOVE_SIZE = 0.12
+TIMESTEP = 0.002  # of molecular dynamics, from configurations that are hardly relaxed
 SWAPS = 0.2
 MEDIUM, BOARD = 1290, 20_000
 ENERGY_TOLERANCE = 1e-12  # relative, double precision
@@ -333,6 +334,79 @@ def add_energies(
                 limits[case] = found
 
 
+# ---- molecular dynamics ------------------------------------------------------------------------------------------------------
+
+
+class Steps:
+    """Molecular dynamics of replicas of its own; each call goes on with them and returns time steps of a replica per second."""
+
+    def __init__(self, start: gnf.Ensemble, seconds: float, thermostat: str, **options: Any) -> None:
+        self.ensemble, self.system = moved(start, start.device), start.system
+        self.sampler = gnf.MolecularDynamics(self.system, timestep=TIMESTEP, thermostat=thermostat, **options)
+        self.steps = max(10, int((2e3 if start.device == "cpu" else 2e6) / start.replicas / (self.system.n / 43)))
+        rate = self()
+        if self.steps * start.replicas / rate < seconds:
+            self.steps = max(10, int(seconds * self() / start.replicas))
+            self()  # the length of native calls follows the speed of those before
+
+    def __call__(self) -> float:
+        start = time.perf_counter()
+        self.sampler.run(self.ensemble, self.steps)
+        return self.steps * self.ensemble.replicas / (time.perf_counter() - start)
+
+
+def check_steps(start: gnf.Ensemble, steps: int) -> dict[str, Any]:
+    """State and energies of both backends after the same time steps: the same bits."""
+    here, there = on_cpu(start), moved(start, start.device)
+    for ensemble in (here, there):
+        gnf.MolecularDynamics(start.system, timestep=TIMESTEP, thermostat="langevin").run(ensemble, steps)
+    back = on_cpu(there)
+    for name in ("positions", "velocities", "energy"):
+        same = np.array_equal(getattr(here, name), getattr(back, name))
+        common.require(same, f"N={start.n}: {name} differ from those of the CPU after {steps} time steps")
+    return {"replicas": start.replicas, "steps": steps, "same_bits": True}
+
+
+def dynamics(options: Any, facts: dict[str, Any]) -> dict[str, Any]:
+    """Time steps of many small replicas, of medium ones, and of a single large one."""
+    cases: dict[str, Callable[[], float]] = {}
+    against: dict[str, str] = {}
+    limits: dict[str, dict[str, float]] = {}
+    agreed: dict[str, Any] = {}
+    sizes = [(43, options.replicas), (MEDIUM, [options.medium_replicas])]
+    if options.largest:
+        sizes.append((options.largest, [1]))
+    for n, counts in sizes:
+        sweeps = min(options.equilibration, 200 if n <= MEDIUM else 60)
+        board = {"checkerboard": True} if n > MEDIUM else {}
+        for replicas in counts:
+            start = liquid(n, replicas, sweeps, options.device, **board)
+            start.draw_velocities()
+            if replicas == min(counts):
+                few = start[: 64 if n == 43 else 1]
+                agreed[f"first time steps of N={n}"] = check_steps(few, 20 if n <= MEDIUM else 2)
+                core = f"one core, N={n}, time steps"
+                if n <= MEDIUM:
+                    cases[core] = Steps(on_cpu(few), 2 * options.seconds, "nve", threads=1)
+            for thermostat in ("nve", "langevin") if n == 43 and replicas == min(counts) else ("nve",):
+                name = f"N={n} x {replicas}, {thermostat}"
+                cases[name] = Steps(start, options.seconds, thermostat)
+                if core in cases:
+                    against[name] = core
+                found = gpu.limits(facts, start.system, "step")
+                if found:
+                    limits[name] = found
+    rates = common.interleave(cases, options.repetitions)
+    for name, limit in limits.items():
+        limit["fraction"] = common.median_of(rates[name]) / limit["limit_per_s"]
+    return {
+        "agreement": agreed,
+        "steps_per_s": medians(rates),
+        "ratios": {f"{name} / {core}": common.ratio(rates, name, core) for name, core in against.items()},
+        "limits": limits,
+    }
+
+
 # ---- the cost of a call ------------------------------------------------------------------------------------------------------
 
 
@@ -381,6 +455,7 @@ def microseconds(work: Callable[[], Any], device: str, count: int = 100) -> floa
 PARTS: dict[str, Callable[[Any, dict[str, Any]], dict[str, Any]]] = {
     "agreement": agreement,
     "small": small_moves,
+    "dynamics": dynamics,
     "energies": energies,
     "large": large_moves,
     "medium": medium_moves,

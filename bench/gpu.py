@@ -6,6 +6,7 @@ backend, so that the scripts themselves can be tested where there is no GPU.
 
 from __future__ import annotations
 
+import functools
 import math
 import shutil
 import subprocess
@@ -47,6 +48,10 @@ FP64_PER_TRIAL = 60
 # floor 1; 1 / q 5; q^-3 and q^-3 - 1 3; polynomial, sum, prefactor 4; slope 4; its factors 3; cutoff and floor of the force 2;
 # sum 1; force on i, one fused per axis, 2.
 FP64_PER_FORCE_PAIR = 38
+# One ordered pair of molecular dynamics (PairLaw::add_force of particle_dynamics.hpp): difference and signed minimum image
+# 4 per axis, 8; r^2 2; q 1; 1 / q 5; q^-3 2, q^-1 q^-3 1; -6 q^-3 + 3 1; slope of the polynomial, sum 2; scale 1; cutoff 1;
+# force rounded to its quantum and summed, 3 per axis, 6.
+FP64_PER_DYNAMICS_PAIR = 30
 # The same in mixed precision (energies only), which is bound by issue, not by the double-precision pipe: difference of
 # integers, its conversion and unit 3 per axis, 6; r^2 2; q 1; floor 1; 1 / q 6 (MUFU.RCP and its refinement); q^-3 and
 # q^-3 - 1 3; polynomial, sum, prefactor 4; slope 4; its factors 3; cut and floor of both, comparisons and selections, 5; sum 1;
@@ -93,13 +98,24 @@ def force_instructions(system: gnf.systems.System, *, mixed: bool) -> float:
     return system.n * row_instructions(system, *counts)
 
 
+def step_instructions(system: gnf.systems.System) -> float:
+    """Double-precision instructions of one time step of one replica, its force pairs alone."""
+    return system.n * row_instructions(system, FP64_PER_DYNAMICS_PAIR, FP64_PER_DISTANCE)
+
+
 def limits(facts: dict[str, Any], system: gnf.systems.System, what: str, *, mixed: bool = False) -> dict[str, float]:
-    """Return the hand-counted upper bound of a rate on this device: of trial moves ("trial") or configurations ("forces")."""
+    """Return the hand-counted upper bound of a rate on this device: of trial moves ("trial"), configurations ("forces") or time
+    steps of a replica ("step")."""
     clock, processors = facts.get("clock_hz"), facts.get("multiprocessors")
     if not clock or not processors:
         return {}
     lanes = processors * clock * (ISSUE_LANES if mixed else FP64_LANES)
-    instructions = trial_instructions(system) if what == "trial" else force_instructions(system, mixed=mixed)
+    counts: dict[str, Callable[[gnf.systems.System], float]] = {
+        "trial": trial_instructions,
+        "step": step_instructions,
+        "forces": functools.partial(force_instructions, mixed=mixed),
+    }
+    instructions = counts[what](system)
     found = {"instructions": instructions, "limit_per_s": lanes / instructions}
     if what == "forces" and facts.get("bytes_per_s"):
         found["limit_of_bandwidth_per_s"] = facts["bytes_per_s"] / (system.n * FORCE_BYTES)

@@ -85,7 +85,7 @@ def measure(options: Any) -> dict[str, Any]:
 
 def main() -> None:
     parser = common.arguments(__doc__.partition("\n")[0] if __doc__ else "")
-    parser.add_argument("--seconds", type=float, default=1.0, help="length of each measurement")
+    parser.add_argument("--seconds", type=float, default=0.15, help="length of each measurement")
     parser.add_argument("--equilibration", type=int, default=10_000, help="sweeps")
     options = parser.parse_args()
     cpu = common.pin(options.cpu)

@@ -1,9 +1,9 @@
 """What population annealing costs beyond its explorer: the same sweeps of the same replicas, with and without it, one thread.
 
 Measured: replica-sweeps per second of CPU time of an anneal of N = 43 from T = 1 (reweighting, search of the temperature step,
-resampling, copies, statistics and all Python included), and of Monte Carlo alone, on the populations that this anneal had after each
-resampling: with a call per temperature as in the anneal, and with one long call per temperature. CPU time, because other programs on
-the machine would drown a difference of some per cent. Before a number counts, the trajectories must be the same, bit for bit.
+resampling, copies, statistics and all Python included), and of Monte Carlo alone, on the populations that this anneal had after
+each resampling: with a call per temperature, and with one that is four times as long. CPU time, because other programs on the
+machine would drown a difference of some per cent. Before a number counts, trajectories must be the same, bit for bit.
 
     python bench/population_annealing.py -o bench/results/population_annealing.json
 """

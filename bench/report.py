@@ -20,6 +20,10 @@ TARGETS = {
     "glassnf: N=1290 / N=43": "0.5",
     "glassnf: N=100000 / N=43": "0.33",
     "energy and forces: glassnf / torch.compile": "8, aim 12",
+    "glassnf, N=43, cut potential / LAMMPS": "2, aim 3",
+    "glassnf, N=1290, cut potential / LAMMPS": "1.3, aim 2",
+    "explorer, same calls / annealing": "below 1.03",
+    "explorer, long calls / annealing": "below 1.03",
 }
 
 CUDA_TARGETS = {
@@ -108,6 +112,53 @@ def parallel_tempering(document: dict[str, Any]) -> list[str]:
     return [table(("parallel tempering at N = 43", "replica-sweeps/s", "at most", "overhead", "range"), rows)]
 
 
+def dynamics(document: dict[str, Any]) -> list[str]:
+    peak, settings = document["peak"], document["settings"]
+    limits = (
+        (
+            name,
+            f"{limit['pairs_per_step']:.0f}",
+            number(limit["pairs_per_s"]),
+            f"{100 * limit['fraction_of_flops']:.1f} %",
+            f"{100 * limit['fraction_of_divisions']:.1f} %",
+        )
+        for name, limit in document["limits"].items()
+    )
+    skins = ", ".join(f"{skin:g} at {size}" for size, skin in settings["skin_of_lammps"].items())
+    return [
+        rates(document["steps_per_s"], "steps/s of one replica"),
+        *([ratios(document), f"Opponent: {settings['opponent']}, fastest skin {skins}."] if document["ratios"] else []),
+        table(("molecular dynamics", "pairs per step", "pairs/s", "of the flop limit", "of the division limit"), limits),
+        f"Limits of the core: {peak['flops_per_s'] / 1e9:.1f} Gflop/s, {number(peak['divisions_per_s'])} divisions/s; "
+        f"{document['flops_per_pair']} flops and one division per pair.",
+    ]
+
+
+def time_step(document: dict[str, Any]) -> list[str]:
+    rows = [
+        (f"{name}, dt = {dt:g}", f"{value:.5f}", f"{error:.5f}")
+        for name, found in document["thermostats"].items()
+        for dt, value, error in zip(document["timesteps"], found["energy_per_particle"], found["errors"], strict=True)
+    ]
+    rows += [
+        (f"{name}, dt -> 0", f"{found['limit']:.5f}", f"{found['limit_error']:.5f}")
+        for name, found in document["thermostats"].items()
+    ]
+    reference = document["monte_carlo"]
+    rows.append(("swap Monte Carlo", f"{reference['energy_per_particle']:.5f}", f"{reference['error']:.5f}"))
+    return [table(("ka2d, N = 43, T = 0.5", "<U>/N", "standard error"), rows)]
+
+
+def relaxation_time(document: dict[str, Any]) -> list[str]:
+    rows = [
+        (name, f"{found['value']:.0f}" if found["value"] else "longer", f"{found['error']:.0f}" if found["error"] else "")
+        for name, found in document["relaxation_times"].items()
+    ]
+    settings = document["settings"]
+    size = f"ka2d, N = {settings['n']}, T = {settings['temperature']:g}"
+    return [table((size, "tau", "error"), rows), f"Published by the authors: {document['published']:.0f} tau."]
+
+
 def cuda_rates(document: dict[str, Any], values: dict[str, Any], unit: str) -> str:
     """One row per case: its rate, what was wanted, how far from the limit counted by hand, and how many cores it is worth."""
     cores = {key.partition(" / ")[0]: ratio for key, ratio in document.get("ratios", {}).items()}
@@ -150,11 +201,19 @@ def microbenchmarks(document: dict[str, Any]) -> str:
     return f"### {title}\n\n{context['date'][:10]}.\n\n" + table(("kernel", "time", "rate", "distances"), rows)
 
 
+def population_annealing(document: dict[str, Any]) -> list[str]:
+    return [ratios(document), rates(document["replica_sweeps_per_cpu_s"], "replica-sweeps per s of CPU time")]
+
+
 SECTIONS = {
     "monte_carlo": monte_carlo,
     "energy": energy,
     "kernels": kernels,
+    "dynamics": dynamics,
     "parallel_tempering": parallel_tempering,
+    "population_annealing": population_annealing,
+    "time_step": time_step,
+    "relaxation_time": relaxation_time,
     "cuda": cuda,
 }
 

@@ -157,6 +157,85 @@ def moves(device: Device, ensemble: gnf.Ensemble, *, checkerboard: bool) -> None
             sys.exit(f"{name} differ from those of the CPU after {sweeps} sweeps")
 
 
+def steps(device: Device, ensemble: gnf.Ensemble, thermostat: int, swap_every: int) -> None:
+    """Time steps, with records of everything, against the CPU, bit for bit."""
+    system, at = ensemble.system, [1, 3]
+    replicas, n, d = ensemble.positions.shape
+    pairs = system.n_species * (system.n_species - 1) // 2
+    moved = ensemble.copy()
+    moved.draw_velocities()
+    names = ("positions", "velocities", "images", "species", "beta", "energy", "ids", "move_size")
+    counts = {"pair_evaluations": (replicas,), "failure": (replicas,)}
+    counts |= {"swap_attempts": (replicas, pairs), "swap_accepts": (replicas, pairs)}
+    host = {name: np.ascontiguousarray(getattr(moved, name)).copy() for name in names}
+    host |= {name: np.zeros(shape, dtype=np.int64) for name, shape in counts.items()}
+    host |= {f"record_{name}": np.full((len(at), replicas), np.nan) for name in ("energy", "kinetic")}
+    host |= {f"record_{name}": np.full((len(at), replicas, n, d), np.nan) for name in ("positions", "velocities")}
+    host["record_species"] = np.full((len(at), replicas, n), -1, dtype=np.int32)
+    there = {name: device.put(array) for name, array in host.items()}
+    plan = {
+        "seed": moved.seed,
+        "step": moved.step,
+        "steps": 4,
+        "timestep": 0.0005,
+        "thermostat": thermostat,
+        "friction": 1.0,
+        "relaxation_time": 0.1,
+        "record_at": at,
+        "swap_every": swap_every,
+        "pair_thresholds": [ONE * (k + 1) // pairs for k in range(pairs)],
+    }
+    native = native_system(system)
+    addresses = {name: device.address(array) for name, array in there.items()}
+    _core.cuda_molecular_dynamics(native, replicas=replicas, **addresses, **plan, device=0, stream=device.stream)
+    addresses = {name: int(array.ctypes.data) for name, array in host.items()}
+    _core.molecular_dynamics(native, replicas=replicas, **addresses, **plan, threads=1)
+    for name in host:
+        if name != "pair_evaluations" and not np.array_equal(host[name], device.get(there[name])):
+            sys.exit(f"{name} differ from those of the CPU after 4 time steps")
+
+
+def exchanges(device: Device) -> None:
+    """Two rounds of exchanges in three ladders, with velocities, against the CPU, bit for bit."""
+    ladders, rungs, components = 3, 5, 7
+    rng = np.random.default_rng(2)
+    replicas = ladders * rungs
+    host: dict[str, np.ndarray[Any, Any]] = {
+        "beta": np.tile(np.linspace(1.0, 1.4, rungs), ladders),
+        "move_size": np.tile(np.linspace(0.2, 0.1, rungs), ladders),
+        "energy": rng.normal(-80.0, 3.0, replicas),
+        "ids": np.arange(replicas, dtype=np.int64),
+        "order": np.tile(np.arange(rungs, dtype=np.int32), (ladders, 1)),
+        "velocities": rng.normal(size=(replicas, components)),
+        "visits": np.zeros(replicas, dtype=np.int32),
+        "trips": np.zeros(ladders, dtype=np.int64),
+    }
+    host |= {name: np.zeros((ladders, rungs - 1), dtype=np.int64) for name in ("attempts", "accepts")}
+    host |= {name: np.zeros((ladders, rungs), dtype=np.int64) for name in ("from_hot", "from_cold")}
+    there = {name: device.put(array) for name, array in host.items()}
+    shape: dict[str, Any] = {"replicas": replicas, "rungs": rungs, "components": components, "seed": 1, "interval": 10}
+    for step in (10, 20):
+        addresses = {name: device.address(array) for name, array in there.items()}
+        _core.cuda_exchange(**addresses, **shape, step=step, device=0, stream=device.stream)
+        addresses = {name: int(array.ctypes.data) for name, array in host.items()}
+        _core.exchange(**addresses, **shape, step=step)
+    for name, array in host.items():
+        if not np.array_equal(array, device.get(there[name])):
+            sys.exit(f"{name} differ from those of the CPU after exchanges")
+
+
+def copies(device: Device) -> None:
+    """Replicas copied from their parents, in pieces of memory of several sizes."""
+    parents = np.array([0, 0, 2, 0, 2, 5], dtype=np.int64)
+    for dtype, width in ((np.uint8, 3), (np.int32, 5), (np.float64, 1), (np.float64, 86)):
+        array = np.arange(6 * width).reshape(6, width).astype(dtype)
+        there = device.put(array)
+        memory = [(device.address(there), array[0].nbytes)]
+        _core.cuda_gather_replicas(replicas=6, parents=int(parents.ctypes.data), arrays=memory, device=0, stream=device.stream)
+        if not np.array_equal(device.get(there), array[parents]):
+            sys.exit("copies of replicas are wrong")
+
+
 def main() -> None:
     if not gnf.cuda.is_available():
         print(f"no CUDA kernels to run: {gnf.cuda.why_not()}", file=sys.stderr)
@@ -167,10 +246,15 @@ def main() -> None:
         for mixed in (False, True):
             energies(device, ensemble, mixed=mixed)
         moves(device, ensemble, checkerboard=False)
-        print(f"{name}: energies and moves", flush=True)
+        for thermostat in range(3):
+            steps(device, ensemble, thermostat, swap_every=2 if thermostat == 1 else 0)
+        print(f"{name}: energies, moves and time steps", flush=True)
     for name, system in (("2D", gnf.systems.ka2d(n=300)), ("3D", mixture("lj_smooth", 400, 9.0, 3))):
         moves(device, start(system, 1), checkerboard=True)
         print(f"{name}: checkerboard", flush=True)
+    exchanges(device)
+    copies(device)
+    print("exchanges and copies", flush=True)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,14 @@ template <class Potential>
 void launch_monte_carlo(const SystemView&, const MonteCarloBatch&, const MonteCarloPlan&, const MonteCarloOutput&, const Target&);
 template <class Potential>
 void launch_checkerboard(const SystemView&, const MonteCarloBatch&, const MonteCarloPlan&, const MonteCarloOutput&, const Target&);
+// Molecular dynamics; they return before the work is done. `steps_before`: of the same call, in launches before. Replicas that have failed
+// stay as they are.
+template <class Potential>
+void launch_dynamics(const SystemView&, const DynamicsBatch&, const DynamicsPlan&, const DynamicsOutput&, std::int64_t steps_before,
+                     const Target&);
+template <class Potential>
+void launch_cell_dynamics(const SystemView&, const DynamicsBatch&, const DynamicsPlan&, const DynamicsOutput&,
+                          std::int64_t steps_before, const Target&);
 
 // Calls f.template operator()<D, Uniform>(). Only Lennard-Jones, the potential of the built-in models, has kernels for pairs
 // with one and the same reduced cutoff and polynomial.

@@ -2,6 +2,7 @@
 #include "sorting.hpp"
 
 #include <cub/device/device_radix_sort.cuh>
+#include <cub/device/device_scan.cuh>
 
 namespace glassnf::cuda {
 
@@ -57,6 +58,19 @@ void find_starts(const std::uint32_t* sorted_keys, std::int64_t count, std::int6
   find_starts_kernel<<<blocks_for(count + 1, threads), threads, 0, static_cast<cudaStream_t>(target.stream)>>>(sorted_keys, count,
                                                                                                                cells, start);
   check_launch("launch of find_starts");
+}
+
+Scan::Scan(std::int64_t count, const Target& target) : count_(count) {
+  const std::int32_t* in = nullptr;
+  std::int32_t* out = nullptr;
+  check(cub::DeviceScan::ExclusiveSum(nullptr, bytes_, in, out, count_, static_cast<cudaStream_t>(target.stream)),
+        "plan of a scan");
+  scratch_ = Buffer<char>(static_cast<std::int64_t>(bytes_) + 1, target);
+}
+
+void Scan::operator()(const std::int32_t* in, std::int32_t* out, const Target& target) const {
+  std::size_t bytes = bytes_;
+  check(cub::DeviceScan::ExclusiveSum(scratch_.get(), bytes, in, out, count_, static_cast<cudaStream_t>(target.stream)), "scan");
 }
 
 void segmented_sum(const double* values, std::int64_t segments, std::int64_t length, double scale, double* out,

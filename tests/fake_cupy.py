@@ -283,7 +283,8 @@ cuda = types.SimpleNamespace(
 
 _IN_HOST_MEMORY = (
     *("seed", "step", "sweeps", "replicas", "swap_threshold", "pair_thresholds", "record_at", "completed"),
-    *("rungs", "components", "interval"),
+    *("steps", "thermostat", "swap_every"),
+    *("rungs", "components", "interval", "parents"),
 )
 
 
@@ -307,8 +308,18 @@ def _cuda_monte_carlo(system: Any, *, mixed: bool = False, **arguments: Any) -> 
     _core.monte_carlo(system, **_checked("monte_carlo", {**arguments, "mixed": mixed}))
 
 
+def _cuda_molecular_dynamics(system: Any, **arguments: Any) -> None:
+    _core.molecular_dynamics(system, **_checked("molecular_dynamics", {**arguments, "mixed": False}))
+
+
 def _cuda_exchange(**arguments: Any) -> None:
     _core.exchange(**_checked("exchange", {**arguments, "mixed": False}))
+
+
+def _cuda_gather_replicas(*, arrays: Any, **arguments: Any) -> None:
+    for address, _ in arrays:
+        assert state.addresses.get(address) == arguments["device"]
+    _core.gather_replicas(arrays=arrays, **_checked("gather", {**arguments, "mixed": False}))
 
 
 def install(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
@@ -327,7 +338,9 @@ def install(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
         "cuda_sequential_limit": lambda system: 500,
         "cuda_energy": _cuda_energy,
         "cuda_exchange": _cuda_exchange,
+        "cuda_gather_replicas": _cuda_gather_replicas,
         "cuda_monte_carlo": _cuda_monte_carlo,
+        "cuda_molecular_dynamics": _cuda_molecular_dynamics,
     }
     for name, value in replacements.items():
         monkeypatch.setattr(_core, name, value)

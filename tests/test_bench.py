@@ -57,6 +57,29 @@ def test_energy(tmp_path: Path) -> None:
     assert "energy and forces: glassnf / torch.compile" in run("report.py", path)
 
 
+@needs_compiler
+def test_dynamics(tmp_path: Path) -> None:
+    path = tmp_path / "dynamics.json"
+    document = result("dynamics.py", path, "--seconds", 0.02, "--repetitions", 2)
+    assert {"glassnf, N=43", "glassnf, N=1290, langevin"} <= set(document["steps_per_s"])
+    assert all(0 < limit["fraction_of_flops"] < 1 for limit in document["limits"].values())
+    assert "glassnf, N=43, rescaling" in run("report.py", path)
+
+
+def test_time_step(tmp_path: Path) -> None:
+    path = tmp_path / "time_step.json"
+    document = result("time_step.py", path, "--replicas", 4, "--time", 2)
+    assert abs(document["thermostats"]["langevin"]["limit"] - document["monte_carlo"]["energy_per_particle"]) < 0.5
+    assert "rescaling, dt = 0.02" in run("report.py", path)
+
+
+def test_relaxation_time(tmp_path: Path) -> None:
+    path = tmp_path / "relaxation_time.json"
+    document = result("relaxation_time.py", path, "-n", 172, "--temperature", 1, "--replicas", 3, "--time", 20, "--sweeps", 40)
+    assert document["relaxation_times"]["fs"]["value"] > 0
+    assert "Published by the authors: 2200 tau" in run("report.py", path)
+
+
 def test_kernels(tmp_path: Path) -> None:
     path = tmp_path / "kernels.json"
     document = result("kernels.py", path, "--seconds", 0.01, "--sizes", 43, "--equilibration", 10)
@@ -74,3 +97,15 @@ def test_parallel_tempering(tmp_path: Path) -> None:
         assert set(case["overhead"]) == {"every 1", "every 5", "every 10"}
         assert all(rate["median"] > 0 for rate in case["replica_sweeps_per_s"].values())
     assert "local moves, exchanges every 1 sweeps" in run("report.py", path)
+
+
+def test_population_annealing(tmp_path: Path) -> None:
+    path = tmp_path / "population_annealing.json"
+    document = result(
+        "population_annealing.py",
+        path,
+        *("--population", 100, "--sweeps", 5, "--target", 0.9, "--equilibration", 20, "--repetitions", 2),
+    )
+    assert set(document["ratios"]) == {"explorer, same calls / annealing", "explorer, long calls / annealing"}
+    assert all(rate["median"] > 0 for rate in document["replica_sweeps_per_cpu_s"].values())
+    assert "below 1.03" in run("report.py", path)

@@ -70,6 +70,7 @@ def test_devices(device: str, tmp_path: Path) -> None:
         "load": lambda: gnf.Ensemble.load(tmp_path / "start.h5", device=device),
         "validate": strange.validate,
         "run": lambda: gnf.MonteCarlo(KA2D).run(strange, 1),
+        "dynamics": lambda: gnf.MolecularDynamics(KA2D).run(strange, 1),
         "memory": lambda: gnf.cuda.memory(device),
         "device_name": lambda: gnf.cuda.device_name(device),
     }.items():
@@ -179,11 +180,25 @@ array = np.zeros(3 * 43 * 2)
 a = array.ctypes.data
 state = dict.fromkeys("positions images species beta energy ids move_size displacement_attempts".split(), a)
 state |= dict.fromkeys("displacement_accepts swap_attempts swap_accepts pair_evaluations".split(), a)
+dynamics = dict.fromkeys(
+    "positions velocities images species beta energy ids pair_evaluations failure".split(), a
+)
+ladder = dict.fromkeys("beta move_size energy ids order attempts accepts visits trips from_hot from_cold".split(), a)
 calls = {
     "energy": lambda: _core.cuda_energy(native, replicas=1, positions=a, species=a, energy=a, device=0, stream=0),
     "monte_carlo": lambda: _core.cuda_monte_carlo(
         native, replicas=1, **state, seed=1, step=0, sweeps=1, swap_threshold=0, pair_thresholds=[0, 0, 0], record_at=[],
         device=0, stream=0,
+    ),
+    "molecular_dynamics": lambda: _core.cuda_molecular_dynamics(
+        native, replicas=1, **dynamics, seed=1, step=0, steps=1, timestep=0.005, thermostat=0, friction=0.0,
+        relaxation_time=0.0, record_at=[], device=0, stream=0,
+    ),
+    "exchange": lambda: _core.cuda_exchange(
+        replicas=2, rungs=2, **ladder, seed=1, step=1, interval=1, device=0, stream=0,
+    ),
+    "gather": lambda: _core.cuda_gather_replicas(
+        replicas=2, parents=a, arrays=[(a, 8)], device=0, stream=0
     ),
     "device_name": lambda: _core.cuda_device_name(0),
     "memory": lambda: _core.cuda_memory(0),

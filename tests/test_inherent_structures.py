@@ -58,27 +58,19 @@ def test_basins_survive_small_displacements() -> None:
 
 
 @pytest.mark.parametrize("n", [43, 172])
-def test_company_and_threads_do_not_matter(n: int) -> None:
+def test_company_threads_and_searches_do_not_matter(n: int, monkeypatch: pytest.MonkeyPatch) -> None:
     start = liquid(5, n)
     found = gnf.inherent_structures(start, threads=1)
-    np.testing.assert_array_equal(gnf.inherent_structures(start, threads=2).energy, found.energy)
-    if n == 43:  # lists sum power and norms in another order than lanes, and are chosen by the number of replicas
-        part = gnf.inherent_structures(start[[3, 1, 2]], threads=1)
-        np.testing.assert_allclose(part.energy, found.energy[[3, 1, 2]], rtol=0.0, atol=1e-6)
-
-
-def test_lists_find_the_minima_that_all_pairs_find(monkeypatch: pytest.MonkeyPatch) -> None:
-    start = liquid(4, 172)
+    cases.assert_identical(gnf.inherent_structures(start, threads=2).ensemble, found.ensemble)
+    part = gnf.inherent_structures(start[[3, 1, 2]], threads=1)
+    cases.assert_identical(part.ensemble, found.ensemble[[3, 1, 2]])
     original = _core.minimise
-    energies = []
     for search in (1, 2):
         with monkeypatch.context() as patch:
             patch.setattr(_core, "minimise", lambda *a, search=search, **k: original(*a, **k, search=search))
-            found = gnf.inherent_structures(start, force_tolerance=1e-7)
-            assert found.converged.all()
-            energies.append(found.energy)
-    # Rounding decides, now and then, which of two basins a trajectory on the ridge between them takes.
-    assert (np.abs(energies[0] - energies[1]) < 1e-6).mean() >= 0.75
+            other = gnf.inherent_structures(start, threads=1)
+            cases.assert_identical(other.ensemble, found.ensemble)
+            np.testing.assert_array_equal(other.iterations, found.iterations)
 
 
 def test_iterations_run_out() -> None:

@@ -7,15 +7,17 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import cases
 import glassnf as gnf
 from cases import assert_identical
-from glassnf.samplers.ladder import check_temperatures, equal_ladder, recommended_temperatures
+from glassnf.samplers.ladder import check_temperatures, equal_ladder, recommended_temperatures, rejection_rates
+from tolerances import FP64_REDUCTION
 
 KA2D = gnf.systems.ka2d(43)
+FIXED = settings(deadline=None, derandomize=True, database=None)
 
 
 @pytest.mark.parametrize(
@@ -52,6 +54,7 @@ def test_ladders(temperatures: Any, error: type[Exception], message: str) -> Non
         gnf.ParallelTempering(KA2D, temperatures)
 
 
+@FIXED
 @given(st.lists(st.floats() | st.integers(-3, 3), max_size=6))
 def test_any_list_is_a_ladder_or_an_error(values: list[float]) -> None:
     try:
@@ -65,6 +68,7 @@ def test_any_list_is_a_ladder_or_an_error(values: list[float]) -> None:
     assert (steps > 0.0).all() or (steps < 0.0).all()
 
 
+@FIXED
 @given(
     st.lists(st.floats(0.01, 10.0), min_size=2, max_size=12, unique=True),
     st.data(),
@@ -200,3 +204,17 @@ def test_what_a_ladder_says_of_itself() -> None:
         "pure", potential=gnf.systems.PairPotential("lj_smooth", 1.0, 1.0), composition=(30,), density=0.6, dimension=2
     )
     assert gnf.ParallelTempering(one_species, [1.0, 0.8]).explorer.describe()["swap_probability"] == 0.0
+
+
+@FIXED
+@given(st.integers(0, 2**32), st.integers(1, 20), st.integers(1, 20), st.floats(0.01, 50.0))
+def test_rejection_rates_are_means_over_all_pairs(seed: int, records: int, ladders: int, width: float) -> None:
+    energy = np.random.default_rng(seed).normal(-100.0, width, (records, 3, ladders))
+    temperatures = np.array([0.4, 0.5, 1.3])
+    expected = []
+    for k in range(2):
+        a, b = energy[:, k].ravel(), energy[:, k + 1].ravel()
+        exponent = (1.0 / temperatures[k] - 1.0 / temperatures[k + 1]) * (a[:, None] - b)
+        expected.append(1.0 - np.exp(np.minimum(exponent, 0.0)).mean())
+    np.testing.assert_allclose(rejection_rates(temperatures, energy), expected, atol=FP64_REDUCTION)
+    np.testing.assert_allclose(rejection_rates(temperatures[::-1], energy[:, ::-1]), expected[::-1], atol=FP64_REDUCTION)

@@ -64,24 +64,13 @@ def test_bad_seeds(value: Any) -> None:
     refused(lambda: make().run(5, seed=value), "seed")
 
 
+ASCENDING = ([0.5, 1.0], [1.0, 0.5, 0.7])
+NOT_POSITIVE = ([1.0, 0.0], [1.0, -0.5], [1.0, np.nan], [np.inf, 1.0])
+
+
 @pytest.mark.parametrize(
     "schedule",
-    [
-        [],
-        [1.0],
-        [1.0, 1.0],
-        [0.5, 1.0],
-        [1.0, 0.5, 0.7],
-        [1.0, 0.0],
-        [1.0, -0.5],
-        [1.0, np.nan],
-        [np.inf, 1.0],
-        1.0,
-        [[1.0, 0.5]],
-        "hot",
-        [True, False],
-        None,
-    ],
+    [[], [1.0], [1.0, 1.0], 1.0, [[1.0, 0.5]], "hot", [True, False], None, *ASCENDING, *NOT_POSITIVE],
     ids=str,
 )
 def test_bad_schedules(schedule: Any) -> None:

@@ -1,6 +1,6 @@
-// The CUDA kernels without Python: energies, energies with forces and virials, and Monte Carlo sweeps of the ka2d liquid at T = 0.5, in
-// double and mixed precision, timed by CUDA events. Rates: moves/s, pairs/s (distances that the kernel had to evaluate),
-// configurations/s.
+// The CUDA kernels without Python: energies, energies with forces and virials, time steps of molecular dynamics and Monte Carlo sweeps of
+// the ka2d liquid at T = 0.5, in double and mixed precision, timed by CUDA events. Rates: moves/s, time steps/s of one replica,
+// pairs/s (distances that the kernel had to evaluate), configurations/s.
 #include <benchmark/benchmark.h>
 #include <cuda_runtime.h>
 
@@ -90,11 +90,13 @@ class DeviceLiquid : public bench::Liquid {
         move_sizes_(move_sizes),
         forces_(positions.size()),
         virial_(4 * energy.size()),
+        velocities_(positions.size()),
         images_(images),
         species_(species),
         ids_(ids),
         counters_(5 * pair_count * ids.size()) {
     clear_counters();
+    velocities_.clear();
     sweeps(equilibration, one / 5);
     check(cudaStreamSynchronize(timer().stream()));
   }
@@ -124,6 +126,25 @@ class DeviceLiquid : public bench::Liquid {
     step += static_cast<std::uint64_t>(count);
   }
 
+  // Time steps of Langevin dynamics at rest in the beginning, or at constant energy.
+  void steps(std::int64_t count, bool langevin) {
+    const DynamicsBatch batch{replicas(),      positions_.data(), velocities_.data(), images_.data(),
+                              species_.data(), beta_.data(),      energy_.data(),     ids_.data()};
+    DynamicsPlan plan{};
+    plan.seed = 7;
+    plan.step = step;
+    plan.steps = count;
+    plan.timestep = 0.002;
+    plan.thermostat = langevin ? 1 : 0;
+    plan.friction = 1.0;
+    std::int64_t* const counters = counters_.data();
+    DynamicsOutput output{};
+    output.failure = counters;  // stays 0
+    output.pair_evaluations = counters + 4 * replicas() * pair_count;
+    cuda::molecular_dynamics(system, batch, plan, {}, output, target(false));
+    step += static_cast<std::uint64_t>(count);
+  }
+
   void energies(bool with_forces, bool with_virial, bool mixed) {
     EnergyBatch batch{};
     batch.replicas = replicas();
@@ -145,7 +166,7 @@ class DeviceLiquid : public bench::Liquid {
   }
 
  private:
-  DeviceArray<double> positions_, beta_, energy_, move_sizes_, forces_, virial_;
+  DeviceArray<double> positions_, beta_, energy_, move_sizes_, forces_, virial_, velocities_;
   DeviceArray<std::int32_t> images_, species_;
   DeviceArray<std::int64_t> ids_, counters_;
 };
@@ -180,6 +201,17 @@ void monte_carlo(benchmark::State& state, std::int64_t n, std::uint64_t swap_thr
   state.counters["pairs/s"] = benchmark::Counter(l.pairs_evaluated(), benchmark::Counter::kIsRate);
 }
 
+void dynamics(benchmark::State& state, std::int64_t n, bool langevin) {
+  DeviceLiquid& l = liquid(n);
+  const std::int64_t count = n < 1000 ? 100 : 20;
+  l.clear_counters();
+  l.steps(20, langevin);
+  l.clear_counters();
+  for (auto _ : state) state.SetIterationTime(timer().seconds([&] { l.steps(count, langevin); }));
+  rate(state, "steps/s", static_cast<double>(l.replicas() * count));
+  state.counters["pairs/s"] = benchmark::Counter(l.pairs_evaluated(), benchmark::Counter::kIsRate);
+}
+
 // An error ends one benchmark, not all.
 template <class Function>
 auto guarded(Function function) {
@@ -203,6 +235,8 @@ void register_all() {
       add("forces", [=](benchmark::State& state) { energy(state, n, true, false, mixed); });
       add("forces_and_virial", [=](benchmark::State& state) { energy(state, n, true, true, mixed); });
       if (mixed) continue;
+      add("time_steps", [=](benchmark::State& state) { dynamics(state, n, false); });
+      add("time_steps_langevin", [=](benchmark::State& state) { dynamics(state, n, true); });
       add("displacements", [=](benchmark::State& state) { monte_carlo(state, n, 0); });
       add("swaps_20_percent", [=](benchmark::State& state) { monte_carlo(state, n, one / 5); });
     }

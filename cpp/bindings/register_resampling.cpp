@@ -22,6 +22,24 @@ std::vector<ReplicaArray> replica_arrays(const std::vector<std::pair<std::uintpt
   return result;
 }
 
+// Defines a function of the arguments that both backends take and of Extra arguments of its own, which
+// run(replicas, parents, arrays, extra...) gets.
+template <class... Extra, class Run, class... Names>
+void define_gather(py::module_& module, const char* name, const char* doc, Run run, const Names&... names) {
+  module.def(
+      name,
+      [run](std::int64_t replicas, std::uintptr_t parents, const std::vector<std::pair<std::uintptr_t, std::int64_t>>& arrays,
+            Extra... extra) {
+        check_population(replicas);
+        require(parents != 0, "parents: expected the address of an array");
+        const auto* of = pointer<const std::int64_t>(parents);
+        for (std::int64_t r = 0; r < replicas; ++r)
+          require(0 <= of[r] && of[r] < replicas && of[of[r]] == of[r], "parents: expected slots that are their own parents");
+        run(replicas, of, replica_arrays(arrays), extra...);
+      },
+      py::kw_only(), py::arg("replicas"), py::arg("parents"), py::arg("arrays"), names..., doc);
+}
+
 }  // namespace
 
 void register_resampling(py::module_& module) {
@@ -60,19 +78,24 @@ void register_resampling(py::module_& module) {
       },
       py::kw_only(), py::arg("replicas"), py::arg("weights"), py::arg("seed"), py::arg("step"), py::arg("parents"),
       "Systematic resampling: write the parent of every slot; replicas with children stay in their slots.");
-  module.def(
-      "gather_replicas",
-      [](std::int64_t replicas, std::uintptr_t parents, const std::vector<std::pair<std::uintptr_t, std::int64_t>>& arrays,
-         int threads) {
-        check_population(replicas);
-        require(parents != 0, "parents: expected the address of an array");
+  define_gather<int>(
+      module, "gather_replicas",
+      "Copy, in place, every replica from the slot of its parent; `arrays` are pairs of address and bytes per replica.",
+      [](std::int64_t replicas, const std::int64_t* parents, const std::vector<ReplicaArray>& arrays, int threads) {
         checked_threads(threads);
-        const std::vector<ReplicaArray> views = replica_arrays(arrays);
         py::gil_scoped_release release;
-        cpu::gather(replicas, pointer<const std::int64_t>(parents), views.data(), static_cast<int>(views.size()), threads);
+        cpu::gather(replicas, parents, arrays.data(), static_cast<int>(arrays.size()), threads);
       },
-      py::kw_only(), py::arg("replicas"), py::arg("parents"), py::arg("arrays"), py::arg("threads") = 1,
-      "Copy, in place, every replica from the slot of its parent; `arrays` are pairs of address and bytes per replica.");
+      py::arg("threads") = 1);
+  define_gather<int, std::uintptr_t>(
+      module, "cuda_gather_replicas",
+      "The same for arrays on a CUDA device, on a stream; parents are in host memory, and parents of themselves.",
+      [](std::int64_t replicas, const std::int64_t* parents, const std::vector<ReplicaArray>& arrays, int device,
+         std::uintptr_t stream) {
+        py::gil_scoped_release release;
+        cuda::gather(replicas, parents, arrays.data(), static_cast<int>(arrays.size()), {device, pointer<void>(stream), false});
+      },
+      py::arg("device"), py::arg("stream"));
 }
 
 }  // namespace glassnf::bindings

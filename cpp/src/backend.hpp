@@ -67,34 +67,47 @@ struct MonteCarloOutput {
   std::int64_t* pair_evaluations;       // (R,), added to
 };
 
-// Population annealing (resampling.hpp). Energies of the replicas, in host or device memory.
-struct Population {
-  std::int64_t replicas;
-  const double* energy;  // (R,)
+// Parallel tempering: ladders of replicas that exchange temperatures (glassnf/exchange.hpp).
+struct TemperingBatch {
+  std::int64_t ladders, rungs;  // R = ladders * rungs replicas
+  double* beta;                 // (R,)
+  double* move_size;            // (R,)
+  const double* energy;         // (R,)
+  const std::int64_t* ids;      // (R,)
+  std::int32_t* order;          // (ladders, rungs): which replica of the ladder sits at each rung, the hottest first
+  double* velocities;           // (R, components), or null
+  std::int64_t components;      // N * d
 };
 
-struct WeightSummary {
-  std::uint64_t total;  // of the integer weights
-  double log_mean;      // log of the mean weight relative to the largest
-  double culled;        // expected fraction of replicas without children
-  double ess;           // effective sample size as a fraction
+// One round of exchanges, after the sweep that made the step what it is.
+struct TemperingRound {
+  std::uint64_t seed, step;
+  std::uint64_t interval;  // sweeps between rounds: the parity is that of step / interval
 };
 
-// An array with one piece of memory per replica.
-struct ReplicaArray {
-  void* data;
-  std::int64_t bytes;  // per replica
+struct TemperingCounts {
+  std::int64_t* attempts;   // (ladders, rungs - 1), added to
+  std::int64_t* accepts;    // (ladders, rungs - 1), added to
+  std::int32_t* visits;     // (R,): the end of the ladder seen last (LastVisit), kept from call to call
+  std::int64_t* trips;      // (ladders,): round trips, added to
+  std::int64_t* from_hot;   // (ladders, rungs): rounds after which the replica there came from the hot end, added to
+  std::int64_t* from_cold;  // (ladders, rungs): ... from the cold end, added to
+};
+
+// Beside the output of Monte Carlo, whose energies (records, R) are by replica.
+struct TemperingOutput {
+  std::int32_t* order;  // (records, ladders, rungs)
 };
 
 struct DynamicsBatch {
   std::int64_t replicas;
-  double* positions;           // (R, N, d), wrapped
-  double* velocities;          // (R, N, d)
-  std::int32_t* images;        // (R, N, d)
-  const std::int32_t* species; // (R, N)
-  const double* beta;          // (R,)
-  double* energy;              // (R,)
-  const std::int64_t* ids;     // (R,)
+  double* positions;            // (R, N, d), wrapped
+  double* velocities;           // (R, N, d)
+  std::int32_t* images;         // (R, N, d)
+  const std::int32_t* species;  // (R, N)
+  const double* beta;           // (R,)
+  double* energy;               // (R,)
+  const std::int64_t* ids;      // (R,)
 };
 
 struct DynamicsPlan {
@@ -144,36 +157,23 @@ struct MinimiseOutput {
   double* largest_force;     // (R,)
 };
 
-// Parallel tempering: ladders of replicas that exchange temperatures (glassnf/exchange.hpp).
-struct TemperingBatch {
-  std::int64_t ladders, rungs;  // R = ladders * rungs replicas
-  double* beta;                 // (R,)
-  double* move_size;            // (R,)
-  const double* energy;         // (R,)
-  const std::int64_t* ids;      // (R,)
-  std::int32_t* order;          // (ladders, rungs): which replica of the ladder sits at each rung, the hottest first
-  double* velocities;           // (R, components), or null
-  std::int64_t components;      // N * d
+// Population annealing (resampling.hpp). Energies of the replicas, in host or device memory.
+struct Population {
+  std::int64_t replicas;
+  const double* energy;  // (R,)
 };
 
-// One round of exchanges, after the sweep that made the step what it is.
-struct TemperingRound {
-  std::uint64_t seed, step;
-  std::uint64_t interval;  // sweeps between rounds: the parity is that of step / interval
+struct WeightSummary {
+  std::uint64_t total;  // of the integer weights
+  double log_mean;      // log of the mean weight relative to the largest
+  double culled;        // expected fraction of replicas without children
+  double ess;           // effective sample size as a fraction
 };
 
-struct TemperingCounts {
-  std::int64_t* attempts;   // (ladders, rungs - 1), added to
-  std::int64_t* accepts;    // (ladders, rungs - 1), added to
-  std::int32_t* visits;     // (R,): the end of the ladder seen last (LastVisit), kept from call to call
-  std::int64_t* trips;      // (ladders,): round trips, added to
-  std::int64_t* from_hot;   // (ladders, rungs): rounds after which the replica there came from the hot end, added to
-  std::int64_t* from_cold;  // (ladders, rungs): ... from the cold end, added to
-};
-
-// Beside the output of Monte Carlo, whose energies (records, R) are by replica.
-struct TemperingOutput {
-  std::int32_t* order;  // (records, ladders, rungs)
+// An array with one piece of memory per replica.
+struct ReplicaArray {
+  void* data;
+  std::int64_t bytes;  // per replica
 };
 
 namespace cpu {
@@ -227,12 +227,17 @@ struct Target {
 };
 
 // Like those of the CPU, with arrays of the batch and the output on the device. `energy` returns before the work is done;
-// `monte_carlo` waits for the stream.
+// `monte_carlo` and `molecular_dynamics` wait for the stream. Molecular dynamics has the bits of the CPU; where a replica blows up, the
+// others go on to the end.
 void energy(const SystemView& system, const EnergyBatch& batch, const Target& target);
 void monte_carlo(const SystemView& system, const MonteCarloBatch& batch, const MonteCarloPlan& plan, const MonteCarloOutput& output,
                  const Target& target);
+void molecular_dynamics(const SystemView& system, const DynamicsBatch& batch, const DynamicsPlan& plan, const SwapPlan& swaps,
+                        const DynamicsOutput& output, const Target& target);
 // With all arrays on the device; returns before the work is done.
 void exchange(const TemperingBatch& batch, const TemperingRound& round, const TemperingCounts& counts, const Target& target);
+// With the arrays on the device, and parents in host memory; returns before the work is done.
+void gather(std::int64_t replicas, const std::int64_t* parents, const ReplicaArray* arrays, int count, const Target& target);
 
 bool built();
 int device_count();     // 0 without a usable device; never throws

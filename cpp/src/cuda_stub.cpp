@@ -14,7 +14,12 @@ void energy(const SystemView&, const EnergyBatch&, const Target&) { throw Error(
 void monte_carlo(const SystemView&, const MonteCarloBatch&, const MonteCarloPlan&, const MonteCarloOutput&, const Target&) {
   throw Error(why_not());
 }
+void molecular_dynamics(const SystemView&, const DynamicsBatch&, const DynamicsPlan&, const SwapPlan&, const DynamicsOutput&,
+                        const Target&) {
+  throw Error(why_not());
+}
 void exchange(const TemperingBatch&, const TemperingRound&, const TemperingCounts&, const Target&) { throw Error(why_not()); }
+void gather(std::int64_t, const std::int64_t*, const ReplicaArray*, int, const Target&) { throw Error(why_not()); }
 std::string device_name(int) { throw Error(why_not()); }
 void memory(int, std::int64_t&, std::int64_t&) { throw Error(why_not()); }
 

@@ -1,6 +1,7 @@
 // Molecular dynamics of a batch on the CPU: blocks of replicas are independent, threads share them out.
 #include <algorithm>
 
+#include "stretches.hpp"
 #include "threads.hpp"
 
 namespace glassnf::cpu {
@@ -52,7 +53,7 @@ void swap_sweep(const SystemView& system, const DynamicsBatch& batch, const Dyna
                             batch.energy + replica,
                             batch.ids + replica,
                             swaps.move_size + replica};
-  const MonteCarloPlan trials{plan.seed, step, 1, std::uint64_t(1) << 32, swaps.pair_thresholds, 0, nullptr, 0, false};
+  const MonteCarloPlan trials = swap_sweep_plan(plan, swaps, step);
   const MonteCarloOutput counts{nullptr,
                                 nullptr,
                                 nullptr,
@@ -61,42 +62,28 @@ void swap_sweep(const SystemView& system, const DynamicsBatch& batch, const Dyna
                                 swaps.attempts + replica * pairs,
                                 swaps.accepts + replica * pairs,
                                 output.pair_evaluations + replica};
-  MonteCarloEngine& engine = *kernels().open_monte_carlo(system, one, trials, counts, 0, workspace);
-  engine.advance(step, 1, workspace);
-  engine.write_back();
-  one.energy[0] = engine.energy();
-  engine.count(counts, 0);
+  monte_carlo_of_replica(kernels(), system, one, trials, counts, 0, workspace);
 }
 
 // A block of replicas through all steps of the plan: stretches of dynamics, and between them swaps. Forces are made anew at the start of
 // each stretch, so that none is older than the last swap.
 void hybrid(const SystemView& system, const DynamicsBatch& batch, const DynamicsPlan& plan, const SwapPlan& swaps,
             const DynamicsOutput& output, std::int64_t first, std::int64_t count, bool lists, Workspace& workspace) {
-  const auto every = static_cast<std::uint64_t>(swaps.every);
-  std::int64_t done = 0, recorded = 0;
-  std::vector<std::int64_t> record_at;
-  while (done < plan.steps) {
-    DynamicsPlan stretch = plan;
-    stretch.step = plan.step + static_cast<std::uint64_t>(done);
-    stretch.steps = std::min(plan.steps - done, static_cast<std::int64_t>(every - stretch.step % every));
-    const std::int64_t end = done + stretch.steps;
-    record_at.clear();
-    for (std::int64_t r = recorded; r < plan.records && plan.record_at[r] <= end; ++r) record_at.push_back(plan.record_at[r] - done);
-    stretch.records = static_cast<std::int64_t>(record_at.size());
-    stretch.record_at = record_at.data();
-    stretch.first_record = plan.first_record + recorded;
-    kernels().dynamics(system, batch, stretch, output, first, count, lists, workspace);
-    for (std::int64_t r = first; r < first + count; ++r)
-      if (output.failure[r]) {
-        output.failure[r] += done;
-        return;
-      }
-    recorded += stretch.records;
-    done = end;
-    const std::uint64_t now = plan.step + static_cast<std::uint64_t>(done);
-    if (now % every == 0)
-      for (std::int64_t r = first; r < first + count; ++r) swap_sweep(system, batch, plan, swaps, output, now, r, workspace);
-  }
+  for_stretches(
+      plan, swaps.every,
+      [&](const DynamicsPlan& stretch, std::int64_t done) {
+        kernels().dynamics(system, batch, stretch, output, first, count, lists, workspace);
+        bool fine = true;
+        for (std::int64_t r = first; r < first + count; ++r)
+          if (output.failure[r]) {
+            output.failure[r] += done;
+            fine = false;
+          }
+        return fine;
+      },
+      [&](std::uint64_t now) {
+        for (std::int64_t r = first; r < first + count; ++r) swap_sweep(system, batch, plan, swaps, output, now, r, workspace);
+      });
 }
 
 }  // namespace

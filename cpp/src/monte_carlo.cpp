@@ -16,10 +16,9 @@ void record_configuration(const SystemView& system, const MonteCarloBatch& batch
     for (std::int64_t p = 0; p < n; ++p) output.species[target * n + p] = batch.species[replica * n + p];
 }
 
-namespace {
-
-void one_replica(const KernelTable& table, const SystemView& system, const MonteCarloBatch& batch, const MonteCarloPlan& plan,
-                 const MonteCarloOutput& output, std::int64_t replica, Workspace& workspace) {
+void monte_carlo_of_replica(const KernelTable& table, const SystemView& system, const MonteCarloBatch& batch,
+                            const MonteCarloPlan& plan, const MonteCarloOutput& output, std::int64_t replica,
+                            Workspace& workspace) {
   MonteCarloEngine& engine = *table.open_monte_carlo(system, batch, plan, output, replica, workspace);
   std::int64_t done = 0;
   const auto advance_to = [&](std::int64_t sweeps) {
@@ -38,8 +37,6 @@ void one_replica(const KernelTable& table, const SystemView& system, const Monte
   engine.count(output, replica);
 }
 
-}  // namespace
-
 void monte_carlo(const SystemView& system, const MonteCarloBatch& batch, const MonteCarloPlan& plan, const MonteCarloOutput& output,
                  int threads) {
   if (plan.checkerboard) {
@@ -48,7 +45,7 @@ void monte_carlo(const SystemView& system, const MonteCarloBatch& batch, const M
   }
   const KernelTable& table = kernels();
   parallel_for(batch.replicas, threads, [&](std::int64_t replica, Workspace& workspace) {
-    one_replica(table, system, batch, plan, output, replica, workspace);
+    monte_carlo_of_replica(table, system, batch, plan, output, replica, workspace);
   });
 }
 

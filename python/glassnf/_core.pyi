@@ -87,7 +87,45 @@ def cuda_exchange(
     device: int,
     stream: int,
 ) -> None: ...
+def cuda_gather_replicas(
+    *, replicas: int, parents: int, arrays: Sequence[tuple[int, int]], device: int, stream: int
+) -> None: ...
 def cuda_memory(device: int) -> tuple[int, int]: ...
+def cuda_molecular_dynamics(
+    system: System,
+    *,
+    replicas: int,
+    positions: int,
+    velocities: int,
+    images: int,
+    species: int,
+    beta: int,
+    energy: int,
+    ids: int,
+    seed: int,
+    step: int,
+    steps: int,
+    timestep: float,
+    thermostat: int,
+    friction: float,
+    relaxation_time: float,
+    record_at: Sequence[int],
+    record_energy: int = 0,
+    record_kinetic: int = 0,
+    record_positions: int = 0,
+    record_velocities: int = 0,
+    record_species: int = 0,
+    pair_evaluations: int,
+    failure: int,
+    swap_every: int = 0,
+    pair_thresholds: Sequence[int] = [],
+    move_size: int = 0,
+    swap_attempts: int = 0,
+    swap_accepts: int = 0,
+    completed: int = 0,
+    device: int,
+    stream: int,
+) -> None: ...
 def cuda_monte_carlo(
     system: System,
     *,

@@ -1,8 +1,7 @@
-// Sine and cosine, and normal variates, by correctly rounded operations only: the same bits on every machine. Scalars and
+// Exponential, sine and cosine, and normal variates, by correctly rounded operations only: the same bits on every machine. Scalars and
 // SIMD packs.
 #pragma once
 
-#include "glassnf/math.hpp"
 #include "glassnf/philox.hpp"
 #include "glassnf/trial.hpp"
 
@@ -13,6 +12,28 @@ inline namespace GLASSNF_ISA {
 template <class F>
 GLASSNF_HD F select(typename BitsOf<F>::type mask, F a, F b) {
   return from_bits((to_bits(a) & mask) | (to_bits(b) & ~mask));
+}
+
+// e^x for -700 < x < 700, error below 2 ulp: x = k log 2 + r with |r| <= log(2) / 2, and the Taylor series of e^r.
+GLASSNF_HD double exponential(double x) {
+  const double magic = 6755399441055744.0;
+  const double k = fused(x, 1.44269504088896338700, magic) - magic;
+  const double r = fused(-k, 1.90821492927058770002e-10, fused(-k, 6.93147180369123816490e-01, x));
+  double sum = 1.0 / 6227020800.0;  // 1 / 13!
+  sum = fused(sum, r, 1.0 / 479001600.0);
+  sum = fused(sum, r, 1.0 / 39916800.0);
+  sum = fused(sum, r, 1.0 / 3628800.0);
+  sum = fused(sum, r, 1.0 / 362880.0);
+  sum = fused(sum, r, 1.0 / 40320.0);
+  sum = fused(sum, r, 1.0 / 5040.0);
+  sum = fused(sum, r, 1.0 / 720.0);
+  sum = fused(sum, r, 1.0 / 120.0);
+  sum = fused(sum, r, 1.0 / 24.0);
+  sum = fused(sum, r, 1.0 / 6.0);
+  sum = fused(sum, r, 0.5);
+  sum = fused(sum, r, 1.0);
+  sum = fused(sum, r, 1.0);
+  return sum * from_bits(static_cast<std::uint64_t>(static_cast<std::int64_t>(k) + 1023) << 52);
 }
 
 // Sine and cosine of 2 pi u for u in [0, 1], error below 2e-16. 4 u = k + y with k whole; fdlibm's polynomials (k_sin.c, k_cos.c) serve

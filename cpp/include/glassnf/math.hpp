@@ -91,33 +91,6 @@ GLASSNF_HD F negative_log(F u) {
   return F(0.0) - (k * F(6.93147180369123816490e-01) + (k * F(1.90821492927058770002e-10) + log_mantissa));
 }
 
-// exp(x) for x <= 0, error below 1 ulp; 0 below -708, where results would be subnormal.
-// x = k log 2 + r with |r| <= log(2) / 2, log 2 in two parts as in fdlibm, and the Taylor series of exp(r) up to r^13, whose rest is below
-// 5e-18; then 2^k goes into the exponent. Additions, multiplications and fused multiply-adds only.
-GLASSNF_HD double exponential(double x) {
-  if (!(x >= -708.0)) return 0.0;
-  constexpr double shift = 6755399441055744.0;  // 1.5 * 2^52: adding it rounds to an integer, which then lies in the low bits
-  const double shifted = fused(x, 1.44269504088896338700, shift);
-  const double k = shifted - shift;
-  const double r = fused(k, -1.90821492927058770002e-10, fused(k, -6.93147180369123816490e-01, x));
-  double p = 1.0 / 6227020800.0;
-  p = fused(p, r, 1.0 / 479001600.0);
-  p = fused(p, r, 1.0 / 39916800.0);
-  p = fused(p, r, 1.0 / 3628800.0);
-  p = fused(p, r, 1.0 / 362880.0);
-  p = fused(p, r, 1.0 / 40320.0);
-  p = fused(p, r, 1.0 / 5040.0);
-  p = fused(p, r, 1.0 / 720.0);
-  p = fused(p, r, 1.0 / 120.0);
-  p = fused(p, r, 1.0 / 24.0);
-  p = fused(p, r, 1.0 / 6.0);
-  p = fused(p, r, 0.5);
-  p = fused(p, r, 1.0);
-  p = fused(p, r, 1.0);
-  // The low bits of `shifted` are k in two's complement; shifting them into the exponent field of p multiplies by 2^k.
-  return from_bits(to_bits(p) + (to_bits(shifted) << 52));
-}
-
 // A short vector with named members, which compilers keep in registers, and a loop over its axes that is unrolled by construction:
 // for_axes<D>([&](auto k) { a.at(k) ... }).
 template <int K>

@@ -24,6 +24,34 @@ inline constexpr std::int64_t max_population = std::int64_t(1) << 24;
 
 __extension__ typedef unsigned __int128 Wide;  // of host and device compilers
 
+// exp(x) for x <= 0, error below 2 ulp; 0 below -708, where results would be subnormal.
+// x = k log 2 + r with |r| <= log(2) / 2, log 2 in two parts as in fdlibm, of which k times the first is exact, and the Taylor series of
+// exp(r) up to r^13, whose rest is below 5e-18; then 2^k goes into the exponent. Additions and multiplications only: unlike
+// `exponential` of elementary.hpp it is fast in code for machines without fused multiply-add, of which weights of whole populations are made.
+GLASSNF_HD double decaying_exponential(double x) {
+  if (!(x >= -708.0)) return 0.0;
+  constexpr double shift = 6755399441055744.0;  // 1.5 * 2^52: adding it rounds to an integer, which then lies in the low bits
+  const double shifted = x * 1.44269504088896338700 + shift;
+  const double k = shifted - shift;
+  const double r = (x - k * 6.93147180369123816490e-01) - k * 1.90821492927058770002e-10;
+  double p = 1.0 / 6227020800.0;
+  p = p * r + 1.0 / 479001600.0;
+  p = p * r + 1.0 / 39916800.0;
+  p = p * r + 1.0 / 3628800.0;
+  p = p * r + 1.0 / 362880.0;
+  p = p * r + 1.0 / 40320.0;
+  p = p * r + 1.0 / 5040.0;
+  p = p * r + 1.0 / 720.0;
+  p = p * r + 1.0 / 120.0;
+  p = p * r + 1.0 / 24.0;
+  p = p * r + 1.0 / 6.0;
+  p = p * r + 0.5;
+  p = p * r + 1.0;
+  p = p * r + 1.0;
+  // The low bits of `shifted` are k in two's complement; shifting them into the exponent field of p multiplies by 2^k.
+  return from_bits(to_bits(p) + (to_bits(shifted) << 52));
+}
+
 // How weights of a population are rounded. Sums of up to R weights, and products of a weight with R, stay below 2^62.
 struct WeightGrid {
   std::int64_t replicas;
@@ -41,7 +69,7 @@ struct WeightGrid {
 
 // The weight of a replica; `extreme` is the energy of the replica of the largest weight: the lowest for beta_step > 0, else the highest.
 GLASSNF_HD std::uint64_t integer_weight(const WeightGrid& grid, double energy, double beta_step, double extreme) {
-  const double relative = exponential(0.0 - beta_step * (energy - extreme));
+  const double relative = decaying_exponential(0.0 - beta_step * (energy - extreme));
   const double scaled = relative * static_cast<double>(std::uint64_t(1) << grid.bits);
   return static_cast<std::uint64_t>(to_bits(scaled + 4503599627370496.0) - 0x4330000000000000ULL);  // + 2^52 rounds to an integer
 }

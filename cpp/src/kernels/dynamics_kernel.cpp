@@ -69,8 +69,8 @@ class Integrator {
     return true;
   }
 
-  // Which lanes have blown up.
-  unsigned failed() const { return failed_; }
+  // Which replicas of the field have blown up, a bit each.
+  unsigned failed() const { return Field::one_replica ? failed_ != 0 : failed_; }
 
   void kinetic_energies(double* out) const {
     alignas(64) std::uint64_t quanta[pack_size];
@@ -192,8 +192,7 @@ void write_record(const SystemView& system, const DynamicsBatch& batch, const Dy
     const std::int64_t target = index * batch.replicas + r;
     for (std::int64_t i = 0; i < size; ++i) {
       const std::int64_t from = r * size + i;
-      if (output.positions)
-        output.positions[target * size + i] = batch.positions[from] + batch.images[from] * system.box[i % D];
+      if (output.positions) output.positions[target * size + i] = batch.positions[from] + batch.images[from] * system.box[i % D];
       if (output.velocities) output.velocities[target * size + i] = batch.velocities[from];
     }
     if (output.species)
@@ -259,13 +258,8 @@ class Fire {
 
   void run() {
     for (std::int64_t i = 0; i <= plan_.most_iterations; ++i) {
-      Pack power(0.0), speed2(0.0), force2(0.0), most(0.0);
-      measure(power, speed2, force2, most);
       alignas(64) double p[pack_size], v2[pack_size], f2[pack_size];
-      store(p, field_.total(power));
-      store(v2, field_.total(speed2));
-      store(f2, field_.total(force2));
-      store(largest_force, field_.largest(most));
+      measure(p, v2, f2);
       bool any = false;
       for (int l = 0; l < pack_size; ++l) {
         if (moving_[l] != 0.0 && (largest_force[l] <= plan_.tolerance || !(largest_force[l] < 1e300))) moving_[l] = 0.0;
@@ -285,15 +279,49 @@ class Fire {
  private:
   alignas(64) double keep_[pack_size], pull_[pack_size];  // v = keep v + pull f
 
-  void measure(Pack& power, Pack& speed2, Pack& force2, Pack& most) const {
+  // Sums of f v, v^2 and f^2 over each replica. Terms are scaled by the largest force and speed and rounded to multiples of 2^-40, so
+  // that sums are exact and do not depend on the order of the particles, nor the minimum on how neighbours are found.
+  void measure(double* power, double* speed2, double* force2) {
     const BlockState<D>& s = field_.state;
+    Pack most_f(0.0), most_v(0.0);
     for (std::int64_t r = 0; r < s.blocks * D; ++r) {
-      const Pack f = load(s.f + r * pack_size), v = load(s.v + r * pack_size);
-      power = fused(f, v, power);
-      speed2 = fused(v, v, speed2);
-      force2 = fused(f, f, force2);
-      most = maximum(absolute(f), most);
+      most_f = maximum(absolute(load(s.f + r * pack_size)), most_f);
+      most_v = maximum(absolute(load(s.v + r * pack_size)), most_v);
     }
+    alignas(64) double largest_speed[pack_size], over_f[pack_size], over_v[pack_size];
+    store(largest_force, field_.largest(most_f));
+    store(largest_speed, field_.largest(most_v));
+    for (int l = 0; l < pack_size; ++l) {
+      over_f[l] = largest_force[l] > 0.0 ? 1.0 / largest_force[l] : 0.0;
+      over_v[l] = largest_speed[l] > 0.0 ? 1.0 / largest_speed[l] : 0.0;
+    }
+    const Pack scale_f = load(over_f), scale_v = load(over_v);
+    scaled_sum(s.f, scale_f, s.v, scale_v, power);
+    scaled_sum(s.v, scale_v, s.v, scale_v, speed2);
+    scaled_sum(s.f, scale_f, s.f, scale_f, force2);
+    for (int l = 0; l < pack_size; ++l) {
+      power[l] *= largest_force[l] * largest_speed[l];
+      speed2[l] *= largest_speed[l] * largest_speed[l];
+      force2[l] *= largest_force[l] * largest_force[l];
+    }
+  }
+
+  void scaled_sum(const double* a, Pack scale_a, const double* b, Pack scale_b, double* out) const {
+    constexpr double magic = 1.5 * 4096.0, quantum = 1.0 / 1099511627776.0;  // 1.5 * 2^52 quanta
+    const BlockState<D>& s = field_.state;
+    alignas(64) std::uint64_t quanta[pack_size];
+    field_.sum_by_lane(
+        [&](std::int64_t block) GLASSNF_INLINE {
+          PackU terms(0);
+          for_axes<D>([&](auto k) GLASSNF_INLINE {
+            const std::int64_t at = s.at(block, k);
+            const Pack rounded = fused(load(a + at) * scale_a, load(b + at) * scale_b, Pack(magic));
+            terms = terms + (to_bits(rounded) - PackU(to_bits(magic)));
+          });
+          return terms;
+        },
+        quanta);
+    for (int l = 0; l < pack_size; ++l) out[l] = static_cast<double>(static_cast<std::int64_t>(quanta[l])) * quantum;
   }
 
   // Time step and mixing of a lane, from the power of the forces.
@@ -341,8 +369,8 @@ class Fire {
 };
 
 template <int D, class Field>
-void run_fire(const SystemView& system, const DynamicsBatch& batch, const MinimisePlan& plan, const MinimiseOutput& output, Field& field,
-              Workspace& workspace) {
+void run_fire(const SystemView& system, const DynamicsBatch& batch, const MinimisePlan& plan, const MinimiseOutput& output,
+              Field& field, Workspace& workspace) {
   Fire<D, Field> fire(system, plan, field, workspace);
   fire.run();
   const BlockState<D>& s = field.state;

@@ -64,6 +64,10 @@ const KernelTable& kernels();
 
 bool uses_cells(const SystemView& system);
 
+// All sweeps of a plan for one replica.
+void monte_carlo_of_replica(const KernelTable&, const SystemView&, const MonteCarloBatch&, const MonteCarloPlan&,
+                            const MonteCarloOutput&, std::int64_t replica, Workspace&);
+
 // Record the present configuration of a replica, if the output wants it, as record `index`.
 void record_configuration(const SystemView&, const MonteCarloBatch&, const MonteCarloOutput&, std::int64_t replica,
                           std::int64_t index);

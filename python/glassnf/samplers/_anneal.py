@@ -163,7 +163,7 @@ class Anneal:
                 population.move_size[...] = new.stage.move_size
         population.step = new.stage.step
         if new.parents is not None and population.velocities is not None:
-            _draw_velocities(population)
+            population.draw_velocities()  # copies part by it too
         self.families, self.influence, self.rows, self.energies = new.families, new.influence, new.rows, new.energies
         self.done[:] = 0
         self.stage = new.stage
@@ -264,9 +264,3 @@ class Anneal:
 
         run = RunFile.open(path)
         return cls.from_state(run.ensemble, run.parameters, run.state, cuda.find_device(device).name)
-
-
-def _draw_velocities(population: Ensemble) -> None:
-    """Give all replicas new velocities at the new temperature, by which copies part too."""
-    draw = getattr(population, "draw_velocities")  # noqa: B009
-    draw()

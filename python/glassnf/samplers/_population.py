@@ -120,19 +120,23 @@ def copy_replicas(population: Ensemble, parents: npt.NDArray[np.int64]) -> None:
     """
     place = cuda.find_device(population.device)
     arrays = [array for array in (getattr(population, name) for name in _COPIED) if array is not None]
+    memory = [(_arrays.address(array), array.nbytes // parents.size) for array in arrays]
     if place.ordinal is not None:
         with place.current(), _arrays.out_of_memory("the copies of these replicas"):
-            slots = np.flatnonzero(parents != np.arange(parents.size))
-            targets, sources = place.xp.asarray(slots), place.xp.asarray(parents[slots])
-            for array in arrays:
-                array[targets] = array[sources]
+            _core.cuda_gather_replicas(
+                replicas=parents.size,
+                parents=_arrays.address(parents),
+                arrays=memory,
+                device=place.ordinal,
+                stream=_arrays.stream_of(population.positions),
+            )
         return
     moved = sum(array.nbytes for array in arrays) * float(np.mean(parents != np.arange(parents.size)))
     threads = max(1, min(default_threads(), int(moved / _GATHER_THREAD_BYTES)))
     _core.gather_replicas(
         replicas=parents.size,
         parents=_arrays.address(parents),
-        arrays=[(_arrays.address(array), array.nbytes // parents.size) for array in arrays],
+        arrays=memory,
         threads=threads,
     )
 

@@ -16,7 +16,6 @@ Fritsch, Carlson 1980, SIAM J. Numer. Anal. 17, 238 (monotone cubic interpolatio
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -37,7 +36,7 @@ __all__ = [
 
 FloatArray = npt.NDArray[np.float64]
 
-_PAIRS = 400  # energies of each temperature that are compared with each of the other, at most
+_CLOSE = 1e-8  # temperatures that differ relatively by less are the same
 _SATURATED = 0.9  # rejection rates above say little about the barrier
 _POINTS = 200  # per interval, of the barrier between the rungs
 
@@ -62,9 +61,9 @@ def check_temperatures(temperatures: object) -> FloatArray:
         beta = 1.0 / ladder
     if not np.isfinite(beta).all():
         raise ValueError(f"temperatures: expected numbers with a finite inverse, got {float(ladder.min())!r}")
-    if np.unique(beta).size < ladder.size:
-        ordered = np.sort(ladder)
-        twice = ordered[:-1][np.diff(np.sort(beta)[::-1]) == 0.0]
+    ordered = np.sort(ladder)
+    twice = ordered[:-1][np.diff(ordered) <= _CLOSE * ordered[1:]]
+    if twice.size:
         raise ValueError(f"temperatures: expected distinct temperatures, got {float(twice[0])!r} more than once")
     steps = np.diff(ladder)
     if not ((steps > 0.0).all() or (steps < 0.0).all()):
@@ -99,12 +98,6 @@ def geometric_ladder(first: float, last: float, count: int) -> FloatArray:
     return check_temperatures(ladder)
 
 
-def _some(energy: FloatArray) -> FloatArray:
-    """Return energies of one temperature in one row, not too many."""
-    flat = energy.ravel()
-    return flat[:: math.ceil(flat.size / _PAIRS)] if flat.size > _PAIRS else flat
-
-
 def rejection_rates(temperatures: FloatArray, energy: FloatArray) -> FloatArray:
     """Estimate the rejection rates between neighbours by comparing every energy of one with every energy of the other.
 
@@ -122,10 +115,17 @@ def rejection_rates(temperatures: FloatArray, energy: FloatArray) -> FloatArray:
     beta = 1.0 / temperatures
     rates = np.empty(beta.size - 1)
     for k in range(rates.size):
-        a, b = _some(energy[:, k]), _some(energy[:, k + 1])
-        exponent = (beta[k] - beta[k + 1]) * (a[:, None] - b[None, :])
-        rates[k] = 1.0 - np.exp(np.minimum(exponent, 0.0)).mean()
+        cold, hot = (k, k + 1) if beta[k] > beta[k + 1] else (k + 1, k)
+        rates[k] = 1.0 - _acceptance(beta[cold] - beta[hot], energy[:, cold].ravel(), energy[:, hot].ravel())
     return rates
+
+
+def _acceptance(difference: float, cold: FloatArray, hot: FloatArray) -> float:
+    """Mean of min(1, exp[difference (a - b)]) over all a of `cold` and b of `hot`, in the time that it takes to sort them."""
+    ordered = np.sort(hot)
+    below = np.searchsorted(ordered, cold, side="right")  # these are accepted anyway
+    tails = np.append(np.logaddexp.accumulate(-difference * ordered[::-1])[::-1], -np.inf)
+    return float((below + np.exp(difference * cold + tails[below])).mean()) / hot.size
 
 
 def local_barrier(energy: FloatArray) -> FloatArray:

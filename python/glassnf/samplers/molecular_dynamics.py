@@ -344,7 +344,7 @@ class MolecularDynamics:
                 progress(done, total, self._info(ensemble, counters))
         return MDRecord(
             steps=first_step + at,
-            time=at * self.timestep,
+            time=np.asarray(at * self.timestep, dtype=np.float64),
             energy=host["energy"],  # type: ignore[arg-type]
             kinetic_energy=host["kinetic"],  # type: ignore[arg-type]
             beta=_arrays.to_host(ensemble.beta.copy()),

@@ -134,8 +134,8 @@ class PTRecord:
     def flow(self) -> FloatArray:
         """Of the replicas at each temperature that have seen an end, the fraction that last saw the cold one (M,).
 
-        1 at the cold end, 0 at the hot one, and a straight line between where nothing slows the replicas down (Katzgraber,
-        Trebst, Huse, Troyer, J. Stat. Mech. P03018, 2006, call 1 - flow f(T)).
+        1 at the cold end, 0 at the hot one, and between the ends a straight line where nothing slows the replicas down
+        (Katzgraber, Trebst, Huse, Troyer, J. Stat. Mech. P03018, 2006, whose f(T) is 1 - flow).
         """
         cold, hot = self.from_cold.sum(axis=1), self.from_hot.sum(axis=1)
         return np.where(cold + hot > 0, cold / np.maximum(cold + hot, 1), np.nan)
