@@ -59,7 +59,8 @@ def _parallel_tempering() -> tuple[Pair, Pair]:
     sampler = gnf.ParallelTempering(
         SYSTEM, gnf.geometric_ladder(TEMPERATURE, 1.0, 6), gnf.MonteCarlo(SYSTEM, swap_probability=0.0), ladders=16
     )
-    ensemble = sampler.start(_start(4, sampler.replicas))
+    ensemble = sampler.random(seed=4)
+    gnf.MonteCarlo(SYSTEM).equilibrate(ensemble, sweeps=2_000)
     sampler.equilibrate(ensemble, 4_000)
     record = sampler.run(ensemble, 16_000, record_every=20)
     assert record.total_round_trips > 100
