@@ -97,3 +97,16 @@ def test_parallel_tempering(tmp_path: Path) -> None:
         assert set(case["overhead"]) == {"every 1", "every 5", "every 10"}
         assert all(rate["median"] > 0 for rate in case["replica_sweeps_per_s"].values())
     assert "local moves, exchanges every 1 sweeps" in run("report.py", path)
+
+
+def test_population_annealing(tmp_path: Path) -> None:
+    path = tmp_path / "population_annealing.json"
+    document = result(
+        "population_annealing.py",
+        path,
+        *("--population", 100, "--sweeps", 5, "--target", 0.9, "--equilibration", 20, "--repetitions", 2),
+    )
+    names = {"annealing / its own sweeps", "explorer, same calls / annealing", "explorer, long calls / annealing"}
+    assert set(document["ratios"]) == names
+    assert all(rate["median"] > 0 for rate in document["replica_sweeps_per_cpu_s"].values())
+    assert "below 1.03" in run("report.py", path)

@@ -21,6 +21,7 @@ from glassnf.compare.settings import make_plan
 
 TINY = ["--sweeps", "640", "--reference-sweeps", "400", "--reference-replicas", "8", "--runs", "4", "--seed", "5"]
 # Pair evaluations too: each native call begins by evaluating all energies, and how many calls there are depends on the speed.
+ALGORITHMS = ["md", "mc", "swap", "pt", "pa"]
 TIMINGS = {"wall_time", "pair_evaluations", "seconds", "created", "command", "speed_ups"}
 
 
@@ -64,22 +65,26 @@ def test_the_json(finished: Path) -> None:
     assert data["versions"]["glassnf"] == gnf.__version__
     assert data["hardware"]["cpu"]
     assert data["settings"]["seed"] == 5
-    assert data["settings"]["budgets"] == [160, 320, 640]
+    assert data["settings"]["budgets"] == {name: [160, 320, 640] for name in ALGORITHMS}
     assert data["system"]["hash"] == gnf.systems.ka2d(43).hash
     assert [entry["temperature"] for entry in data["temperatures"]] == [0.7, 0.5]
     for entry in data["temperatures"]:
-        assert [algorithm["name"] for algorithm in entry["algorithms"]] == ["mc", "swap"]
+        assert [algorithm["name"] for algorithm in entry["algorithms"]] == ALGORITHMS
         assert entry["reference"]["mean_energy_error"] > 0.0
-        assert {speed_up["algorithm"] for speed_up in entry["speed_ups"]} == {"swap"}
-        assert len(entry["speed_ups"]) == 8
+        assert {speed_up["algorithm"] for speed_up in entry["speed_ups"]} == {"mc", "swap", "pt", "pa"}
+        assert {speed_up["baseline"] for speed_up in entry["speed_ups"]} == {"md"}
+        assert len(entry["speed_ups"]) == 4 * 8
+        assert len({algorithm["colour"] for algorithm in entry["algorithms"]}) == 5
+        assert len({algorithm["marker"] for algorithm in entry["algorithms"]}) == 5
         for algorithm in entry["algorithms"]:
             _check_algorithm(algorithm, entry["reference"])
 
 
 def _check_algorithm(algorithm: dict[str, Any], reference: dict[str, Any]) -> None:
     assert algorithm["sweeps"] == [160, 320, 640]
-    for kind in ("wall_time", "pair_evaluations"):
-        assert (np.diff(algorithm["cost"][kind]) > 0.0).all()
+    for kind in ("wall_time", "pair_evaluations"):  # the anneals of the smallest budgets are all of the least possible length
+        assert (np.diff(algorithm["cost"][kind]) > 0.0).all() or algorithm["name"] == "pa"
+        assert min(algorithm["cost"][kind]) > 0.0
     for name in ("mean_energy", "specific_heat"):
         runs = np.array(algorithm["estimates"][name]["runs"])
         assert runs.shape == (3, 4)
@@ -90,17 +95,36 @@ def _check_algorithm(algorithm: dict[str, Any], reference: dict[str, Any]) -> No
         assert (np.array(errors["high"]) >= errors["rms"]).all()
     assert isinstance(algorithm["verdict"]["equilibrated"], bool)
     assert algorithm["verdict"]["sentence"].startswith(("equilibrated", "not equilibrated"))
-    assert algorithm["relaxation"]["sweeps"][0] == 0
-    assert algorithm["relaxation"]["sweeps"][-1] == 640
-    assert algorithm["settings"]["acceptance"]["displacement"] > 0.0
-    assert (algorithm["settings"]["acceptance"]["swap"] is None) == (algorithm["name"] == "mc")
+    assert algorithm["relaxation"]["sweeps"][0] == (0 if algorithm["name"] != "pa" else 160)
+    assert 600 < algorithm["relaxation"]["sweeps"][-1] <= 640  # whole sweeps of all replicas of a ladder
+    assert algorithm["relaxation"]["wall_time"][-1] == pytest.approx(algorithm["cost"]["wall_time"][-1], rel=0.1)
+    _check_settings(algorithm["name"], algorithm["settings"], algorithm["verdict"]["sentence"])
+
+
+def _check_settings(name: str, settings: dict[str, Any], sentence: str) -> None:
+    if name in ("mc", "swap"):
+        assert settings["acceptance"]["displacement"] > 0.0
+        assert (settings["acceptance"]["swap"] is None) == (name == "mc")
+    elif name == "md":
+        assert settings["thermostat"] == "langevin"
+        assert 0.3 < settings["kinetic_temperature"] < 1.2
+    elif name == "pt":
+        temperatures = settings["temperatures"]
+        assert settings["sweeps_of_each_replica"] == 640 // len(temperatures)
+        assert len(settings["round_trips"]) == 4
+        assert len(settings["acceptance"]) == len(temperatures) - 1
+        assert "round trips a run" in sentence
+    else:
+        assert settings["population"] == 16
+        assert 1.0 <= settings["families"] <= 16.0
+        assert "rho_t" in sentence
 
 
 def test_the_estimates_are_those_of_the_library(finished: Path) -> None:
-    entry = _load(finished)["temperatures"][0]["algorithms"][1]
+    entry = _load(finished)["temperatures"][0]["algorithms"][2]
     system = gnf.systems.ka2d(43)
     ensemble = gnf.Ensemble.random(system, replicas=4, temperature=1.4, seed=entry["seed"])
-    gnf.MonteCarlo(system, swap_probability=0.0).equilibrate(ensemble, sweeps=400)
+    gnf.MonteCarlo(system, swap_probability=0.2).equilibrate(ensemble, sweeps=400)
     ensemble.beta[:] = 1.0 / 0.7
     sampler = gnf.MonteCarlo(system, swap_probability=0.2)
     sampler.equilibrate(ensemble, sweeps=80)
@@ -112,10 +136,10 @@ def test_the_estimates_are_those_of_the_library(finished: Path) -> None:
 
 def test_the_csv(finished: Path) -> None:
     rows = list(csv.DictReader(io.StringIO((finished / "compare.csv").read_text(encoding="utf-8"))))
-    assert len(rows) == 2 * 2 * 3
+    assert len(rows) == 2 * 5 * 3
     first = _load(finished)["temperatures"][0]["algorithms"][0]
     assert float(rows[0]["mean_energy_rms_error"]) == first["errors"]["mean_energy"]["rms"][0]
-    assert rows[0]["algorithm"] == "mc"
+    assert rows[0]["algorithm"] == "md"
     assert rows[-1]["equilibrated_at_last_budget"] in ("True", "False")
 
 
@@ -176,7 +200,9 @@ def test_table_and_verdicts_in_words(tmp_path: Path, capsys: pytest.CaptureFixtu
     text = capsys.readouterr().out
     assert "local MC: not equilibrated: <U>/N is " in text
     assert "above the reference" in text
-    assert "Times cheaper than local MC at equal error" in text
+    assert "MD: not equilibrated: <U>/N is " in text
+    assert "round trips a run" in text
+    assert "Times cheaper than MD at equal error" in text
     assert "Note: T = 0.25: the reference fails its own checks" in text
     assert "compare.png" in text
 
@@ -196,10 +222,11 @@ def test_references_are_cached(tmp_path: Path) -> None:
 def test_time_decides_on_the_budgets() -> None:
     system = gnf.systems.ka2d(43)
     plan = make_plan(Settings(system, (0.5,), runs=4, reference_replicas=8, seconds=5.5))
-    assert len(plan.budgets) >= 3
-    assert plan.budgets[0] == 200
+    assert all(len(budgets) >= 2 for budgets in plan.budgets.values())
+    assert plan.budgets["md"][0] == plan.budgets["mc"][0] == plan.budgets["swap"][0] == 200
+    assert plan.budgets["pa"][0] > 200
     assert plan.reference_sweeps >= 2000
-    assert set(plan.seconds) == {"mc", "swap"}
+    assert set(plan.seconds) == set(plan.budgets) == set(plan.options) == set(ALGORITHMS)
     assert all(0.0 < seconds < 60.0 for seconds in plan.seconds.values())
 
 
@@ -235,7 +262,7 @@ def test_an_algorithm_of_your_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     spec = comparing.AlgorithmSpec("frozen", "frozen", "#009E73", "^", _Frozen)
     register_algorithm(spec)
     register_algorithm(spec)
-    assert algorithm_names() == ("mc", "swap", "frozen")
+    assert algorithm_names() == (*ALGORITHMS, "frozen")
     assert get_algorithm("frozen") is spec
     with pytest.raises(ValueError, match=r"^name: expected a name that is not taken, got 'mc'"):
         register_algorithm(comparing.AlgorithmSpec("mc", "frozen", "#009E73", "^", _Frozen))
@@ -249,7 +276,9 @@ def test_an_algorithm_of_your_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     assert not comparison.results[0].algorithms[1].verdict.equilibrated
     data = comparison_to_dict(comparison)
     assert data["temperatures"][0]["algorithms"][1]["settings"] == {"accepted": None}
-    assert data["temperatures"][0]["algorithms"][1]["relaxation"] is None
+    relaxation = data["temperatures"][0]["algorithms"][1]["relaxation"]
+    assert relaxation["sweeps"] == [40, 80, 160]
+    assert relaxation["mean"] == data["temperatures"][0]["algorithms"][1]["estimates"]["mean_energy"]["mean"]
     assert len(write_files(data, tmp_path / "own")) == 4
 
 
@@ -257,10 +286,12 @@ def test_an_algorithm_of_your_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     ("change", "message"),
     [
         ({"temperatures": ()}, "temperatures: expected at least one, got none"),
-        ({"algorithms": ()}, "algorithms: expected at least one of mc, swap, got none"),
+        ({"algorithms": ()}, "algorithms: expected at least one of md, mc, swap, pt, pa, got none"),
         ({"runs": 3}, "runs: expected an integer of at least 4, got 3"),
         ({"sweeps": 100}, "sweeps: expected a multiple of 20 of at least 160, got 100"),
         ({"start_sweeps": 30}, "start_sweeps: expected a multiple of 20 of at least 0, got 30"),
+        ({"sweeps": {"mc": 640}}, "sweeps: expected a budget for each of md, mc, swap, pt, pa, got mc"),
+        ({"sweeps": {"mc": 100}, "algorithms": ("mc",)}, r"sweeps\['mc'\]: expected a multiple of 20 of at least 160, got 100"),
         ({"seconds": None}, "seconds: expected a time"),
         ({"seconds": -1.0}, "seconds: expected a positive finite number"),
     ],
@@ -269,6 +300,14 @@ def test_bad_settings(change: dict[str, Any], message: str) -> None:
     arguments: dict[str, Any] = {"system": gnf.systems.ka2d(43), "temperatures": (0.5,), **change}
     with pytest.raises(ValueError, match=message):
         Settings(**arguments)
+
+
+def test_a_budget_for_each_algorithm(tmp_path: Path) -> None:
+    arguments = ["compare", "-T", "0.7", *TINY, "--no-cache", "--quiet", "--algorithms", "mc,md", "-o", str(tmp_path)]
+    assert run([*arguments, "--sweeps", "md=320,mc=160"]) == 0
+    data = _load(tmp_path)
+    assert data["settings"]["sweeps"] == {"md": 320, "mc": 160}
+    assert [algorithm["sweeps"] for algorithm in data["temperatures"][0]["algorithms"]] == [[40, 80, 160], [80, 160, 320]]
 
 
 def test_names_of_the_package() -> None:

@@ -140,6 +140,9 @@ def test_any_number_is_an_integer_in_range_or_an_error(number: float) -> None:
         (["compare", "-T", "0.3", "--algorithms", "mc,wap"], "did you mean 'swap'?"),
         (["compare", "-T", "0.3", "--runs", "2"], "--runs: expected an integer of at least 4, got 2"),
         (["compare", "-T", "0.3", "--sweeps", "1010"], "sweeps: expected a multiple of 20 of at least 160, got 1010"),
+        (["compare", "-T", "0.3", "--sweeps", "md=640,md=640"], "--sweeps: expected NAME=SWEEPS once for each algorithm"),
+        (["compare", "-T", "0.3", "--sweeps", "md=640"], "sweeps: expected a budget for each of md, mc, swap, pt, pa, got md"),
+        (["compare", "-T", "0.3", "--sweeps", "md=6.5"], "--sweeps of md: expected an integer of at least 1, got 6.5"),
         (["compare", "-T", "0.3", "--reference", "nowhere.json"], "nowhere.json: No such file"),
         (
             ["compare", "-T", "0.3", "--start-temperature", "0.2"],

@@ -15,9 +15,11 @@ import pytest
 
 import glassnf as gnf
 from glassnf.cli import run
-from glassnf.cli._chain import Chain, Schedule, StopRequest
+from glassnf.cli._chain import Chain, Pace, StopRequest
 from glassnf.cli._console import Bar
+from glassnf.cli._runners import runner_of
 from glassnf.io.runfile import RunFile
+from runs import same_runs
 
 BASE = ["sample", "-T", "0.5", "--replicas", "4", "--seed", "3", "--record-every", "10"]
 
@@ -25,17 +27,6 @@ BASE = ["sample", "-T", "0.5", "--replicas", "4", "--seed", "3", "--record-every
 def _sample(path: Path, *arguments: str) -> RunFile:
     assert run([*BASE, "-o", str(path), "--quiet", *arguments]) == 0
     return RunFile.open(path)
-
-
-def _same(a: RunFile, b: RunFile) -> None:
-    """Check that two runs are the same, bit for bit, except for the time they took."""
-    assert a.ensemble.identical_to(b.ensemble)
-    assert a.records.keys() == b.records.keys()
-    for name, values in a.records.items():
-        np.testing.assert_array_equal(values, b.records[name])
-    assert a.counters.keys() == b.counters.keys()
-    for name in a.counters.keys() - {"wall_time", "pair_evaluations"}:
-        np.testing.assert_array_equal(a.counters[name], b.counters[name])
 
 
 @pytest.fixture
@@ -62,7 +53,7 @@ def test_the_file_holds_what_the_library_gives(straight: RunFile) -> None:
 def test_chunks_and_threads_change_nothing(straight: RunFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("glassnf.cli._chain._CHUNK_SECONDS", 0.0)
     arguments = ["--sweeps", "300", "--equilibration", "100", "--threads", "1", "--checkpoint-every", "0.05"]
-    _same(straight, _sample(tmp_path / "chunks.h5", *arguments))
+    same_runs(straight, _sample(tmp_path / "chunks.h5", *arguments))
 
 
 @pytest.mark.parametrize("stop_after", [1, 3, 5, 6, 9])
@@ -70,16 +61,16 @@ def test_a_stopped_run_goes_on_bit_for_bit(
     straight: RunFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], stop_after: int
 ) -> None:
     monkeypatch.setattr("glassnf.cli._chain._CHUNK_SECONDS", 0.001)
-    measure, calls = Chain._measure, 0
+    measure, calls = Pace.measure, 0
 
-    def stopping(self: Chain, sweeps: int, seconds: float) -> None:
+    def stopping(self: Pace, sweeps: int, seconds: float) -> None:
         nonlocal calls
         calls += 1
         measure(self, sweeps, 0.001 * sweeps / 37)  # chunks of 37 sweeps in production, 20 in equilibration
         if calls == stop_after:
             signal.raise_signal(signal.SIGTERM)
 
-    monkeypatch.setattr(Chain, "_measure", stopping)
+    monkeypatch.setattr(Pace, "measure", stopping)
     path = tmp_path / "stopped.h5"
     arguments = [*BASE, "-o", str(path), "--sweeps", "300", "--equilibration", "100"]
     assert run([*arguments, "--json"]) == 143
@@ -90,7 +81,7 @@ def test_a_stopped_run_goes_on_bit_for_bit(
     stopped = RunFile.open(path)
     assert 0 < stopped.ensemble.step < 400
     assert run(["sample", "--resume", "-o", str(path), "--quiet"]) == 0
-    _same(straight, RunFile.open(path))
+    same_runs(straight, RunFile.open(path))
 
 
 def test_a_finished_run_can_be_made_longer(straight: RunFile, tmp_path: Path) -> None:
@@ -98,13 +89,13 @@ def test_a_finished_run_can_be_made_longer(straight: RunFile, tmp_path: Path) ->
     _sample(path, "--sweeps", "117", "--equilibration", "100")
     assert run(["sample", "--resume", "-o", str(path), "--sweeps", "300", "--quiet"]) == 0
     longer = RunFile.open(path)
-    _same(straight, longer)
+    same_runs(straight, longer)
     assert longer.parameters == straight.parameters
 
 
 def test_resuming_a_finished_run_changes_nothing(straight: RunFile, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["sample", "--resume", "-o", str(straight.path)]) == 0
-    _same(straight, RunFile.open(straight.path))
+    same_runs(straight, RunFile.open(straight.path))
     assert "<U>/N" in capsys.readouterr().out
 
 
@@ -233,11 +224,11 @@ def test_a_killed_process_leaves_a_file_to_go_on_from(tmp_path: Path) -> None:
 
 
 def test_a_second_signal_interrupts_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def twice(self: Chain, sweeps: int, seconds: float) -> None:
+    def twice(self: Pace, sweeps: int, seconds: float) -> None:
         signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr(Chain, "_measure", twice)
+    monkeypatch.setattr(Pace, "measure", twice)
     path = tmp_path / "run.h5"
     assert run([*BASE, "-o", str(path), "--sweeps", "100", "--quiet"]) == 130
     assert RunFile.open(path).ensemble.step == 0
@@ -246,7 +237,8 @@ def test_a_second_signal_interrupts_at_once(tmp_path: Path, monkeypatch: pytest.
 
 def test_a_chain_that_is_asked_to_stop_before_it_starts(straight: RunFile) -> None:
     run_file = RunFile.open(straight.path)
-    chain = Chain(gnf.MonteCarlo(straight.ensemble.system), run_file, Schedule(100, 10_000, 10, 60.0), Bar(quiet=True))
-    chain.advance(StopRequest(number=signal.SIGTERM))
-    assert not chain.done
-    _same(straight, RunFile.open(straight.path))
+    run_file.parameters["sweeps"] = 10_000
+    runner = runner_of("swap")(run_file, None, "cpu")
+    Chain(runner, Bar(quiet=True), 60.0).advance(StopRequest(number=signal.SIGTERM))
+    assert not runner.done
+    same_runs(straight, RunFile.open(straight.path))

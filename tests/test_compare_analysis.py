@@ -220,10 +220,13 @@ def test_relaxation_averages_every_record_once() -> None:
 
     sweeps = np.concatenate([[0], np.arange(20, 501, 20), np.arange(510, 8001, 10)])
     energy = np.random.default_rng(1).standard_normal((len(sweeps), 8))
-    found = relaxation(Trace(sweeps, energy))
+    found = relaxation(Trace(sweeps, energy), [1000, 8000], np.array([1.0, 6.0]))
     assert found.sweeps[0] == 0
     assert found.sweeps[-1] == 8000
     assert (np.diff(found.sweeps) > 0).all()
+    assert found.wall_time[0] == 0.0
+    assert found.wall_time[-1] == 6.0
+    assert np.interp(4500, found.sweeps, found.wall_time) == pytest.approx(3.5, rel=0.02)
     assert found.mean[0] == pytest.approx(energy[0].mean())
     assert found.mean[1] == pytest.approx(energy[1].mean())
     last = energy[sweeps > found.sweeps[-2]]

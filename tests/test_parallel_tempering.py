@@ -154,6 +154,29 @@ def test_restart_from_a_file(tmp_path: Path, explorer: Any) -> None:
     np.testing.assert_array_equal(record.state["visits"], after.state["visits"])
 
 
+@pytest.mark.parametrize("swap_every", [None, 10])
+def test_molecular_dynamics_as_the_explorer(swap_every: int | None) -> None:
+    """Cut into pieces, and one ladder alone; velocities are drawn where there are none, and follow the temperature."""
+
+    def dynamics(ladders: int) -> gnf.ParallelTempering:
+        md = gnf.MolecularDynamics(KA2D, timestep=0.004, thermostat="langevin", friction=2.0, swap_every=swap_every, threads=1)
+        return gnf.ParallelTempering(KA2D, LADDER, md, ladders, 5)
+
+    whole = started(dynamics(2))
+    pieces, alone = whole.copy(), whole[4:]
+    record = dynamics(2).run(whole, 60, record_every=6, record_positions=True)
+    assert record.accepts.sum() > 3
+    for sweeps in (7, 13, 40):
+        dynamics(2).run(pieces, sweeps)
+    dynamics(1).run(alone, 60)
+    assert_identical(whole, pieces)
+    assert_identical(whole[4:], alone)
+    for temperature in LADDER:
+        positions, species = record.positions_at(temperature)
+        recomputed = gnf.energy(KA2D, positions.reshape(-1, 43, 2), species.reshape(-1, 43)).reshape(10, 2)
+        np.testing.assert_allclose(recomputed, record.energy_at(temperature), atol=CACHED_ENERGY, rtol=0.0)
+
+
 # ------------------------------------------------------------------------------------------------------------------ the record
 
 

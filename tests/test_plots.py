@@ -28,6 +28,7 @@ def _algorithm(name: str, label: str, colour: str, level: float, equilibrated: b
         "verdict": {"equilibrated": equilibrated},
         "relaxation": {
             "sweeps": [0, 10, 100, 1000],
+            "wall_time": [0.0, 0.0008, 0.008, 0.08],
             "mean": [-1.8, -2.2, -2.5, -2.6 + level],
             "error": [0.02, 0.01, 0.01, None],
         },
@@ -85,7 +86,7 @@ def test_axes_have_names_and_units(data: dict[str, Any]) -> None:
 def test_what_the_figure_says(data: dict[str, Any]) -> None:
     figure = plots.comparison(data)
     texts = [text.get_text() for axes in figure.axes for text in axes.texts]
-    assert texts.count("not equilibrated") == 1
+    assert texts.count("local MC: not equilibrated") == 1
     assert "swap MC: > 40\u00d7 cheaper at 0.01" in texts
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["local MC", "swap MC"]
 

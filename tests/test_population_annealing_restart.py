@@ -110,6 +110,54 @@ def test_given_replicas(whole: PAResult) -> None:
     assert_same(annealing().run(start, seed=5), whole)
 
 
+# ---- molecular dynamics ------------------------------------------------------------------------------------------------------
+
+
+def dynamics(thermostat: str | None, **options: Any) -> gnf.PopulationAnnealing:
+    md = gnf.MolecularDynamics(KA2D, timestep=0.004, thermostat=thermostat, threads=1)
+    settings: dict[str, Any] = {"start": 1.0, "target": 0.9, "sweeps_per_step": 30, "equilibration_sweeps": 45}
+    return gnf.PopulationAnnealing(KA2D, explorer=md, **(settings | options))
+
+
+@pytest.mark.parametrize("thermostat", [None, "langevin"])
+def test_molecular_dynamics(thermostat: str | None, small_pieces: None, tmp_path: Path) -> None:
+    """Any explorer: the same bits in blocks and pieces and after a restart, and new velocities at each new temperature."""
+    expected = dynamics(thermostat).run(REPLICAS, seed=7)
+    assert expected.temperatures.size >= 3
+    assert np.isnan(expected.acceptance).all()
+    assert_same(dynamics(thermostat, block=5).run(REPLICAS, seed=7), expected)
+    pa = dynamics(thermostat)
+    anneal = pa.begin(REPLICAS, seed=7)
+
+    def stop(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    while not anneal.finished:
+        with contextlib.suppress(KeyboardInterrupt):
+            pa.advance(anneal, progress=stop)
+        anneal.save(tmp_path / "anneal.h5")
+        anneal = Anneal.load(tmp_path / "anneal.h5")
+    assert_same(pa.finish(anneal), expected)
+    velocities = expected.ensemble.velocities
+    assert velocities is not None
+    copies = np.unique(velocities.reshape(REPLICAS, -1), axis=0)
+    assert len(copies) == REPLICAS
+
+
+def test_velocities_after_resampling() -> None:
+    """Those of the new temperature: variance T (1 - 1/N), within 5 sigma; copies have their own."""
+    pa = dynamics(None, target=0.5, equilibration_sweeps=0, sweeps_per_step=1, culling_fraction=0.3)
+    anneal = pa.begin(400, seed=8)
+    pa.advance(anneal)
+    velocities = anneal.population.velocities
+    assert velocities is not None
+    assert anneal.temperature < 0.95
+    expected = anneal.temperature * (1.0 - 1.0 / 43)
+    assert abs((velocities**2).mean() / expected - 1.0) < 5.0 * np.sqrt(2.0 / velocities.size)
+    assert len(np.unique(velocities[:, 0, 0])) == 400
+    assert len(np.unique(anneal.population.positions[:, 0, 0])) < 350
+
+
 # ---- files -------------------------------------------------------------------------------------------------------------------
 
 

@@ -66,7 +66,8 @@ void define_dynamics(py::module_& module, const char* name, const char* doc, Run
         require(thermostat != 2 || positive(relaxation_time),
                 "relaxation_time: expected a positive number, got " + std::to_string(relaxation_time));
         require(pair_evaluations && failure, "expected addresses of arrays");
-        require(record_at.empty() || (record_energy && record_kinetic), "record_energy, record_kinetic: expected addresses of arrays");
+        require(record_at.empty() || (record_energy && record_kinetic),
+                "record_energy, record_kinetic: expected addresses of arrays");
         std::int64_t previous = 0;
         for (std::int64_t at : record_at) {
           require(at > previous && at <= steps, "record_at: expected increasing step numbers from 1 to steps");
@@ -76,17 +77,25 @@ void define_dynamics(py::module_& module, const char* name, const char* doc, Run
         require(swap_every >= 0, "swap_every: expected a count, got " + std::to_string(swap_every));
         require(swap_every == 0 || (pairs > 0 && pair_thresholds.size() == pairs && move_size && swap_attempts && swap_accepts),
                 "swap_every: swaps need thresholds for each pair of species and addresses of arrays");
-        const DynamicsPlan plan{seed,     step,     steps,           timestep,
-                                thermostat, friction, relaxation_time, static_cast<std::int64_t>(record_at.size()),
-                                record_at.data(), 0,  0};
+        const DynamicsPlan plan{seed,
+                                step,
+                                steps,
+                                timestep,
+                                thermostat,
+                                friction,
+                                relaxation_time,
+                                static_cast<std::int64_t>(record_at.size()),
+                                record_at.data(),
+                                0,
+                                0};
         const SwapPlan swaps{swap_every,
                              pointer<std::int32_t>(species),
                              pointer<const double>(move_size),
                              pair_thresholds.data(),
                              pointer<std::int64_t>(swap_attempts),
                              pointer<std::int64_t>(swap_accepts)};
-        const DynamicsOutput output{pointer<double>(record_energy),       pointer<double>(record_kinetic),
-                                    pointer<double>(record_positions),    pointer<double>(record_velocities),
+        const DynamicsOutput output{pointer<double>(record_energy),        pointer<double>(record_kinetic),
+                                    pointer<double>(record_positions),     pointer<double>(record_velocities),
                                     pointer<std::int32_t>(record_species), pointer<std::int64_t>(pair_evaluations),
                                     pointer<std::int64_t>(failure)};
         run(system.view, batch, plan, swaps, output, extra...);
@@ -95,10 +104,10 @@ void define_dynamics(py::module_& module, const char* name, const char* doc, Run
       py::arg("system"), py::kw_only(), py::arg("replicas"), py::arg("positions"), py::arg("velocities"), py::arg("images"),
       py::arg("species"), py::arg("beta"), py::arg("energy"), py::arg("ids"), py::arg("seed"), py::arg("step"), py::arg("steps"),
       py::arg("timestep"), py::arg("thermostat"), py::arg("friction"), py::arg("relaxation_time"), py::arg("record_at"),
-      py::arg("record_energy") = 0, py::arg("record_kinetic") = 0, py::arg("record_positions") = 0, py::arg("record_velocities") = 0,
-      py::arg("record_species") = 0, py::arg("pair_evaluations"), py::arg("failure"), py::arg("swap_every") = 0,
-      py::arg("pair_thresholds") = std::vector<std::uint64_t>{}, py::arg("move_size") = 0, py::arg("swap_attempts") = 0,
-      py::arg("swap_accepts") = 0, py::arg("completed") = 0, names..., doc);
+      py::arg("record_energy") = 0, py::arg("record_kinetic") = 0, py::arg("record_positions") = 0,
+      py::arg("record_velocities") = 0, py::arg("record_species") = 0, py::arg("pair_evaluations"), py::arg("failure"),
+      py::arg("swap_every") = 0, py::arg("pair_thresholds") = std::vector<std::uint64_t>{}, py::arg("move_size") = 0,
+      py::arg("swap_attempts") = 0, py::arg("swap_accepts") = 0, py::arg("completed") = 0, names..., doc);
 }
 
 }  // namespace
@@ -106,9 +115,10 @@ void define_dynamics(py::module_& module, const char* name, const char* doc, Run
 void register_dynamics(py::module_& module) {
   define_dynamics<int, int>(
       module, "molecular_dynamics",
-      "Advance replicas in place by `steps` time steps. Where one blows up, `failure` has the step, and the caller puts its arrays back.",
-      [](const SystemView& system, const DynamicsBatch& batch, DynamicsPlan plan, const SwapPlan& swaps, const DynamicsOutput& output,
-         int search, int threads) {
+      "Advance replicas in place by `steps` time steps. Where one blows up, `failure` has the step, and the caller puts its arrays "
+      "back.",
+      [](const SystemView& system, const DynamicsBatch& batch, DynamicsPlan plan, const SwapPlan& swaps,
+         const DynamicsOutput& output, int search, int threads) {
         require(search >= 0 && search <= 2, "search: expected 0, 1 or 2, got " + std::to_string(search));
         plan.search = search;
         checked_threads(threads);

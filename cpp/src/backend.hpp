@@ -101,13 +101,13 @@ struct TemperingOutput {
 
 struct DynamicsBatch {
   std::int64_t replicas;
-  double* positions;           // (R, N, d), wrapped
-  double* velocities;          // (R, N, d)
-  std::int32_t* images;        // (R, N, d)
-  const std::int32_t* species; // (R, N)
-  const double* beta;          // (R,)
-  double* energy;              // (R,)
-  const std::int64_t* ids;     // (R,)
+  double* positions;            // (R, N, d), wrapped
+  double* velocities;           // (R, N, d)
+  std::int32_t* images;         // (R, N, d)
+  const std::int32_t* species;  // (R, N)
+  const double* beta;           // (R,)
+  double* energy;               // (R,)
+  const std::int64_t* ids;      // (R,)
 };
 
 struct DynamicsPlan {

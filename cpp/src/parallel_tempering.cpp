@@ -4,7 +4,6 @@
 // always the same ones, and wait for each other at every exchange.
 #include <barrier>
 #include <memory>
-#include <optional>
 
 #include "glassnf/exchange.hpp"
 #include "threads.hpp"
@@ -46,7 +45,7 @@ void exchange_ladder(const TemperingBatch& batch, const TemperingRound& round, c
 // The state of one call.
 class Tempering {
   struct Replica {
-    std::optional<WorkspaceOwner> memory;  // while the engine is open: memory is for the ladders at work, not for all
+    Workspace* memory = nullptr;  // of the engine, from open() to close()
     MonteCarloEngine* engine = nullptr;
     bool reopen = false;
   };
@@ -76,10 +75,10 @@ class Tempering {
         table_(kernels()),
         replicas_(new Replica[static_cast<std::size_t>(batch.replicas)]) {}
 
-  void open(std::int64_t replica) {
+  void open(std::int64_t replica, Workspace& memory) {
     Replica& r = replicas_[static_cast<std::size_t>(replica)];
-    r.memory.emplace();
-    r.engine = table_.open_monte_carlo(system_, batch_, plan_, output_, replica, *r.memory->workspace);
+    r.memory = &memory;
+    r.engine = table_.open_monte_carlo(system_, batch_, plan_, output_, replica, memory);
     r.reopen = false;
   }
 
@@ -87,14 +86,13 @@ class Tempering {
     Replica& r = replicas_[static_cast<std::size_t>(replica)];
     r.engine->write_back();
     r.engine->count(output_, replica);
-    r.memory.reset();
   }
 
   void advance(std::int64_t replica, std::int64_t done, std::int64_t sweeps, Workspace& scratch) {
     Replica& r = replicas_[static_cast<std::size_t>(replica)];
     if (r.reopen) {
       close(replica);
-      open(replica);
+      open(replica, *r.memory);
     }
     r.engine->advance(plan_.step + static_cast<std::uint64_t>(done), sweeps, scratch);
     batch_.energy[replica] = r.engine->energy();
@@ -135,12 +133,23 @@ class Tempering {
   }
 };
 
-void one_ladder(Tempering& tempering, const MonteCarloPlan& plan, std::int64_t rungs, std::int64_t ladder, Workspace& scratch) {
+// Workspaces for the replicas of one thread. Fresh memory costs as much as some sweeps, so that ladders use it one after the other.
+class Memory {
+  std::unique_ptr<WorkspaceOwner[]> owners_;
+
+ public:
+  explicit Memory(std::int64_t replicas) : owners_(new WorkspaceOwner[static_cast<std::size_t>(replicas)]) {}
+  Workspace& operator[](std::int64_t place) { return *owners_[static_cast<std::size_t>(place)].workspace; }
+};
+
+void one_ladder(Tempering& tempering, const MonteCarloPlan& plan, std::int64_t rungs, std::int64_t ladder, Memory& memory,
+                Workspace& scratch) {
   const std::int64_t first = ladder * rungs, last = first + rungs;
-  for (std::int64_t r = first; r < last; ++r) tempering.open(r);
-  for (std::int64_t done = 0, record = 0; done < plan.sweeps;) {
+  for (std::int64_t r = first; r < last; ++r) tempering.open(r, memory[r - first]);
+  bool upwards = true;  // to and fro: what was in use last may still be in the caches
+  for (std::int64_t done = 0, record = 0; done < plan.sweeps; upwards = !upwards) {
     const std::int64_t stop = tempering.next_stop(done, record);
-    for (std::int64_t r = first; r < last; ++r) tempering.advance(r, done, stop - done, scratch);
+    for (std::int64_t k = 0; k < rungs; ++k) tempering.advance(upwards ? first + k : last - 1 - k, done, stop - done, scratch);
     done = stop;
     tempering.meet(ladder, done, record);
     record += tempering.records_at(done, record);
@@ -186,14 +195,14 @@ class Team {
         for (std::int64_t r = number; r < replicas; r += size) work(r);
       });
     };
-    std::unique_ptr<WorkspaceOwner> scratch;
-    guarded([&] { scratch = std::make_unique<WorkspaceOwner>(); });
-    for_mine([&](std::int64_t r) { tempering_.open(r); });
+    std::unique_ptr<Memory> memory;  // the last one is scratch
+    guarded([&] { memory = std::make_unique<Memory>(replicas / size + 2); });
+    if (memory) for_mine([&](std::int64_t r) { tempering_.open(r, (*memory)[r / size]); });
     // done_ changes only while all wait, so that all leave the loop together.
     while (done_ < plan_.sweeps) {
       if (!failed_.load()) {
         const std::int64_t stop = tempering_.next_stop(done_, record_);
-        for_mine([&](std::int64_t r) { tempering_.advance(r, done_, stop - done_, *scratch->workspace); });
+        for_mine([&](std::int64_t r) { tempering_.advance(r, done_, stop - done_, (*memory)[replicas / size + 1]); });
       }
       barrier.arrive_and_wait();
       if (stopped_) return;
@@ -249,8 +258,12 @@ void parallel_tempering(const SystemView& system, const MonteCarloBatch& batch, 
   Tempering tempering(system, batch, plan, output, ladders, interval, counts, output_of_ladders);
   if (threads > batch.replicas) threads = static_cast<int>(batch.replicas);
   if (threads <= ladders.ladders) {
-    parallel_for(ladders.ladders, threads,
-                 [&](std::int64_t ladder, Workspace& scratch) { one_ladder(tempering, plan, ladders.rungs, ladder, scratch); });
+    std::atomic<std::int64_t> next{0};
+    parallel_for(threads, threads, [&](std::int64_t, Workspace& scratch) {
+      Memory memory(ladders.rungs);
+      for (std::int64_t ladder; (ladder = next.fetch_add(1)) < ladders.ladders;)
+        one_ladder(tempering, plan, ladders.rungs, ladder, memory, scratch);
+    });
   } else {
     Team(tempering, plan, ladders.ladders, ladders.rungs).run(threads);
   }

@@ -173,7 +173,8 @@ def _draw_speed_up(
 def energy_relaxation(axes: Axes, entry: Mapping[str, Any]) -> None:
     """Draw the energy along the runs of each algorithm, from the high-temperature start, with the reference as a band.
 
-    Bands are two standard errors over the runs to either side, and of the reference likewise.
+    Bands are two standard errors over the runs to either side, and of the reference likewise. Algorithms that have no energies
+    along the way, such as population annealing, are drawn with what they say after each budget.
 
     Parameters
     ----------
@@ -187,22 +188,19 @@ def energy_relaxation(axes: Axes, entry: Mapping[str, Any]) -> None:
     reference, error = entry["reference"]["mean_energy"], entry["reference"]["mean_energy_error"]
     for algorithm in entry["algorithms"]:
         trace = algorithm["relaxation"]
-        if trace is None:
-            continue
-        sweeps, mean, spread = (_array(trace[key]) for key in ("sweeps", "mean", "error"))
-        moving = sweeps > 0
+        cost, mean, spread = (_array(trace[key]) for key in ("wall_time", "mean", "error"))
+        moving = cost > 0.0
         colour = algorithm["colour"]
         axes.fill_between(
-            sweeps[moving], (mean - 2 * spread)[moving], (mean + 2 * spread)[moving], color=colour, alpha=0.22, linewidth=0.0
+            cost[moving], (mean - 2 * spread)[moving], (mean + 2 * spread)[moving], color=colour, alpha=0.22, linewidth=0.0
         )
-        axes.plot(sweeps[moving], mean[moving], color=colour, label=algorithm["label"])
-        verdict = algorithm["verdict"]
-        if not verdict["equilibrated"] and moving.any():
-            late = sweeps >= sweeps[-1] / 60.0
-            axes.annotate(
-                "not equilibrated", (sweeps[-1], np.nanmax((mean + 2 * np.nan_to_num(spread))[late])), xytext=(0, 3),
-                textcoords="offset points", ha="right", fontsize=7.0, color=colour,
-            )  # fmt: skip
+        axes.plot(cost[moving], mean[moving], color=colour, label=algorithm["label"])
+    late = [algorithm for algorithm in entry["algorithms"] if not algorithm["verdict"]["equilibrated"]]
+    for line, algorithm in enumerate(late):
+        axes.text(
+            0.99, 0.99 - 0.075 * line, f"{algorithm['label']}: not equilibrated", transform=axes.transAxes,
+            ha="right", va="top", fontsize=7.0, color=algorithm["colour"],
+        )  # fmt: skip
     axes.axhspan(reference - 2 * error, reference + 2 * error, color=_GREY, alpha=0.35, linewidth=0.0, zorder=0)
     axes.axhline(reference, color=OKABE_ITO["black"], linewidth=0.8, zorder=1)
     axes.annotate(
@@ -210,8 +208,8 @@ def energy_relaxation(axes: Axes, entry: Mapping[str, Any]) -> None:
         textcoords="offset points", va="top", fontsize=6.5, color=OKABE_ITO["black"],
     )  # fmt: skip
     low, high = axes.get_ylim()
-    axes.set_ylim(low - 0.06 * (high - low), high)
-    axes.set_xlabel("sweeps from the high-temperature start")
+    axes.set_ylim(low - 0.06 * (high - low), high + 0.08 * len(late) * (high - low))  # room for the words
+    axes.set_xlabel("wall time per run (s), from the start")
     axes.set_ylabel(f"{symbol} ({unit})")
 
 

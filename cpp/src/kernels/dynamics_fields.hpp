@@ -33,7 +33,8 @@ struct BlockState {
     valid = particle + count * pack_size;
   }
   // Lane l of block b takes particle p of a replica, or hands it back.
-  GLASSNF_HD void take(const DynamicsBatch& batch, std::int64_t replica, std::int64_t n, std::int64_t b, int l, std::int64_t p) const {
+  GLASSNF_HD void take(const DynamicsBatch& batch, std::int64_t replica, std::int64_t n, std::int64_t b, int l,
+                       std::int64_t p) const {
     particle[b * pack_size + l] = static_cast<std::uint64_t>(p);
     valid[b * pack_size + l] = ~std::uint64_t(0);
     for (int k = 0; k < D; ++k) {
@@ -263,6 +264,8 @@ GLASSNF_HD void subtract_from_records(double* records, const std::int32_t* index
 template <int D, class Potential, bool Fast>
 class ListField {
   static constexpr int record_size = 4, force_size = D == 2 ? 2 : 4;
+  // In packs_: a particle so far inside the box that while the lists last neither it nor its neighbours can cross a side.
+  static constexpr std::int32_t inside = 1 << 30, most_packs = inside - 1;
 
   const SystemView& system_;
   Potential potential_;
@@ -272,11 +275,13 @@ class ListField {
   CellGrid<D> cell_grid_;
   bool has_grid_;
   double skin_;
-  double* reach2_;        // (S, padded) squared range of the lists by pair of species
-  double* records_;       // (n + 1, 4) x y (z) species code; the last is too far away to interact
-  double* force_records_; // (n + 1, force_size)
-  double* origins_;       // like x: where the particles were when the lists were made
-  std::int32_t *lists_, *packs_;
+  double* reach2_;         // (S, padded) squared range of the lists by pair of species
+  double* scale_;          // (S, padded) see force_factor
+  double* records_;        // (n + 1, 4) x y (z) species code; the last is too far away to interact
+  double* force_records_;  // (n + 1, force_size)
+  double* origins_;        // like x: where the particles were when the lists were made
+  std::int32_t* lists_;    // (n, width) by slot
+  std::int32_t* packs_;    // (n,) packs of eight in use, and `inside`
 
  public:
   static constexpr bool one_replica = true;
@@ -296,7 +301,8 @@ class ListField {
         skin_(skin(system)) {
     const int s = system.species_count;
     rows_ = CoefficientRows::fill(system, static_cast<double*>(reserve(workspace, 4, CoefficientRows::size(s) * 8)));
-    reach2_ = static_cast<double*>(reserve(workspace, 5, s * rows_.padded * 8));
+    reach2_ = static_cast<double*>(reserve(workspace, 5, 2 * s * rows_.padded * 8));
+    scale_ = reach2_ + s * rows_.padded;
     double volume = 1.0;
     for (int k = 0; k < D; ++k) volume *= system.box[k];
     for (int a = 0; a < s; ++a)
@@ -304,6 +310,7 @@ class ListField {
         const PairCoefficients<double> c = rows_.pair(a, b);
         const double reach = square_root(c.q_cut / c.inverse_sigma2) + skin_;
         reach2_[a * rows_.padded + b] = reach * reach;
+        scale_[a * rows_.padded + b] = -2.0 * c.inverse_sigma2 * c.prefactor;
       }
     const double reach = system.cutoff + skin_;
     has_grid_ = make_grid<D>(system.box, reach, 1.0 + static_cast<double>(n_), cell_grid_);
@@ -362,53 +369,66 @@ class ListField {
   }
 
   [[gnu::noinline]] void forces() {
-    for (std::int64_t i = 0; i < (n_ + 1) * force_size; ++i) force_records_[i] = 0.0;
+    double* const forces = force_records_;
+    for (std::int64_t i = 0; i < (n_ + 1) * force_size; ++i) forces[i] = 0.0;
     Vec<Pack, D> box, inverse_box;
     for_axes<D>([&](auto k) GLASSNF_INLINE {
       box.at(k) = Pack(system_.box[k]);
       inverse_box.at(k) = Pack(1.0 / system_.box[k]);
     });
+    const Potential potential = potential_;
+    const Pack magic(grid_.magic);
+    const double* const records = records_;
     std::int64_t packs = 0;
-    for (std::int64_t i = 0; i < n_; ++i) {
-      const SpeciesRow<Fast> row(rows_, species_of(i));
-      const std::int32_t* list = lists_ + i * width_;
-      const int used = packs_[i];
-      packs += used;
+    // Of the particle in slot i on those of its list, and theirs on it.
+    const auto one = [&]<bool Inside>(std::int64_t i, int used) GLASSNF_INLINE {
+      const int species = species_of(i);
+      const SpeciesRow<Fast> row(rows_, species);
+      const Table<Fast> scale_row(scale_ + species * rows_.padded);
       Vec<Pack, D> xi, fi;
       for_axes<D>([&](auto k) GLASSNF_INLINE {
-        xi.at(k) = Pack(records_[i * record_size + k]);
+        xi.at(k) = Pack(records[i * record_size + k]);
         fi.at(k) = Pack(0.0);
       });
-      for (int e = 0; e < used; ++e) {
-        const std::int32_t* index = list + e * pack_size;
+      const std::int32_t* const list = lists_ + i * width_;
+      for (const std::int32_t* index = list; index < list + used * pack_size; index += pack_size) {
         PackU code;
-        Vec<Pack, D> dx = gather(index, code);
-        for_axes<D>([&](auto k)
-                        GLASSNF_INLINE { dx.at(k) = minimum_image(xi.at(k) - dx.at(k), box.at(k), inverse_box.at(k)); });
+        Vec<Pack, D> dx = gather(records, index, code);
+        for_axes<D>([&](auto k) GLASSNF_INLINE {
+          dx.at(k) = xi.at(k) - dx.at(k);
+          if constexpr (!Inside) dx.at(k) = minimum_image(dx.at(k), box.at(k), inverse_box.at(k));
+        });
         const PairCoefficients<Pack> c = row(code);
-        const Pack factor =
-            force_factor(potential_, dot(dx, dx) * c.inverse_sigma2, c, Pack(-2.0) * c.inverse_sigma2 * c.prefactor);
+        const Pack factor = force_factor(potential, dot(dx, dx) * c.inverse_sigma2, c, scale_row(code));
         Vec<Pack, D> force;
         for_axes<D>([&](auto k) GLASSNF_INLINE {
-          force.at(k) = grid_.product(factor, dx.at(k));
+          force.at(k) = fused(factor, dx.at(k), magic) - magic;
           fi.at(k) = fi.at(k) + force.at(k);
         });
-        subtract_from_records<D>(force_records_, index, force);
+        subtract_from_records<D>(forces, index, force);
       }
-      for_axes<D>([&](auto k) GLASSNF_INLINE { force_records_[i * force_size + k] += sum(fi.at(k)); });
+      for_axes<D>([&](auto k) GLASSNF_INLINE { forces[i * force_size + k] += sum(fi.at(k)); });
+    };
+    for (std::int64_t i = 0; i < n_; ++i) {
+      const int used = packs_[i] & most_packs;
+      packs += used;
+      if (packs_[i] & inside)
+        one.template operator()<true>(i, used);
+      else
+        one.template operator()<false>(i, used);
     }
     pair_evaluations += packs * pack_size;
     for (std::int64_t i = 0; i < n_; ++i)
-      for (int k = 0; k < D; ++k) state.f[state.at(i / pack_size, k) + i % pack_size] = force_records_[i * force_size + k];
+      for (int k = 0; k < D; ++k) state.f[state.at(i / pack_size, k) + i % pack_size] = forces[i * force_size + k];
   }
 
   [[gnu::noinline]] void energies(EnergySum& sums) const {
     for (std::int64_t i = 0; i < n_; ++i) {
       const SpeciesRow<Fast> row(rows_, species_of(i));
       Pack total(0.0);
-      for (int e = 0; e < packs_[i]; ++e) {
+      for (int e = 0; e < (packs_[i] & most_packs); ++e) {
         PackU code;
-        Vec<Pack, D> dx = gather(lists_ + i * width_ + e * pack_size, code);
+        Vec<Pack, D> dx = gather(records_, lists_ + i * width_ + e * pack_size, code);
         for_axes<D>([&](auto k) GLASSNF_INLINE {
           dx.at(k) = minimum_image_distance(Pack(records_[i * record_size + k]) - dx.at(k), Pack(system_.box[k]));
         });
@@ -428,9 +448,9 @@ class ListField {
   GLASSNF_HD int species_of(std::int64_t slot) const {
     return static_cast<int>(species_of_code(to_bits(records_[slot * record_size + D])));
   }
-  GLASSNF_HD Vec<Pack, D> gather(const std::int32_t* index, PackU& code) const {
+  static GLASSNF_HD Vec<Pack, D> gather(const double* records, const std::int32_t* index, PackU& code) {
     Pack a, b, c, d;
-    gather_records<D + 1>(records_, index, a, b, c, d);
+    gather_records<D + 1>(records, index, a, b, c, d);
     if constexpr (D == 2) {
       code = to_bits(c);
       return {a, b};
@@ -444,7 +464,8 @@ class ListField {
     state.particle[slot] = 0;
     state.valid[slot] = 0;
     for (int k = 0; k < D; ++k)
-      state.x[state.at(b, k) + l] = state.v[state.at(b, k) + l] = state.f[state.at(b, k) + l] = state.images[state.at(b, k) + l] = 0.0;
+      state.x[state.at(b, k) + l] = state.v[state.at(b, k) + l] = state.f[state.at(b, k) + l] = state.images[state.at(b, k) + l] =
+          0.0;
   }
   GLASSNF_HD void write_records() const {
     for (std::int64_t i = 0; i < n_; ++i)
@@ -527,14 +548,20 @@ class ListField {
           return false;
         }
         packs_[i] = static_cast<std::int32_t>((found + pack_size - 1) / pack_size);
+        bool far = true;
+        for (int k = 0; k < D; ++k) {
+          const double x = sorted[k * padded + i], margin = system_.cutoff + 2.0 * skin_;
+          far = far && x > margin && x < system_.box[k] - margin;
+        }
+        if (far) packs_[i] |= inside;
       }
     }
     return true;
   }
 
   // Number of neighbours of i in later slots; writes them, padded, if they fit.
-  GLASSNF_HD std::int64_t find_later_neighbours(const CellRanges<D>& ranges, std::int64_t i, const double* sorted, std::int64_t padded,
-                                                std::int32_t* list) const {
+  GLASSNF_HD std::int64_t find_later_neighbours(const CellRanges<D>& ranges, std::int64_t i, const double* sorted,
+                                                std::int64_t padded, std::int32_t* list) const {
     const Table<Fast> reach2(reach2_ + species_of(i) * rows_.padded);
     Vec<Pack, D> xi;
     for_axes<D>([&](auto k) GLASSNF_INLINE { xi.at(k) = Pack(sorted[k * padded + i]); });

@@ -192,8 +192,7 @@ void write_record(const SystemView& system, const DynamicsBatch& batch, const Dy
     const std::int64_t target = index * batch.replicas + r;
     for (std::int64_t i = 0; i < size; ++i) {
       const std::int64_t from = r * size + i;
-      if (output.positions)
-        output.positions[target * size + i] = batch.positions[from] + batch.images[from] * system.box[i % D];
+      if (output.positions) output.positions[target * size + i] = batch.positions[from] + batch.images[from] * system.box[i % D];
       if (output.velocities) output.velocities[target * size + i] = batch.velocities[from];
     }
     if (output.species)
@@ -370,8 +369,8 @@ class Fire {
 };
 
 template <int D, class Field>
-void run_fire(const SystemView& system, const DynamicsBatch& batch, const MinimisePlan& plan, const MinimiseOutput& output, Field& field,
-              Workspace& workspace) {
+void run_fire(const SystemView& system, const DynamicsBatch& batch, const MinimisePlan& plan, const MinimiseOutput& output,
+              Field& field, Workspace& workspace) {
   Fire<D, Field> fire(system, plan, field, workspace);
   fire.run();
   const BlockState<D>& s = field.state;

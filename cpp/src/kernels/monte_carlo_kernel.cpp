@@ -125,7 +125,6 @@ class ReplicaSampler final : public MonteCarloEngine {
 
   void advance(std::uint64_t step, std::int64_t sweeps, Workspace& scratch) override {
     chunk_ = static_cast<TrialChunk*>(reserve(scratch, 16, static_cast<std::int64_t>(sizeof(TrialChunk))));
-    if constexpr (search == Search::all_pairs) fetch_blocks();
     if constexpr (Lists)
       if (plan_stale_) renew_lists();
     plan_stale_ = false;
@@ -293,13 +292,6 @@ class ReplicaSampler final : public MonteCarloEngine {
     } else {
       return around_all_;
     }
-  }
-
-  // Of a small system: other replicas may have had the first-level cache since. Comes while random numbers are drawn.
-  GLASSNF_HD void fetch_blocks() const {
-    const std::int64_t used = (storage_.n + pack_size - 1) / pack_size * Storage::stride;
-    if (used > 4096) return;
-    for (std::int64_t k = 0; k < used; k += pack_size) __builtin_prefetch(storage_.blocks + k, 1);
   }
 
   // Fetch what later trials of the chunk will read.

@@ -1,8 +1,8 @@
 // Neighbour lists (Verlet, Phys. Rev. 159, 98, 1967) for Monte Carlo of large replicas.
 //
 // The list of a particle holds all that were closer than cutoff + skin when it was made. It serves as long as nobody has moved by more
-// than half the skin since; the first particle that does has all lists made anew. Sums of pair energies are exact (potentials.hpp), so
-// when lists are made, and in which order they hold the neighbours, cannot change a result.
+// than half the skin, less what a trial may add, since; the first particle that does has all lists made anew. Sums of pair energies are
+// exact (potentials.hpp), so when lists are made, and in which order they hold the neighbours, cannot change a result.
 //
 // Particles live in records of four doubles, x y (z) code, sorted by cell when lists are made. Lists are padded to packs of
 // eight with the index of an empty record, which is too far away to interact.
@@ -199,7 +199,8 @@ struct ListStorage {
     }
     out.n = system.n;
     out.reach = system.cutoff + skin;
-    out.half_skin = 0.5 * skin;
+    // A trial is evaluated with the lists there are: it may take a particle at the limit further by a diagonal of the cube of moves.
+    out.half_skin = 0.5 * (skin - square_root(static_cast<double>(D)) * move_size);
     double volume = 1.0, shortest = system.box[0];
     for (int k = 0; k < D; ++k) {
       out.box[k] = system.box[k];

@@ -17,20 +17,36 @@ if TYPE_CHECKING:
 __all__ = ["OPTIONS", "compare_command"]
 
 QUICK_TEMPERATURE: Final = 0.3
-QUICK_SECONDS: Final = 70.0
+QUICK_SECONDS: Final = 100.0
 SECONDS: Final = 900.0
+
+
+def budgets(name: str, value: object) -> int | dict[str, int]:
+    """Convert to one budget for all algorithms, or to one for each: ``md=6400,mc=12800``, or a table in a file."""
+    if isinstance(value, dict):
+        return {key: integer(1)(f"{name}.{key}", entry) for key, entry in value.items()}
+    if not (isinstance(value, str) and "=" in value):
+        return int(integer(1)(name, value))
+    found: dict[str, int] = {}
+    for part in value.split(","):
+        key, equals, number = (piece.strip() for piece in part.partition("="))
+        if not equals or key in found:
+            raise ValueError(f"{name}: expected NAME=SWEEPS once for each algorithm, got {value!r}")
+        found[key] = integer(1)(f"{name} of {key}", number)
+    return found
+
 
 OPTIONS: Final = (
     Option("system", text, "ka2d"),
     Option("particles", integer(1), None, "n"),
     Option("temperature", floats, None, "T"),
-    Option("algorithms", words, ("mc", "swap")),
+    Option("algorithms", words, ("md", "mc", "swap", "pt", "pa")),
     Option("runs", integer(4), 32),
     Option("seed", integer(0, 2**63 - 1), 1),
     Option("threads", integer(1)),
     Option("device", text, "cpu"),
     Option("budget", positive),
-    Option("sweeps", integer(1)),
+    Option("sweeps", budgets),
     Option("reference-sweeps", integer(1)),
     Option("reference-replicas", integer(8), 64),
     Option("reference", text),
@@ -135,7 +151,19 @@ def _show(bar: Bar, event: Event, temperatures: int) -> None:
     stage = event.label
     if event.temperature is not None and temperatures > 1:
         stage += f", T = {event.temperature:g}"
-    bar.update(stage, event.done, event.total, f"{event.done:,} sweeps" if event.stage != "calibration" else "")
+    bar.update(stage, event.done, event.total, "" if event.stage == "calibration" else _note(event))
+
+
+def _note(event: Event) -> str:
+    """Return the remark behind a bar: sweeps, and what the algorithm tells."""
+    parts, info = [f"{event.done:,} sweeps"], event.info
+    if "families" in info:
+        parts += [f"T {info['temperature']:.3f}", f"{info['families']} families"]
+    if "round_trips" in info:
+        parts.append(f"{info['round_trips']} round trips")
+    if "energy_per_particle" in info:
+        parts.append(f"<U>/N {info['energy_per_particle']:.3f}")
+    return ", ".join(parts)
 
 
 def _print(comparison: Comparison, paths: list[Path]) -> None:

@@ -35,12 +35,15 @@ class Option:
         The value where neither gives one.
     alias
         Its short name without the dash, allowed in a file too.
+    owners
+        To which algorithms it belongs; empty where it belongs to all.
     """
 
     key: str
     convert: Convert
     default: Any = None
     alias: str | None = None
+    owners: tuple[str, ...] = ()
 
     @property
     def parameter(self) -> str:

@@ -1,14 +1,15 @@
 """The algorithms that a comparison knows, and the protocol they share.
 
 A comparison hands an algorithm K independent configurations of the liquid at a high temperature and asks it to bring all K
-runs to one budget after another. A budget counts sweeps of one run, one sweep being the work of N trial moves. The K runs
-advance as one batch, because that is how the machine is used well; the cost of one run is its share, the cost of the batch
-divided by K.
+runs to one budget after another. A budget counts sweeps of one run, those of all its replicas together, one sweep being N trial
+moves, or one time step of molecular dynamics. So a run of parallel tempering with ten temperatures does a tenth of the budget
+at each, and the population of a run of population annealing shares it. A sweep does not cost the same for all: budgets are
+chosen by time, and costs are measured. The K runs advance as one batch, because that is how the machine is used well; the cost
+of one run is its share, the cost of the batch divided by K.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
@@ -17,7 +18,6 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import _check
-from .._arrays import to_host
 
 if TYPE_CHECKING:
     from ..ensemble import Ensemble
@@ -27,8 +27,9 @@ __all__ = [
     "Algorithm",
     "AlgorithmSpec",
     "Cost",
+    "DiagnosedAlgorithm",
+    "Diagnosis",
     "Estimate",
-    "MonteCarloAlgorithm",
     "RunOptions",
     "Trace",
     "algorithm_names",
@@ -92,6 +93,22 @@ class Trace:
 
 
 @dataclass(frozen=True)
+class Diagnosis:
+    """What an algorithm knows of its runs besides their energies.
+
+    Attributes
+    ----------
+    faults
+        Why they cannot be in equilibrium; empty where nothing speaks against it. Parts of a sentence.
+    remarks
+        What is worth knowing in any case, likewise.
+    """
+
+    faults: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class RunOptions:
     """What a comparison tells every algorithm.
 
@@ -100,7 +117,7 @@ class RunOptions:
     threads
         Number of threads, or None for all.
     adaptation
-        Sweeps at the start of each run in which settings may adapt; part of the cost, never part of an estimate.
+        Part of the first budget, in sweeps, in which settings may adapt; part of the cost, never part of an estimate.
     record_every
         Sweeps between two records of the energy; divides the smallest budget.
     discard
@@ -136,6 +153,14 @@ class Algorithm(Protocol):
         """Return settings, adapted values and acceptances, for the record."""
 
 
+@runtime_checkable
+class DiagnosedAlgorithm(Algorithm, Protocol):
+    """An algorithm that can say more about its runs than energies do."""
+
+    def diagnosis(self) -> Diagnosis:
+        """Return what the algorithm itself tells of its runs."""
+
+
 Factory = Callable[["System", float, RunOptions], Algorithm]
 
 
@@ -155,6 +180,10 @@ class AlgorithmSpec:
         matplotlib marker.
     factory
         Called as ``factory(system, temperature, options)``.
+    first_budget
+        The smallest budget that makes sense, a multiple of 40; smaller ones are used only where the largest leaves no choice.
+    restarts
+        Whether each budget is spent anew, on runs of their own, rather than on the way to the next one.
     """
 
     name: str
@@ -162,141 +191,46 @@ class AlgorithmSpec:
     colour: str
     marker: str
     factory: Factory
+    first_budget: int = 200
+    restarts: bool = False
 
 
-class MonteCarloAlgorithm:
-    """Metropolis Monte Carlo, with or without swap moves, in the form a comparison wants.
+def _molecular_dynamics(system: System, temperature: float, options: RunOptions) -> Algorithm:
+    from .chains import MolecularDynamicsAlgorithm
 
-    Parameters
-    ----------
-    system
-        The system.
-    temperature
-        Temperature of the runs, in epsilon / k_B.
-    options
-        Threads, adaptation, records, burn-in.
-    swap_probability
-        Share of the trial moves that are swaps; 0 for local Monte Carlo.
-    """
-
-    def __init__(self, system: System, temperature: float, options: RunOptions, *, swap_probability: float) -> None:
-        from ..samplers import MonteCarlo
-
-        self._sampler = MonteCarlo(system, swap_probability=swap_probability, threads=options.threads)
-        self._system = system
-        self._temperature = temperature
-        self._options = options
-        self._swap_probability = swap_probability
-        self._ensemble: Ensemble | None = None
-        self._start = 0
-        self._sweeps: list[npt.NDArray[np.int64]] = []
-        self._energy: list[FloatArray] = []
-        self._wall_time = 0.0
-        self._pair_evaluations = 0
-        self._acceptance: dict[str, Any] = {}
-
-    def prepare(self, ensemble: Ensemble) -> None:
-        """Take the starting configurations and set the temperature of the runs."""
-        self._ensemble = ensemble.copy()
-        self._ensemble.beta[:] = 1.0 / self._temperature
-        self._start = int(self._ensemble.step)
-        self._append(np.zeros(1, dtype=np.int64), np.array(to_host(self._ensemble.energy))[None, :])
-
-    def advance(self, budget: int, progress: Progress | None = None) -> Estimate:
-        """Bring every run to `budget` sweeps and return means and fluctuations over the part that is not discarded."""
-        ensemble = self._require_ensemble()
-        done = int(ensemble.step) - self._start
-        if budget <= done:
-            raise ValueError(f"budget: expected more than the {done} sweeps already done, got {budget}")
-        while done < min(budget, self._options.adaptation):
-            done = self._adapt(min(BLOCK, budget - done))
-            if progress is not None:
-                progress(done, budget, {"energy": self._latest()})
-        if done < budget:
-            self._produce(budget, done, progress)
-        return self._estimate(budget)
-
-    def _adapt(self, sweeps: int) -> int:
-        """Adapt the move size for `sweeps` sweeps, record the energy, and return the sweeps done in all."""
-        ensemble = self._require_ensemble()
-        begin = time.perf_counter()
-        equilibration = self._sampler.equilibrate(ensemble, sweeps=sweeps)
-        self._wall_time += time.perf_counter() - begin
-        self._pair_evaluations += equilibration.pair_evaluations
-        done = int(ensemble.step) - self._start
-        self._append(np.array([done], dtype=np.int64), np.array(to_host(ensemble.energy))[None, :])
-        return done
-
-    def _produce(self, budget: int, done: int, progress: Progress | None) -> None:
-        ensemble = self._require_ensemble()
-
-        def relay(sweeps: int, total: int, info: Mapping[str, Any]) -> None:
-            if progress is not None:
-                progress(done + sweeps, budget, info)
-
-        begin = time.perf_counter()
-        record = self._sampler.run(ensemble, sweeps=budget - done, record_every=self._options.record_every, progress=relay)
-        self._wall_time += time.perf_counter() - begin
-        self._pair_evaluations += record.pair_evaluations
-        self._append(record.sweeps - self._start, record.energy)
-        attempts = float(record.displacement_attempts.sum())
-        swaps, swapped = float(record.swap_attempts.sum()), float(record.swap_accepts.sum())
-        self._acceptance = {
-            "displacement": float(record.displacement_accepts.sum()) / attempts if attempts else None,
-            "swap": swapped / swaps if swaps else None,
-        }
-
-    def _estimate(self, budget: int) -> Estimate:
-        trace = self.trace()
-        window = trace.energy[trace.sweeps > self._options.discard * budget]
-        heat = window.var(axis=0) * self._system.n / self._temperature**2
-        return Estimate(mean_energy=window.mean(axis=0), specific_heat=heat)
-
-    def cost(self) -> Cost:
-        """Return the share of one run in the wall time and the pair evaluations of the batch."""
-        runs = len(self._require_ensemble())
-        return Cost(self._wall_time / runs, self._pair_evaluations / runs)
-
-    def trace(self) -> Trace:
-        """Return the energies of all runs, every `BLOCK` sweeps while the move size adapts, then every `record_every`."""
-        self._sweeps = [np.concatenate(self._sweeps)]
-        self._energy = [np.concatenate(self._energy)]
-        return Trace(self._sweeps[0], self._energy[0])
-
-    def report(self) -> dict[str, Any]:
-        """Return the settings, the mean move size and the acceptances of the last stretch."""
-        return {
-            "swap_probability": self._swap_probability,
-            "target_acceptance": 0.3,
-            "adaptation_sweeps": self._options.adaptation,
-            "move_size": float(np.mean(to_host(self._require_ensemble().move_size))),
-            "acceptance": self._acceptance,
-        }
-
-    def _append(self, sweeps: npt.NDArray[np.int64], energy: FloatArray) -> None:
-        self._sweeps.append(np.asarray(sweeps, dtype=np.int64))
-        self._energy.append(np.asarray(energy, dtype=np.float64) / self._system.n)
-
-    def _latest(self) -> float:
-        return float(self._energy[-1][-1].mean())
-
-    def _require_ensemble(self) -> Ensemble:
-        if self._ensemble is None:
-            raise RuntimeError("prepare: expected to be called before the runs advance")
-        return self._ensemble
+    return MolecularDynamicsAlgorithm(system, temperature, options)
 
 
 def _local(system: System, temperature: float, options: RunOptions) -> Algorithm:
+    from .chains import MonteCarloAlgorithm
+
     return MonteCarloAlgorithm(system, temperature, options, swap_probability=0.0)
 
 
 def _swap(system: System, temperature: float, options: RunOptions) -> Algorithm:
+    from .chains import MonteCarloAlgorithm
+
     return MonteCarloAlgorithm(system, temperature, options, swap_probability=0.2)
 
 
+def _parallel_tempering(system: System, temperature: float, options: RunOptions) -> Algorithm:
+    from .tempering import ParallelTemperingAlgorithm
+
+    return ParallelTemperingAlgorithm(system, temperature, options)
+
+
+def _population_annealing(system: System, temperature: float, options: RunOptions) -> Algorithm:
+    from .annealing import PopulationAnnealingAlgorithm
+
+    return PopulationAnnealingAlgorithm(system, temperature, options)
+
+
 _register: dict[str, AlgorithmSpec] = {
+    "md": AlgorithmSpec("md", "MD", "#CC79A7", "D", _molecular_dynamics),
     "mc": AlgorithmSpec("mc", "local MC", "#D55E00", "o", _local),
     "swap": AlgorithmSpec("swap", "swap MC", "#0072B2", "s", _swap),
+    "pt": AlgorithmSpec("pt", "PT", "#009E73", "^", _parallel_tempering, first_budget=3200),
+    "pa": AlgorithmSpec("pa", "PA", "#E69F00", "v", _population_annealing, first_budget=3200, restarts=True),
 }
 
 

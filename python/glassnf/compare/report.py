@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["FILES", "comparison_to_csv", "comparison_to_dict", "format_ratio", "tables", "write_files"]
 
 FORMAT: Final = "glassnf-compare"
-FORMAT_VERSION: Final = 1
+FORMAT_VERSION: Final = 2
 FILES: Final = ("compare.json", "compare.csv", "compare.png", "compare.svg")
 SYMBOLS: Final = {"mean_energy": "<U>/N", "specific_heat": "C_v/N"}
 UNITS: Final = {
@@ -30,7 +30,7 @@ UNITS: Final = {
     "specific_heat": "k_B per particle, configurational part",
     "wall_time": "s per run: wall time of the batch of runs divided by their number",
     "pair_evaluations": "pair distances per run",
-    "sweeps": "sweeps per run; a sweep is N trial moves",
+    "sweeps": "sweeps per run, of all its replicas; a sweep is N trial moves, or one time step of molecular dynamics",
 }
 
 
@@ -64,9 +64,9 @@ def comparison_to_dict(comparison: Comparison, command: list[str] | None = None)
             "seconds": settings.seconds,
             "sweeps": settings.sweeps,
             "budgets": plan.budgets,
-            "adaptation_sweeps": plan.options.adaptation,
-            "record_every": plan.options.record_every,
-            "discarded_share": plan.options.discard,
+            "adaptation_sweeps": {name: options.adaptation for name, options in plan.options.items()},
+            "record_every": {name: options.record_every for name, options in plan.options.items()},
+            "discarded_share": {name: options.discard for name, options in plan.options.items()},
             "start_temperature": settings.hot,
             "start_sweeps": settings.start_sweeps,
             "reference_replicas": settings.reference_replicas,

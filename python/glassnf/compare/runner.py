@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from .algorithms import Algorithm, AlgorithmSpec, Trace, get_algorithm
+from .algorithms import Algorithm, AlgorithmSpec, DiagnosedAlgorithm, Diagnosis, Trace, get_algorithm
 from .analysis import ErrorCurve, Ratio, error_curve, speed_up
 from .reference import Reference, ReferenceOptions, cached_reference, make_reference, pooled_specific_heat, read_reference
 from .settings import LEAST_BUDGETS, Plan, Settings, make_plan, record_interval
@@ -59,17 +59,20 @@ Listener = Callable[[Event], None]
 
 @dataclass(frozen=True)
 class Relaxation:
-    """Energy along the runs, in bins that widen geometrically.
+    """Energy along the runs, in bins that widen geometrically; of algorithms without a trace, after each budget.
 
     Attributes
     ----------
     sweeps
-        (P,) last sweep of each bin; the start itself is at 0.
+        (P,) last sweep of each bin, of all replicas of a run; the start itself is at 0.
+    wall_time
+        (P,) what that cost a run, s.
     mean, error
         (P,) energy per particle in the bin, mean over the runs and its standard error, in epsilon.
     """
 
     sweeps: npt.NDArray[np.int64]
+    wall_time: FloatArray
     mean: FloatArray
     error: FloatArray
 
@@ -93,7 +96,7 @@ class AlgorithmResult:
     verdict
         Whether the runs are in equilibrium.
     relaxation
-        Energy along the runs, or None.
+        Energy along the runs.
     report
         Settings, adapted values and acceptances.
     seed
@@ -106,7 +109,7 @@ class AlgorithmResult:
     estimates: dict[str, FloatArray]
     curves: dict[tuple[str, str], ErrorCurve]
     verdict: Verdict
-    relaxation: Relaxation | None
+    relaxation: Relaxation
     report: dict[str, Any]
     seed: int
 
@@ -267,7 +270,8 @@ def _run(
 ) -> AlgorithmResult:
     spec = get_algorithm(name)
     seed = derived_seed(settings.seed, "runs", name, temperature)
-    algorithm = spec.factory(settings.system, temperature, plan.options)
+    options = plan.options[name]
+    algorithm = spec.factory(settings.system, temperature, options)
     start = hot_start(
         settings.system,
         settings.runs,
@@ -280,7 +284,8 @@ def _run(
     algorithm.prepare(start)
     done, costs, estimates = _advance(algorithm, spec, plan, temperature, tell, notes)
     trace = algorithm.trace()
-    late = None if trace is None else trace.energy[trace.sweeps > plan.options.discard * done[-1]]
+    late = None if trace is None else trace.energy[trace.sweeps > options.discard * done[-1]]
+    diagnosis = algorithm.diagnosis() if isinstance(algorithm, DiagnosedAlgorithm) else Diagnosis()
     heats = estimates["specific_heat"][-1]
     if late is not None:
         heat = pooled_specific_heat(late, settings.system.n, temperature)
@@ -292,8 +297,8 @@ def _run(
         costs=costs,
         estimates=estimates,
         curves=_curves(settings, reference, name, costs, estimates),
-        verdict=judge(estimates["mean_energy"][-1], heat, reference.values(), late),
-        relaxation=None if trace is None else relaxation(trace),
+        verdict=judge(estimates["mean_energy"][-1], heat, reference.values(), late, diagnosis),
+        relaxation=_after_budgets(done, costs, estimates) if trace is None else relaxation(trace, done, costs["wall_time"]),
         report=algorithm.report(),
         seed=seed,
     )
@@ -306,12 +311,13 @@ def _advance(
     done: list[int] = []
     costs: dict[str, list[float]] = {kind: [] for kind in COSTS}
     estimates: dict[str, list[FloatArray]] = {observable: [] for observable in OBSERVABLES}
-    begin, last = time.perf_counter(), plan.budgets[-1]
+    begin, budgets = time.perf_counter(), plan.budgets[spec.name]
+    last = budgets[-1]
 
     def relay(sweeps: int, _: int, info: Mapping[str, Any]) -> None:
         tell(Event(spec.name, spec.label, temperature, sweeps, last, info))
 
-    for budget in plan.budgets:
+    for budget in budgets:
         spent = time.perf_counter() - begin
         if spec.name in plan.seconds and len(done) >= LEAST_BUDGETS:
             expected = spent * budget / done[-1]
@@ -349,8 +355,23 @@ def _speed_up(result: AlgorithmResult, baseline: AlgorithmResult, observable: st
     return SpeedUp(*names, observable, cost, error, target is None, speed_up(curve, ours, target))
 
 
-def relaxation(trace: Trace) -> Relaxation:
-    """Average the energies of a trace over bins of sweeps that widen geometrically, eight to a decade."""
+def _after_budgets(done: list[int], costs: dict[str, FloatArray], estimates: dict[str, FloatArray]) -> Relaxation:
+    """Return the estimates of the energy after each budget as a relaxation."""
+    energy = estimates["mean_energy"]
+    error = energy.std(axis=1, ddof=1) / np.sqrt(energy.shape[1])
+    return Relaxation(np.array(done, dtype=np.int64), costs["wall_time"], energy.mean(axis=1), error)
+
+
+def relaxation(trace: Trace, budgets: list[int], wall_time: FloatArray) -> Relaxation:
+    """Average the energies of a trace over bins of sweeps that widen geometrically, eight to a decade.
+
+    Parameters
+    ----------
+    trace
+        The energies.
+    budgets, wall_time
+        (B,) what some numbers of sweeps cost; between them costs are interpolated.
+    """
     last = max(int(trace.sweeps[-1]), 1)
     first = max(int(trace.sweeps[trace.sweeps > 0][0]), 1) if (trace.sweeps > 0).any() else 1
     count = max(2, int(np.ceil(_POINTS_PER_DECADE * np.log10(max(last / first, 1.0)))) + 1)
@@ -362,4 +383,5 @@ def relaxation(trace: Trace) -> Relaxation:
         points.append(int(edges[p]))
         means.append(float(per_run.mean()))
         errors.append(float(per_run.std(ddof=1)) / np.sqrt(per_run.size))
-    return Relaxation(np.array(points, dtype=np.int64), np.array(means), np.array(errors))
+    cost = np.interp(points, [0, *budgets], [0.0, *wall_time])
+    return Relaxation(np.array(points, dtype=np.int64), cost, np.array(means), np.array(errors))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -50,7 +51,8 @@ class Settings:
     seconds
         Time to aim at, for all together, where `sweeps` or `reference_sweeps` do not fix the work; None with both given.
     sweeps
-        Largest budget of one run, a multiple of 20 of at least 160, or None to choose it by `seconds`.
+        Largest budget of one run, in sweeps of all its replicas, a multiple of 20 of at least 160: one for all algorithms, or
+        one for each by name. Or None to choose them by `seconds`, so that all algorithms take about as long.
     reference_sweeps
         Sweeps of each replica of the reference, a multiple of 20 of at least 80, or None to choose it by `seconds`.
     reference_replicas
@@ -70,13 +72,13 @@ class Settings:
 
     system: System
     temperatures: tuple[float, ...]
-    algorithms: tuple[str, ...] = ("mc", "swap")
+    algorithms: tuple[str, ...] = ("md", "mc", "swap", "pt", "pa")
     runs: int = 32
     seed: int = 1
     threads: int | None = None
     device: str = "cpu"
     seconds: float | None = 900.0
-    sweeps: int | None = None
+    sweeps: int | Mapping[str, int] | None = None
     reference_sweeps: int | None = None
     reference_replicas: int = 64
     reference: Path | None = None
@@ -105,7 +107,7 @@ class Settings:
         if self.threads is not None:
             _check.positive_int("threads", self.threads)
         cuda.find_device(self.device)
-        _multiple("sweeps", self.sweeps, 8 * BLOCK)
+        self._check_sweeps()
         _multiple("reference_sweeps", self.reference_sweeps, 4 * BLOCK)
         _multiple("start_sweeps", self.start_sweeps, 0)
         _check.positive_float("target_energy_error", self.target_energy_error)
@@ -122,6 +124,16 @@ class Settings:
                     f"got {self.start_temperature:g}"
                 )
 
+    def _check_sweeps(self) -> None:
+        if not isinstance(self.sweeps, Mapping):
+            _multiple("sweeps", self.sweeps, 8 * BLOCK)
+            return
+        for name in (*self.sweeps, *self.algorithms):
+            if name not in self.algorithms or name not in self.sweeps:
+                expected = ", ".join(self.algorithms)
+                raise ValueError(f"sweeps: expected a budget for each of {expected}, got {', '.join(self.sweeps) or 'none'}")
+            _multiple(f"sweeps[{name!r}]", self.sweeps[name], 8 * BLOCK)
+
     @property
     def hot(self) -> float:
         """The temperature of the starting configurations."""
@@ -135,18 +147,18 @@ class Plan:
     Attributes
     ----------
     budgets
-        Budgets of each algorithm in sweeps of one run, ascending, each about twice the one before.
+        Budgets of each algorithm, by name, in sweeps of one run, ascending, each about twice the one before.
     reference_sweeps
         Sweeps of each replica of the reference; 0 where it is read from a file.
     options
-        What the algorithms are told.
+        What each algorithm is told, by name.
     seconds
         Expected time of the runs of one algorithm at one temperature, by name; empty where time decides nothing.
     """
 
-    budgets: tuple[int, ...]
+    budgets: dict[str, tuple[int, ...]]
     reference_sweeps: int
-    options: RunOptions
+    options: dict[str, RunOptions]
     seconds: dict[str, float]
 
 
@@ -163,9 +175,9 @@ def _multiple(name: str, value: int | None, least: int) -> None:
         raise ValueError(f"{name}: expected a multiple of {BLOCK} of at least {least}, got {value}")
 
 
-def geometric_budgets(largest: int) -> tuple[int, ...]:
-    """Return budgets that double from 200 sweeps, or from a quarter of `largest` if that is less, and end with `largest`."""
-    first = min(_FIRST_BUDGET, largest // 4 // (2 * BLOCK) * 2 * BLOCK)
+def geometric_budgets(largest: int, smallest: int = _FIRST_BUDGET) -> tuple[int, ...]:
+    """Return budgets that double from `smallest`, or from a quarter of `largest` if that is less, and end with `largest`."""
+    first = min(smallest, largest // 4 // (2 * BLOCK) * 2 * BLOCK)
     budgets = [first]
     while budgets[-1] * 2 < largest:
         budgets.append(budgets[-1] * 2)
@@ -182,36 +194,41 @@ def record_interval(sweeps: int) -> int:
 def make_plan(settings: Settings) -> Plan:
     """Decide on budgets and length of the reference: as given, or by timing each algorithm for a moment on this machine.
 
-    The lengths chosen by time are 200, 300, 400, 600, ... sweeps, two to a doubling, so that they depend on the machine's
-    speed only in steps, and the smaller budgets not at all: the same seed gives the same numbers at the same budgets
-    everywhere.
+    By time, every algorithm gets an equal share of it, whatever its sweeps cost. The lengths chosen are 200, 300, 400, 600, ...
+    sweeps, two to a doubling, so that they depend on the machine's speed only in steps, and the smaller budgets not at all: the
+    same seed gives the same numbers at the same budgets everywhere.
     """
-    largest, reference_sweeps, seconds = settings.sweeps, settings.reference_sweeps, {}
-    if settings.reference is not None:
-        reference_sweeps = 0
-    if largest is None or reference_sweeps is None:
-        rates = {name: _rate(settings, name) for name in dict.fromkeys((*settings.algorithms, "swap"))}
+    reference_sweeps = 0 if settings.reference is not None else settings.reference_sweeps
+    largest: dict[str, int] = {}
+    seconds: dict[str, float] = {}
+    if settings.sweeps is not None:
+        given = settings.sweeps
+        largest = {name: given[name] if isinstance(given, Mapping) else given for name in settings.algorithms}
+    if not largest or reference_sweeps is None:
         available = max(((settings.seconds or 0.0) - OVERHEAD) / len(settings.temperatures), 1.0)
         if reference_sweeps is None:
-            share = (
-                REFERENCE_SHARE
-                * available
-                * rates["swap"]
-                * settings.runs
-                / settings.reference_replicas
-                / (1.0 + RELAXATION_SHARE)
-            )
-            reference_sweeps = _step_down(share, _LEAST_SWEEPS)
+            reference_sweeps = _reference_sweeps(settings, REFERENCE_SHARE * available)
             available *= 1.0 - REFERENCE_SHARE
-        if largest is None:
-            per_sweep = sum(1.0 / rates[name] for name in settings.algorithms)
-            largest = _step_down(available / per_sweep, _LEAST_SWEEPS)
-            seconds = {name: largest / rates[name] for name in settings.algorithms}
-    budgets = geometric_budgets(largest)
-    options = RunOptions(
+        if not largest:
+            share = available / len(settings.algorithms)
+            rates = {name: _rate(settings, name) for name in settings.algorithms}
+            wanted = {name: share * rate / (2.0 if get_algorithm(name).restarts else 1.0) for name, rate in rates.items()}
+            largest = {name: _step_down(sweeps, _LEAST_SWEEPS) for name, sweeps in wanted.items()}
+            seconds = {name: share * largest[name] / wanted[name] for name in largest}
+    budgets = {name: geometric_budgets(sweeps, get_algorithm(name).first_budget) for name, sweeps in largest.items()}
+    return Plan(budgets, reference_sweeps, {name: _options(settings, series) for name, series in budgets.items()}, seconds)
+
+
+def _options(settings: Settings, budgets: tuple[int, ...]) -> RunOptions:
+    return RunOptions(
         threads=settings.threads, adaptation=budgets[0] // 2 // BLOCK * BLOCK, record_every=record_interval(budgets[-1])
     )
-    return Plan(budgets, reference_sweeps, options, seconds)
+
+
+def _reference_sweeps(settings: Settings, seconds: float) -> int:
+    """Return the length of a reference run that takes about this long."""
+    per_replica = settings.runs / settings.reference_replicas / (1.0 + RELAXATION_SHARE)
+    return _step_down(seconds * _rate(settings, "swap") * per_replica, _LEAST_SWEEPS)
 
 
 def _step_down(sweeps: float, least: int) -> int:
@@ -236,16 +253,19 @@ def _rate(settings: Settings, name: str) -> float:
         threads=settings.threads,
         device=settings.device,
     )
-    algorithm = get_algorithm(name).factory(
-        settings.system, min(settings.temperatures), RunOptions(threads=settings.threads, adaptation=BLOCK, record_every=BLOCK)
+    spec = get_algorithm(name)
+    budget, spent = max(2 * BLOCK, spec.first_budget // 4), 0.0
+    algorithm = spec.factory(
+        settings.system,
+        min(settings.temperatures),
+        RunOptions(threads=settings.threads, adaptation=budget // 2, record_every=BLOCK),
     )
     algorithm.prepare(start)
-    budget, spent = 2 * BLOCK, 0.0
     algorithm.advance(budget)
     while True:
         begin = time.perf_counter()
         algorithm.advance(2 * budget)
         spent = time.perf_counter() - begin
         if spent >= _CALIBRATION_TIME:
-            return budget / spent
+            return (2 * budget if spec.restarts else budget) / spent
         budget *= 2

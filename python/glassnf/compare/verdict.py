@@ -1,12 +1,14 @@
 """Whether the runs of an algorithm have reached equilibrium, in numbers and in words.
 
-Three checks, each of which fails a run set that is in equilibrium with a probability below 1e-3 (for 16 runs or more):
+Three checks of energies, each of which fails a run set that is in equilibrium with a probability below 1e-3 (16 runs or more):
 
 - split R-hat of the energy above `R_HAT_LIMIT`: the runs do not agree with each other, or with themselves over time
   (Gelman and Rubin, Statistical Science 7, 457 (1992); Gelman et al., Bayesian Data Analysis, 2013, section 11.4);
 - the average of all runs is further than `SIGMA_LIMIT` standard errors from the reference, in energy or specific heat;
 - the energy still moves away from the high-temperature start: the last quarter of the runs differs from the one before it by
   more than `SIGMA_LIMIT` standard errors.
+
+An algorithm may add its own: parallel tempering its round trips, population annealing its families.
 """
 
 from __future__ import annotations
@@ -17,6 +19,8 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+
+from .algorithms import Diagnosis
 
 __all__ = ["R_HAT_LIMIT", "SIGMA_LIMIT", "Verdict", "judge", "sigmas", "split_r_hat"]
 
@@ -90,6 +94,7 @@ def judge(
     specific_heat: tuple[float, float],
     reference: tuple[tuple[float, float], tuple[float, float]],
     energy: FloatArray | None,
+    diagnosis: Diagnosis | None = None,
 ) -> Verdict:
     """Judge the final state of the K runs of one algorithm.
 
@@ -103,6 +108,8 @@ def judge(
         (value, standard error) of the mean energy and of the specific heat.
     energy
         (records, K) energy per particle along the second half of the runs, equally spaced in time, or None.
+    diagnosis
+        What the algorithm itself tells of its runs.
     """
     r_hat = drift = math.nan
     if energy is not None and len(energy) >= 8:
@@ -112,13 +119,15 @@ def judge(
     distance = sigmas(mean_energy, *reference[0])
     heat_distance = _deviation(specific_heat[0] - reference[1][0], math.hypot(specific_heat[1], reference[1][1]))
     excess = float(mean_energy.mean()) - reference[0][0]
-    faults = _faults(r_hat, excess, distance, heat_distance, drift)
+    told = diagnosis if diagnosis is not None else Diagnosis()
+    faults = [*_faults(r_hat, excess, distance, heat_distance, drift), *told.faults]
     if faults:
         sentence = "not equilibrated: " + "; ".join(faults)
     else:
         sentence = f"equilibrated: energy and specific heat agree with the reference within {SIGMA_LIMIT:g} sigma"
         if math.isfinite(r_hat):
             sentence += f", R-hat {r_hat:.3f}"
+    sentence = "; ".join([sentence, *told.remarks])
     return Verdict(not faults, r_hat, excess, distance, heat_distance, drift, sentence)
 
 

@@ -29,6 +29,8 @@ FloatArray = npt.NDArray[np.float64]
 
 _SAME = 1e-9  # relative difference up to which two inverse temperatures are the same
 _CHUNK_SECONDS = 0.1
+_CHUNK_SWEEPS = 500  # a native call costs some sweeps to set up; worth waiting longer than _CHUNK_SECONDS for, up to
+_CHUNK_LIMIT = 1.0  # seconds
 _ADAPTATION_BLOCK = 20  # sweeps, for explorers that adapt in blocks, as MonteCarlo does
 _DIAGNOSTIC_RECORDS = 100  # of energies in a run that records less, to judge the ladder by
 _ENOUGH_RECORDS = 10
@@ -172,8 +174,9 @@ class ParallelTempering:
 
     def _prepare(self, ensemble: Ensemble, sweeps: int) -> tuple[int, npt.NDArray[np.int32]]:
         self._check_ensemble(ensemble)
-        count = self.explorer.prepare(ensemble, sweeps)
-        return count, self._order(ensemble)
+        ensemble.validate()
+        order = self._order(ensemble)
+        return self.explorer.prepare(ensemble, sweeps), order
 
     # ------------------------------------------------------------------------------------------------------------------- run
 
@@ -457,10 +460,12 @@ class ParallelTempering:
     # -------------------------------------------------------------------------------------------------------------- internals
 
     def _chunk(self, ensemble: Ensemble) -> int:
-        """Sweeps until the caller may look again: about 0.1 s, and at least three rounds of exchanges or so."""
+        """Sweeps until the caller may look again: about 0.1 s, longer for many replicas or large systems."""
         if self._pace == 0.0:
-            return 10
-        return max(1, min(1_000_000, int(_CHUNK_SECONDS / (self._pace * ensemble.replicas))))
+            return 1 if self.system.n > 10_000 else 10
+        sweep = self._pace * ensemble.replicas
+        seconds = min(max(_CHUNK_SECONDS, _CHUNK_SWEEPS * sweep), _CHUNK_LIMIT)
+        return max(1, min(1_000_000, int(seconds / sweep)))
 
     def _advance(self, ensemble: Ensemble, sweeps: int, work: _Work, recorder: Recorder) -> None:
         """Advance by so many sweeps, with exchanges and records."""

@@ -1,0 +1,186 @@
+"""Options of the commands as the parser and ``--help`` see them; what values they take is in `_options` and the commands."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final, Optional
+
+import typer
+
+Text = Optional[str]  # noqa: UP045  (typer evaluates the annotation at run time, on Python 3.10 too)
+Texts = Optional[list[str]]  # noqa: UP045
+
+MONTE_CARLO: Final = "Monte Carlo (mc, swap; also --explorer)"
+DYNAMICS: Final = "Molecular dynamics (md; also --explorer md)"
+TEMPERING: Final = "Parallel tempering (pt)"
+ANNEALING: Final = "Population annealing (pa)"
+
+
+def option(metavar: str | None, help_text: str, *names: str, panel: str | None = None) -> Any:
+    """Return the declaration of an option; those of one panel stand together in ``--help``."""
+    return typer.Option(*names, metavar=metavar, help=help_text, show_default=False, rich_help_panel=panel)
+
+
+# Options of several commands.
+Config = Annotated[Text, option("FILE", "TOML file with options; keys are the long names. The command line wins.", "--config")]
+Json = Annotated[bool, option(None, "Print one JSON object on the standard output and nothing else there.", "--json")]
+Quiet = Annotated[bool, option(None, "No progress bar and no table.", "--quiet")]
+Threads = Annotated[Text, option("INTEGER", "Threads of the CPU (default: all).", "--threads")]
+DeviceName = Annotated[Text, option("cpu|cuda|cuda:K", "Where to compute (default: cpu).", "--device")]
+SystemName = Annotated[Text, option("NAME|FILE", "Name, or .toml or .json file, of the system (default: ka2d).", "--system")]
+Particles = Annotated[Text, option("INTEGER", "Number of particles (default: the model's; 43 for ka2d).", "-n", "--particles")]
+Seed = Annotated[Text, option("INTEGER", "Seed of the random numbers (default: 1).", "--seed")]
+Overwrite = Annotated[bool, option(None, "Replace the file if it exists.", "--overwrite")]
+
+Version = Annotated[bool, option(None, "Print the version and exit.", "--version")]
+
+# Options of glassnf sample.
+Temperature = Annotated[
+    Text, option("NUMBER", "Temperature in epsilon / k_B; the lowest one of pt and pa. Required.", "-T", "--temperature")
+]
+AlgorithmName = Annotated[
+    Text,
+    option(
+        "md|mc|swap|pt|pa",
+        "Molecular dynamics, local or swap Monte Carlo, parallel tempering, population annealing (default: swap).",
+        "--algorithm",
+    ),
+]
+Replicas = Annotated[Text, option("INTEGER", "Independent replicas of md, mc, swap (default: 64).", "--replicas")]
+Equilibration = Annotated[
+    Text,
+    option(
+        "SWEEPS",
+        "Sweeps, or time steps of md, before production; move sizes and ladders adapt (default: a quarter of the production; "
+        "1000 at the start temperature of pa).",
+        "--equilibration",
+    ),
+]
+Sweeps = Annotated[
+    Text, option("SWEEPS", "Sweeps of production of mc, swap, pt; N trial moves each (default: 10000).", "--sweeps")
+]
+RecordEvery = Annotated[
+    Text,
+    option("SWEEPS", "Sweeps, or time steps of md, between energy records (default: 10; md 100).", "--record-every"),
+]
+Output = Annotated[Text, option("FILE", "HDF5 file to write. Required.", "-o", "--output")]
+CheckpointEvery = Annotated[
+    Text, option("SECONDS", "Time between checkpoints of the file (default: 60).", "--checkpoint-every")
+]
+Resume = Annotated[
+    bool,
+    option(
+        None, "Go on with the run in the file, bit for bit; its parameters hold, only --sweeps or --steps may grow.", "--resume"
+    ),
+]
+SwapProbability = Annotated[
+    Text, option("NUMBER", "Share of trial moves that are swaps (default: 0.2).", "--swap-probability", panel=MONTE_CARLO)
+]
+Steps = Annotated[Text, option("STEPS", "Time steps of production (default: 100000).", "--steps", panel=DYNAMICS)]
+Timestep = Annotated[Text, option("NUMBER", "Time step, in tau (default: 0.005).", "--timestep", panel=DYNAMICS)]
+Thermostat = Annotated[
+    Text,
+    option(
+        "nve|langevin|rescaling",
+        "None (after equilibration by Langevin dynamics), Langevin (BAOAB), or stochastic velocity rescaling "
+        "(default: langevin).",
+        "--thermostat",
+        panel=DYNAMICS,
+    ),
+]
+Friction = Annotated[Text, option("NUMBER", "Langevin friction, in 1/tau (default: 1).", "--friction", panel=DYNAMICS)]
+RelaxationTime = Annotated[
+    Text,
+    option("NUMBER", "Relaxation time of velocity rescaling, in tau (default: 0.5).", "--relaxation-time", panel=DYNAMICS),
+]
+SwapEvery = Annotated[
+    Text,
+    option("STEPS", "Time steps between sweeps of swap moves (default: no swaps).", "--swap-every", panel=DYNAMICS),
+]
+ExplorerName = Annotated[
+    Text, option("mc|swap|md", "What moves the replicas of pt and pa (default: swap).", "--explorer", panel=TEMPERING)
+]
+Temperatures = Annotated[
+    Texts,
+    option(
+        "LIST|LOW:HIGH:COUNT",
+        "The ladder: 0.3,0.4,0.55,1 or geometric, 0.3:1:10 (default: from -T to the larger of 1 and 2 T, as many as about half "
+        "of the exchanges are accepted).",
+        "--temperatures",
+        panel=TEMPERING,
+    ),
+]
+Ladders = Annotated[Text, option("INTEGER", "Independent ladders (default: 8).", "--ladders", panel=TEMPERING)]
+SweepsPerExchange = Annotated[
+    Text,
+    option(
+        "SWEEPS",
+        "Sweeps, or time steps of --explorer md, between exchanges (default: 10; md 100).",
+        "--sweeps-per-exchange",
+        panel=TEMPERING,
+    ),
+]
+FixedLadder = Annotated[
+    bool,
+    option(None, "Keep the ladder; otherwise equilibration adapts the inner temperatures.", "--fixed-ladder", panel=TEMPERING),
+]
+Start = Annotated[Text, option("NUMBER", "First temperature (default: the larger of 1 and 2 T).", "--start", panel=ANNEALING)]
+Population = Annotated[Text, option("INTEGER", "Replicas (default: 1000).", "--population", panel=ANNEALING)]
+SweepsPerStep = Annotated[
+    Text,
+    option(
+        "SWEEPS",
+        "Sweeps, or time steps of --explorer md, at each temperature (default: 100).",
+        "--sweeps-per-step",
+        panel=ANNEALING,
+    ),
+]
+CullingFraction = Annotated[
+    Text,
+    option("NUMBER", "Share of replicas culled at each temperature (default: 0.1).", "--culling-fraction", panel=ANNEALING),
+]
+Block = Annotated[
+    Text,
+    option(
+        "INTEGER",
+        "Replicas advanced at once, for populations larger than the memory of a GPU (default: all).",
+        "--block",
+        panel=ANNEALING,
+    ),
+]
+
+# Options of glassnf compare.
+TemperatureList = Annotated[
+    Texts, option("NUMBER", "Temperatures in epsilon / k_B: 0.4,0.3 or -T 0.4 -T 0.3.", "-T", "--temperature")
+]
+Quick = Annotated[bool, option(None, "Less than two minutes: T = 0.3 unless -T is given; replaces old results.", "--quick")]
+AlgorithmList = Annotated[Texts, option("NAMES", "Algorithms, baseline first (default: md,mc,swap,pt,pa).", "--algorithms")]
+Runs = Annotated[Text, option("INTEGER", "Independent runs of each algorithm (default: 32).", "--runs")]
+Budget = Annotated[
+    Text, option("SECONDS", "Wall time to aim at, for all together (default: 900; 100 with --quick).", "--budget")
+]
+LargestBudget = Annotated[
+    Text,
+    option(
+        "SWEEPS|NAME=SWEEPS,...",
+        "Largest budget of a run, in sweeps of all its replicas or time steps, for all algorithms or for each; in place of "
+        "what --budget allows.",
+        "--sweeps",
+    ),
+]
+ReferenceSweeps = Annotated[
+    Text, option("SWEEPS", "Length of the reference run, in place of what --budget allows.", "--reference-sweeps")
+]
+ReferenceReplicas = Annotated[Text, option("INTEGER", "Replicas of the reference run (default: 64).", "--reference-replicas")]
+Reference = Annotated[Text, option("FILE", "Take the reference from this compare.json.", "--reference")]
+NoCache = Annotated[bool, option(None, "Neither read nor write the cache of references.", "--no-cache")]
+StartTemperature = Annotated[
+    Text, option("NUMBER", "Temperature of the starts (default: 1, or twice the highest -T).", "--start-temperature")
+]
+TargetEnergyError = Annotated[
+    Text, option("NUMBER", "Error of <U>/N at which costs are compared (default: 0.02).", "--target-energy-error")
+]
+TargetHeatError = Annotated[
+    Text, option("NUMBER", "Error of C_v/N at which costs are compared (default: 0.2).", "--target-heat-error")
+]
+Folder = Annotated[Text, option("FOLDER", "Folder for the results (default: glassnf-compare).", "-o", "--output")]
+OverwriteFolder = Annotated[bool, option(None, "Replace old results in the folder.", "--overwrite")]

@@ -1,0 +1,257 @@
+"""What every algorithm of ``glassnf sample`` does: choose parameters, start, go on by turns, say what it found.
+
+A run lives in its file (`glassnf.io.RunFile`): the ensemble and, where the algorithm has more to remember, a state beside it. A
+runner is made from the file, whether the run is new or resumed, so that both go the same way.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from .._chain import Pace, Turn
+from .._console import short_number
+from .._errors import CommandError
+from .._options import Choices
+from .._sample_options import TARGET_ACCEPTANCE, given_by
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from ...ensemble import Ensemble
+    from ...io.runfile import RunFile
+    from ...samplers import Explorer
+    from ...systems import System
+
+__all__ = ["BLEW_UP", "Runner", "agreement_row", "averages", "lengths", "make_engine", "plain_table", "shown", "swaps"]
+
+FloatArray = npt.NDArray[np.float64]
+
+BLEW_UP: Final = 3
+"""Exit code of a run whose dynamics blew up."""
+
+REPLICAS: Final = 64
+
+
+class Runner(ABC):
+    """One run of ``glassnf sample``.
+
+    Parameters
+    ----------
+    run
+        Its file.
+    threads
+        Number of threads, or None for all.
+    device
+        Where to compute.
+
+    Attributes
+    ----------
+    grows
+        Which parameter of a finished or interrupted run may grow, to make it longer; None where none may.
+    unit
+        What the length of a run is counted in.
+    """
+
+    grows: ClassVar[str | None] = "sweeps"
+    unit: ClassVar[str] = "sweeps"
+
+    def __init__(self, run: RunFile, threads: int | None, device: str) -> None:
+        self.run = run
+        self.parameters: dict[str, Any] = run.parameters
+        self.threads = threads
+        self.device = device
+        self.system: System = run.ensemble.system
+        self.ensemble: Ensemble = run.ensemble.copy().to(device)
+        self.pace = Pace()
+
+    # ---- before the run ----------------------------------------------------------------------------------------------------
+
+    @staticmethod
+    @abstractmethod
+    def choose(choices: Choices, system: System) -> dict[str, Any]:
+        """Return the parameters that the algorithm adds to those of every run, as JSON can hold them.
+
+        Raises
+        ------
+        CommandError
+            If options do not go together.
+        """
+
+    @staticmethod
+    @abstractmethod
+    def start(parameters: dict[str, Any], system: System) -> Ensemble:
+        """Return the replicas from which a new run starts, in host memory."""
+
+    # ---- the run -----------------------------------------------------------------------------------------------------------
+
+    @property
+    @abstractmethod
+    def done(self) -> bool:
+        """Whether the run has reached its end."""
+
+    @property
+    @abstractmethod
+    def progress(self) -> str:
+        """How far the run is, in words, such as ``120 of 400 sweeps``."""
+
+    @abstractmethod
+    def _advance(self, turn: Turn) -> None:
+        """Advance by about a turn; nothing is appended to the file unless the ensemble has moved along."""
+
+    def state(self) -> dict[str, Any]:
+        """Return what a restart needs besides the ensemble."""
+        return {}
+
+    def advance(self, turn: Turn) -> None:
+        """Advance by about a turn.
+
+        Raises
+        ------
+        CommandError
+            If the dynamics blows up. The file then holds the state before this turn.
+        """
+        if not self._moves_by_dynamics():
+            self._advance(turn)
+            return
+        from ...samplers import BlowUpError
+
+        before = self.ensemble.copy()
+        try:
+            self._advance(turn)
+        except BlowUpError as error:
+            self._fall_back(before)
+            raise CommandError(f"{error}; {self.run.path} holds the last good state", BLEW_UP) from None
+
+    def _moves_by_dynamics(self) -> bool:
+        return "timestep" in self.parameters
+
+    def _fall_back(self, before: Ensemble) -> None:
+        """Write the state before the present turn to the file."""
+        self.ensemble = before
+        self.checkpoint()
+
+    def checkpoint(self) -> None:
+        """Write the run to its file."""
+        self.run.checkpoint(self.ensemble, self.state())
+
+    # ---- the results -------------------------------------------------------------------------------------------------------
+
+    @property
+    def pair_evaluations(self) -> int:
+        """Distances evaluated in the production, or in the whole run where the algorithm counts that."""
+        return int(self.run.counters.get("pair_evaluations", 0))
+
+    @abstractmethod
+    def summary(self) -> dict[str, Any]:
+        """Return what the algorithm found so far, for JSON and for the tables."""
+
+    @abstractmethod
+    def tables(self, result: dict[str, Any]) -> list[Table]:
+        """Return the tables for the terminal, from the complete summary."""
+
+    def rate_note(self, what: str, per_unit: int) -> list[str]:
+        """Return the speed so far as a remark behind the bar: units of work times `per_unit` a second; nothing at first."""
+        return [] if self.pace.rate is None else [f"{short_number(self.pace.rate * per_unit)} {what}/s"]
+
+
+def lengths(choices: Choices, key: str, default: int, record_every: int) -> dict[str, Any]:
+    """Return equilibration, length (`key`: sweeps or steps) and record interval, with defaults."""
+    total = given_by(choices, key, default)
+    return {
+        "equilibration": given_by(choices, "equilibration", math.ceil(total / 80) * 20),
+        key: total,
+        "record_every": given_by(choices, "record-every", record_every),
+    }
+
+
+def make_engine(parameters: dict[str, Any], system: System, threads: int | None) -> Explorer:
+    """Return the sampler that moves the particles: molecular dynamics or Monte Carlo, as the parameters say."""
+    if "timestep" in parameters:
+        from ...samplers import MolecularDynamics
+
+        settings = {name: parameters[name] for name in ("friction", "relaxation_time") if parameters[name] is not None}
+        return MolecularDynamics(
+            system,
+            timestep=parameters["timestep"],
+            thermostat=parameters["thermostat"],
+            swap_every=parameters["swap_every"],
+            threads=threads,
+            **settings,
+        )
+    from ...samplers import MonteCarlo
+
+    return MonteCarlo(
+        system, swap_probability=parameters["swap_probability"], target_acceptance=TARGET_ACCEPTANCE, threads=threads
+    )
+
+
+# ---- parts of summaries and tables -----------------------------------------------------------------------------------------
+
+
+def averages(energy: FloatArray, system: System, temperature: float) -> dict[str, Any]:
+    """Return <U>/N and C_v/N with errors, R-hat, and whether the replicas agree; None where there are too few records.
+
+    Parameters
+    ----------
+    energy
+        (records, R) potential energies.
+    system
+        The system.
+    temperature
+        In epsilon / k_B.
+    """
+    from ...compare.verdict import R_HAT_LIMIT
+    from ...observables import mean_energy, specific_heat, split_rhat
+
+    if len(energy) < 4:
+        return {"mean_energy": None, "specific_heat": None, "r_hat": None, "equilibrated": None}
+    r_hat = float(split_rhat(energy))
+    return {
+        "mean_energy": mean_energy(energy, system.n).to_dict(),
+        "specific_heat": specific_heat(energy, temperature, system.n, system.dimension).to_dict(),
+        "r_hat": r_hat,
+        "equilibrated": bool(r_hat <= R_HAT_LIMIT),
+    }
+
+
+def swaps(counters: dict[str, Any]) -> dict[str, Any]:
+    """Return the acceptance of swaps, overall and for each pair of species, summed over the replicas; None without swaps."""
+    attempts, accepts = (np.asarray(counters.get(f"swap_{what}", 0)) for what in ("attempts", "accepts"))
+    by_pair = None
+    if attempts.ndim == 3:
+        pairs = zip(attempts.sum(axis=0).tolist(), accepts.sum(axis=0).tolist(), strict=True)
+        by_pair = [[b / a if a else None for a, b in zip(row, other, strict=True)] for row, other in pairs]
+    overall = float(accepts.sum() / attempts.sum()) if attempts.sum() else None
+    return {"swap_acceptance": overall, "swap_acceptance_by_pair": by_pair}
+
+
+def shown(estimate: dict[str, Any] | None) -> str:
+    """Return an estimate with its error in brackets."""
+    from ...observables.estimate import format_uncertainty
+
+    return "too few records" if estimate is None else format_uncertainty(estimate["value"], estimate["error"])
+
+
+def plain_table(title: str) -> Table:
+    """Return an empty table of names and values."""
+    from rich.table import Table
+
+    return Table(title=title, title_justify="left", title_style="bold", show_header=False)
+
+
+def agreement_row(table: Table, result: dict[str, Any], who: str = "replicas") -> None:
+    """Add R-hat and what it means to a table."""
+    from ...compare.verdict import R_HAT_LIMIT
+
+    if result["r_hat"] is None:
+        table.add_row("R-hat", "too few records")
+    elif result["equilibrated"]:
+        table.add_row("R-hat", f"{result['r_hat']:.3f}: the {who} agree")
+    else:
+        verdict = f"{result['r_hat']:.3f} > {R_HAT_LIMIT}: the {who} do not agree, NOT equilibrated or too short"
+        table.add_row("R-hat", verdict, style="red")

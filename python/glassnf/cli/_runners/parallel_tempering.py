@@ -1,0 +1,271 @@
+"""Parallel tempering: records ``sweep`` (records,), ``energy`` and ``replica`` (records, M, ladders), by temperature.
+
+Equilibration adapts the ladder and the move sizes, in a few pieces of growing length. A piece is done as a whole: a run that
+stops in the middle of one does it again when it is resumed, with the same result. Production goes on from any sweep. The state
+in the file holds the ladder, and which end of it each replica saw last.
+"""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from .._chain import Turn
+from .._errors import CommandError
+from .._options import Choices
+from .._sample_options import engine_of, given_by, resolve_engine
+from .base import Runner, averages, lengths, make_engine, plain_table, shown
+from .monte_carlo import due_records
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from ...ensemble import Ensemble
+    from ...io.runfile import RunFile
+    from ...samplers import PTRecord
+    from ...systems import System
+
+__all__ = ["ParallelTemperingRunner"]
+
+LADDERS: Final = 8
+PIECES: Final = (0.125, 0.25, 0.5, 1.0)
+"""Where the pieces of the equilibration end, as parts of it."""
+
+SHORTEST_PIECE: Final = 800
+POOR_ACCEPTANCE: Final = 0.01
+
+
+class _HandBack(Exception):
+    """Raised inside a sampler, between two pieces of its work, to end a turn."""
+
+
+class ParallelTemperingRunner(Runner):
+    """Independent ladders of replicas that exchange temperatures."""
+
+    def __init__(self, run: RunFile, threads: int | None, device: str) -> None:
+        from ...samplers import ParallelTempering
+
+        super().__init__(run, threads, device)
+        self._sampler = ParallelTempering(
+            self.system,
+            temperatures=run.state.get("temperatures", self.parameters["temperatures"]),
+            explorer=make_engine(self.parameters, self.system, threads),
+            ladders=self.parameters["ladders"],
+            sweeps_per_exchange=self.parameters["sweeps_per_exchange"],
+        )
+        self._visits = run.state.get("visits")
+        self._equilibration = int(self.parameters["equilibration"])
+        self._total = self._equilibration + int(self.parameters["sweeps"])
+
+    @staticmethod
+    def choose(choices: Choices, system: System) -> dict[str, Any]:
+        """Return the ladder, explorer, number of ladders, and lengths.
+
+        Raises
+        ------
+        CommandError
+            If options do not go together.
+        """
+        from ...samplers.guesses import suggested_ladder
+
+        temperature, given = choices["temperature"], choices["temperatures"]
+        if given is not None and temperature is not None and temperature != given[0]:
+            raise CommandError(
+                f"--temperature: expected the lowest of --temperatures, {given[0]:g}, or no such option, got {temperature:g}"
+            )
+        ladder = given if given is not None else suggested_ladder(system.n, temperature, max(1.0, 2.0 * temperature))
+        explorer = engine_of("pt", choices["explorer"])
+        engine = resolve_engine(choices, explorer, system)
+        if engine.get("thermostat") == "nve":
+            raise CommandError("--thermostat: expected langevin or rescaling in parallel tempering, got nve")
+        return {
+            "temperature": ladder[0],
+            "temperatures": list(ladder),
+            "fixed_ladder": choices["fixed-ladder"],
+            "ladders": given_by(choices, "ladders", LADDERS),
+            "explorer": explorer,
+            **engine,
+            "sweeps_per_exchange": given_by(choices, "sweeps-per-exchange", 100 if explorer == "md" else 10),
+            **lengths(choices, "sweeps", 10_000, 100 if explorer == "md" else 10),
+        }
+
+    @staticmethod
+    def start(parameters: dict[str, Any], system: System) -> Ensemble:
+        """Return random starts at the temperatures of the ladders."""
+        from ...ensemble import Ensemble
+
+        temperatures = np.tile(parameters["temperatures"], parameters["ladders"])
+        return Ensemble.random(system, replicas=len(temperatures), temperature=temperatures, seed=parameters["seed"])
+
+    @property
+    def done(self) -> bool:
+        """Whether all sweeps are done."""
+        return int(self.ensemble.step) >= self._total
+
+    @property
+    def progress(self) -> str:
+        """How many of the sweeps are done, equilibration included."""
+        return f"{int(self.ensemble.step)} of {self._total} sweeps"
+
+    def state(self) -> dict[str, Any]:
+        """Return the ladder, and which end each replica saw last."""
+        state = {"temperatures": np.array(self._sampler.temperatures)}
+        return state if self._visits is None else {**state, "visits": self._visits}
+
+    # ---- the run -----------------------------------------------------------------------------------------------------------
+
+    def _advance(self, turn: Turn) -> None:
+        from ...samplers import PoorExchangeWarning
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", PoorExchangeWarning)  # of single chunks; the summary judges the whole run
+            step, begin = int(self.ensemble.step), time.perf_counter()
+            if step < self._equilibration:
+                self._equilibrate(turn, step)
+            else:
+                self._produce(turn, min(self.pace.chunk(), self._total - step))
+            self.pace.measure(int(self.ensemble.step) - step, time.perf_counter() - begin)
+
+    def _piece(self, step: int) -> int:
+        """Return where the piece of the equilibration ends that begins at a step."""
+        if self._equilibration < SHORTEST_PIECE / PIECES[0]:
+            return self._equilibration
+        ends = [round(part * self._equilibration) for part in PIECES]
+        return next(end for end in ends if end > step)
+
+    def _equilibrate(self, turn: Turn, step: int) -> None:
+        """Do a piece of the equilibration, or leave everything as it was if a signal comes."""
+        work, ladder = self.ensemble.copy(), np.array(self._sampler.temperatures)
+
+        def relay(done: int, total: int, info: dict[str, Any]) -> None:
+            turn.show("equilibration", step + done, self._equilibration, self._note(info, 0))
+            if turn.stop.number is not None:
+                raise _HandBack
+
+        try:
+            self._sampler.equilibrate(
+                work, self._piece(step) - step, adapt_ladder=not self.parameters["fixed_ladder"], progress=relay
+            )
+        except BaseException as error:
+            self._sampler.temperatures = ladder
+            if not isinstance(error, _HandBack):
+                raise
+            return
+        self.ensemble = work
+
+    def _produce(self, turn: Turn, sweeps: int) -> None:
+        done = int(self.ensemble.step) - self._equilibration
+        due = due_records(done, sweeps, self.parameters["record_every"])
+        state = None if self._visits is None else {"visits": self._visits}
+        record = self._sampler.run(self.ensemble, sweeps, record_at=due, progress=self._relay(turn), state=state)
+        self._visits = record.state["visits"]
+        self.run.append({"sweep": record.sweeps, "energy": record.energy, "replica": record.replica}, _counts(record))
+
+    def _relay(self, turn: Turn) -> Callable[[int, int, dict[str, Any]], None]:
+        before = int(np.sum(self.run.counters.get("round_trips", 0)))
+
+        def relay(done: int, of: int, info: dict[str, Any]) -> None:
+            sweeps = int(self.ensemble.step) - self._equilibration
+            turn.show("production", sweeps, self._total - self._equilibration, self._note(info, before))
+
+        return relay
+
+    def _note(self, info: dict[str, Any], before: int) -> str:
+        """Return the remark behind the bar: sweeps per second, range of temperatures, exchange acceptance, round trips."""
+        parts = [
+            *self.rate_note("sweeps", len(self.ensemble)),
+            f"T {info['coldest']:.3g} to {info['hottest']:.3g}",
+        ]
+        if info["acceptance"] == info["acceptance"]:
+            parts.append(f"exchange acc {info['acceptance']:.2f}")
+        return ", ".join([*parts, f"{before + info['round_trips']} round trips"])
+
+    # ---- the results -------------------------------------------------------------------------------------------------------
+
+    def summary(self) -> dict[str, Any]:
+        """Return averages by temperature, exchanges, round trips, flow, barrier, and speed."""
+        counters = self.run.counters
+        temperatures = np.array(self._sampler.temperatures)
+        m, ladders = len(temperatures), int(self.parameters["ladders"])
+        energy = self.run.records.get("energy", np.empty((0, m, ladders)))
+        acceptance = _ratio(counters.get("accepts", np.zeros((m - 1, 1))), counters.get("attempts", np.zeros((m - 1, 1))))
+        cold, hot = counters.get("from_cold", np.zeros((m, 1))), counters.get("from_hot", np.zeros((m, 1)))
+        flow = _ratio(cold, cold + hot)
+        by_temperature = [
+            {"temperature": float(t), **averages(energy[:, k], self.system, float(t)), "flow": flow[k]}
+            | {"acceptance_to_next": acceptance[k] if k + 1 < m else None}
+            for k, t in enumerate(temperatures)
+        ]
+        barrier = None if None in acceptance else float(sum(1.0 - value for value in acceptance if value is not None))
+        trips = counters.get("round_trips")
+        seconds = self.pace.seconds
+        poor = [k for k, value in enumerate(acceptance) if value is not None and value < POOR_ACCEPTANCE]
+        lowest = by_temperature[int(np.argmin(temperatures))]
+        return {
+            **{name: lowest[name] for name in ("mean_energy", "specific_heat", "r_hat", "equilibrated")},
+            "temperatures": by_temperature,
+            "round_trips": None if trips is None else int(trips.sum()),
+            "round_trips_by_ladder": None if trips is None else trips.tolist(),
+            "barrier": barrier,
+            "recommended_temperatures": None if barrier is None else max(2, round(2.0 * barrier) + 1),
+            "poor_exchanges": [[float(temperatures[k]), float(temperatures[k + 1])] for k in poor],
+            "moves_per_second": self.pace.amount * self.system.n * m * ladders / seconds if seconds else None,
+        }
+
+    def tables(self, result: dict[str, Any]) -> list[Table]:
+        """Return the table of the temperatures, and one of the ladder as a whole."""
+        from ...compare.verdict import R_HAT_LIMIT
+
+        parameters, trips = self.parameters, result["round_trips"]
+        title = (
+            f"{parameters['system']}, N = {parameters['n']}, pt ({parameters['explorer']}): {parameters['ladders']} ladders of "
+            f"{len(result['temperatures'])} temperatures x {parameters['sweeps']:,} sweeps"
+        )
+        whole = plain_table("The ladder")
+        if trips is not None:
+            ladders = parameters["ladders"]
+            text = f"{trips} in {ladders} ladder{'s' if ladders > 1 else ''}"
+            whole.add_row(
+                "round trips", text if trips else f"{text}: NO replica has been at both ends", style=None if trips else "red"
+            )
+        if result["barrier"] is not None:
+            advice = f"{result['barrier']:.2f}; most round trips with {result['recommended_temperatures']} temperatures"
+            whole.add_row("communication barrier", advice)
+        for low, high in result["poor_exchanges"]:
+            whole.add_row("NO EXCHANGE", f"between T = {low:g} and {high:g}: use more temperatures", style="red")
+        if result["r_hat"] is not None and not result["equilibrated"]:
+            text = f"{result['r_hat']:.3f} > {R_HAT_LIMIT}: the ladders do not agree, NOT equilibrated or too short"
+            whole.add_row("R-hat at the lowest T", text, style="red")
+        elif result["r_hat"] is not None:
+            whole.add_row("R-hat at the lowest T", f"{result['r_hat']:.3f}: the ladders agree")
+        whole.add_row("file", result["output"])
+        return [self._temperatures(title, result["temperatures"]), whole]
+
+    def _temperatures(self, title: str, rows: list[dict[str, Any]]) -> Table:
+        from rich.table import Table
+
+        table = Table(title=title, title_justify="left", title_style="bold")
+        for heading in ("T", "<U>/N", "C_v/N", "acceptance to next", "flow", "R-hat"):
+            table.add_column(heading, justify="right", no_wrap=True)
+        for row in rows:
+            optional = [row["acceptance_to_next"], row["flow"], row["r_hat"]]
+            numbers = [
+                "-" if value is None else f"{value:.{digits}f}" for value, digits in zip(optional, (3, 2, 3), strict=True)
+            ]
+            table.add_row(f"{row['temperature']:.4f}", shown(row["mean_energy"]), shown(row["specific_heat"]), *numbers)
+        return table
+
+
+def _counts(record: PTRecord) -> dict[str, Any]:
+    names = ("attempts", "accepts", "round_trips", "from_hot", "from_cold", "pair_evaluations")
+    return {name: getattr(record, name) for name in names} | {"wall_time": float(record.wall_time)}
+
+
+def _ratio(part: Any, whole: Any) -> list[float | None]:
+    """Return part / whole of each row, summed over the ladders; None where there is nothing to divide by."""
+    pairs = zip(np.sum(part, axis=1).tolist(), np.sum(whole, axis=1).tolist(), strict=True)
+    return [a / b if b else None for a, b in pairs]

@@ -1,0 +1,155 @@
+"""Population annealing in a comparison: each budget is an anneal of its own of every run, with the whole population."""
+
+from __future__ import annotations
+
+import math
+import time
+import warnings
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from .algorithms import Cost, Diagnosis, Estimate, Progress, RunOptions
+from .starts import derived_seed
+from .tempering import copies
+
+if TYPE_CHECKING:
+    from ..ensemble import Ensemble
+    from ..samplers import PAResult
+    from ..systems import System
+
+__all__ = ["PopulationAnnealingAlgorithm", "shape_of"]
+
+LEAST_POPULATION: Final = 16
+EQUILIBRATION_SHARE: Final = 0.2
+WIDTH: Final = 2.5
+"""Population over the square root of the sweeps that a temperature step may cost."""
+
+
+def shape_of(budget: int, steps: int) -> tuple[int, int, int]:
+    """Return population, sweeps of each replica at a temperature, and sweeps of equilibration, for a budget of all sweeps.
+
+    Population and sweeps grow alike with the budget, as its square root: the first is needed for averages and weights, the
+    second for equilibrium (Weigel, Barash, Shchur, Janke, Phys. Rev. E 103, 053301, 2021).
+    """
+    share = (1.0 - EQUILIBRATION_SHARE) * budget / (steps + 1)
+    population = max(LEAST_POPULATION, round(WIDTH * math.sqrt(share)))
+    sweeps = max(1, round(share / population))
+    return population, sweeps, max(1, round(EQUILIBRATION_SHARE * budget / population))
+
+
+class PopulationAnnealingAlgorithm:
+    """K independent anneals from the temperature of the starts; the explorer is local Monte Carlo.
+
+    The population of a run starts from copies of its one configuration, which part in the equilibration.
+
+    Parameters
+    ----------
+    system
+        The system.
+    temperature
+        Temperature at the end, in epsilon / k_B.
+    options
+        Threads.
+    """
+
+    EXPLORER: Final = "mc"
+    CULLING_FRACTION: Final = 0.1
+
+    def __init__(self, system: System, temperature: float, options: RunOptions) -> None:
+        self._system = system
+        self._temperature = temperature
+        self._options = options
+        self._start: Ensemble | None = None
+        self._cost = Cost(0.0, 0.0)
+        self._report: dict[str, Any] = {}
+
+    def prepare(self, ensemble: Ensemble) -> None:
+        """Take the starting configurations."""
+        self._start = ensemble.copy()
+
+    def advance(self, budget: int, progress: Progress | None = None) -> Estimate:
+        """Anneal all runs anew within about `budget` sweeps each, and return the averages of their final populations."""
+        from ..samplers.guesses import expected_steps
+
+        if self._start is None:
+            raise RuntimeError("prepare: expected to be called before the runs advance")
+        runs, hot = len(self._start), self._hot
+        steps = expected_steps(self._system.n, hot, self._temperature, self.CULLING_FRACTION)
+        shape = shape_of(budget, steps)
+        begin = time.perf_counter()
+        results = [self._anneal(run, shape, budget, progress) for run in range(runs)]
+        pairs = sum(result.pair_evaluations for result in results)
+        self._cost = Cost((time.perf_counter() - begin) / runs, pairs / runs)
+        self._describe(shape, results)
+        return Estimate(
+            mean_energy=np.array([result.mean_energy[-1] for result in results]) / self._system.n,
+            specific_heat=np.array([result.specific_heat[-1] for result in results]),
+        )
+
+    @property
+    def _hot(self) -> float:
+        """The temperature of the starts, or a little above the target where they are as cold."""
+        hot = 1.0 / float(self._start.beta[0]) if self._start is not None else 1.0
+        return max(hot, 1.25 * self._temperature)
+
+    def _anneal(self, run: int, shape: tuple[int, int, int], budget: int, progress: Progress | None) -> PAResult:
+        from ..samplers import MonteCarlo, PopulationAnnealing, PopulationCollapseWarning
+
+        start: Any = self._start
+        population, sweeps, equilibration = shape
+        sampler = PopulationAnnealing(
+            self._system,
+            start=self._hot,
+            target=self._temperature,
+            explorer=MonteCarlo(self._system, swap_probability=0.0, threads=self._options.threads),
+            sweeps_per_step=sweeps,
+            culling_fraction=self.CULLING_FRACTION,
+            equilibration_sweeps=equilibration,
+            record_energy=False,
+        )
+        seed = derived_seed(int(start.seed), "anneal", budget, run)
+        index = np.full(population, run, dtype=np.int64)
+        runs = len(start)
+
+        def tell(done: int, total: int, info: Mapping[str, Any]) -> None:
+            if progress is not None:
+                progress(int(budget * (run + done / total) / runs), budget, info)
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", PopulationCollapseWarning)  # the diagnosis says so
+            return sampler.run(copies(start, index, self._hot, seed), device=start.device, progress=tell)
+
+    def _describe(self, shape: tuple[int, int, int], results: list[PAResult]) -> None:
+        log_z = np.array([result.log_z[-1] for result in results])
+        self._report = {
+            "explorer": self.EXPLORER,
+            "culling_fraction": self.CULLING_FRACTION,
+            "population": shape[0],
+            "sweeps_per_step": shape[1],
+            "equilibration_sweeps": shape[2],
+            "temperature_steps": float(np.mean([len(result.temperatures) - 1 for result in results])),
+            "families": float(np.mean([result.families[-1] for result in results])),
+            "rho_t": float(np.mean([result.rho_t[-1] for result in results])),
+            "collapsed_runs": sum(result.collapsed for result in results),
+            "log_z": {"mean": float(log_z.mean()), "standard_deviation": float(log_z.std(ddof=1))},
+        }
+
+    def cost(self) -> Cost:
+        """Return what one anneal of the latest budget has cost."""
+        return self._cost
+
+    def trace(self) -> None:
+        """Return nothing: energies on the way belong to other temperatures."""
+        return
+
+    def report(self) -> dict[str, Any]:
+        """Return settings and families of the anneals of the latest budget."""
+        return self._report
+
+    def diagnosis(self) -> Diagnosis:
+        """Return how many families are left, and whether they are too few (rho_t above a tenth of the population)."""
+        population, rho_t = self._report["population"], self._report["rho_t"]
+        said = f"rho_t {rho_t:.3g} of {population} replicas, {self._report['families']:.3g} families a run"
+        return Diagnosis(faults=(said,)) if rho_t > 0.1 * population else Diagnosis(remarks=(said,))

@@ -1,0 +1,150 @@
+"""Parallel tempering in a comparison: a run is one ladder, and its cost is that of all replicas of the ladder."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from .algorithms import Diagnosis, Progress, RunOptions
+from .chains import ChainAlgorithm
+
+if TYPE_CHECKING:
+    from ..ensemble import Ensemble
+    from ..samplers import ParallelTempering
+    from ..systems import System
+
+__all__ = ["ParallelTemperingAlgorithm", "copies"]
+
+
+def copies(ensemble: Ensemble, index: npt.NDArray[np.int64], temperature: npt.ArrayLike, seed: int) -> Ensemble:
+    """Return copies of replicas as an ensemble of their own, with ids 0, 1, ..., where the ensemble is.
+
+    Parameters
+    ----------
+    ensemble
+        Where the configurations come from.
+    index
+        (R,) which of its replicas each copy is of.
+    temperature
+        Of all copies, or (R,), in epsilon / k_B.
+    seed
+        Of their random numbers.
+    """
+    from ..ensemble import Ensemble as EnsembleType
+
+    return EnsembleType.from_arrays(
+        ensemble.system,
+        ensemble.positions[index],
+        species=ensemble.species[index],
+        temperature=temperature,
+        seed=seed,
+        step=int(ensemble.step),
+        move_size=ensemble.move_size[index],
+        device=ensemble.device,
+    )
+
+
+class ParallelTemperingAlgorithm(ChainAlgorithm):
+    """K ladders from the temperature of interest up to that of the starts; the explorer is local Monte Carlo.
+
+    All replicas of a ladder start from copies of the run's one configuration, which part on the way. The ladder and the move
+    sizes adapt in the first part of the first budget, and are the same in all runs.
+    """
+
+    EXPLORER: Final = "mc"
+    SWEEPS_PER_EXCHANGE: Final = 5
+    MOST_RECORDS: Final = 2000
+
+    def __init__(self, system: System, temperature: float, options: RunOptions) -> None:
+        super().__init__(system, temperature, options)
+        self._sampler: ParallelTempering | None = None
+        self._visits: dict[str, Any] | None = None
+        self._round_trips = np.zeros(0, dtype=np.int64)
+        self._attempts: Any = 0
+        self._accepts: Any = 0
+
+    def _begin(self, ensemble: Ensemble) -> Ensemble:
+        from ..samplers import MonteCarlo, ParallelTempering
+        from ..samplers.guesses import suggested_ladder
+
+        hot = 1.0 / float(ensemble.beta[0])
+        ladder = suggested_ladder(self._system.n, self._temperature, max(hot, 1.25 * self._temperature))
+        explorer = MonteCarlo(self._system, swap_probability=0.0, threads=self._options.threads)
+        self._sampler = ParallelTempering(
+            self._system, ladder, explorer=explorer, ladders=self._runs, sweeps_per_exchange=self.SWEEPS_PER_EXCHANGE
+        )
+        self._round_trips = np.zeros(self._runs, dtype=np.int64)
+        index = np.repeat(np.arange(self._runs, dtype=np.int64), len(ladder))
+        return copies(ensemble, index, np.tile(ladder, self._runs), int(ensemble.seed))
+
+    @property
+    def _tempering(self) -> ParallelTempering:
+        if self._sampler is None:
+            raise RuntimeError("prepare: expected to be called before the runs advance")
+        return self._sampler
+
+    @property
+    def _rungs(self) -> int:
+        return len(self._tempering.temperatures)
+
+    def _done(self) -> int:
+        return super()._done() * self._rungs
+
+    def _advance(self, budget: int, progress: Progress | None) -> None:
+        from ..samplers import PoorExchangeWarning
+
+        ensemble = self._require_ensemble()
+
+        def tell(sweeps: int, total: int, info: Mapping[str, Any]) -> None:
+            if progress is not None:
+                progress(min(budget, self._done()), budget, info)
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", PoorExchangeWarning)  # the report has the acceptances
+            if int(ensemble.step) == self._start:
+                sweeps = self._options.adaptation // self._rungs
+                self._pair_evaluations += self._tempering.equilibrate(ensemble, sweeps, progress=tell).pair_evaluations
+            target = self._start + max(1, budget // self._rungs)
+            while int(ensemble.step) < target:
+                self._produce(min(self._every * self.MOST_RECORDS, target - int(ensemble.step)), tell)
+
+    @property
+    def _every(self) -> int:
+        """Sweeps between records: as the options say, or one where that would leave few in the first budget."""
+        return self._options.record_every if self._options.adaptation >= 8 * self._rungs * self._options.record_every else 1
+
+    def _produce(self, sweeps: int, tell: Progress) -> None:
+        record = self._tempering.run(
+            self._require_ensemble(), sweeps, record_every=self._every, progress=tell, state=self._visits
+        )
+        self._visits = record.state
+        self._pair_evaluations += record.pair_evaluations
+        self._append((record.sweeps - self._start) * self._rungs, record.energy_at(self._temperature))
+        self._round_trips = self._round_trips + record.round_trips
+        self._attempts = self._attempts + record.attempts
+        self._accepts = self._accepts + record.accepts
+
+    def report(self) -> dict[str, Any]:
+        """Return the settings, the ladder, the acceptances of exchanges and the round trips."""
+        attempts, accepts = np.sum(self._attempts, axis=1), np.sum(self._accepts, axis=1)
+        acceptance = np.where(attempts > 0, accepts / np.maximum(attempts, 1), np.nan)
+        return {
+            "explorer": self.EXPLORER,
+            "temperatures": self._tempering.temperatures,
+            "sweeps_per_exchange": self.SWEEPS_PER_EXCHANGE,
+            "sweeps_of_each_replica": int(self._require_ensemble().step) - self._start,
+            "adaptation_sweeps": self._options.adaptation,
+            "acceptance": acceptance,
+            "barrier": float((1.0 - acceptance).sum()),
+            "round_trips": self._round_trips,
+        }
+
+    def diagnosis(self) -> Diagnosis:
+        """Return whether replicas have been at both ends of the ladders."""
+        mean = float(self._round_trips.mean())
+        said = f"{mean:.3g} round trips a run"
+        return Diagnosis(faults=(said,)) if mean < 1.0 else Diagnosis(remarks=(said,))

@@ -1,0 +1,52 @@
+"""First guesses of temperatures, before anything has been measured.
+
+Energies are taken as normal, with a configurational specific heat of k_B per particle, near that of dense liquids. Energies at
+beta then have the standard deviation sqrt(N) / beta.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+from .ladder import geometric_ladder
+
+__all__ = ["expected_steps", "suggested_ladder"]
+
+_HALF: Final = 0.953873  # 2 x with erfc(x) = 1/2
+
+
+def suggested_ladder(n: int, low: float, high: float) -> tuple[float, ...]:
+    """Return geometric temperatures, ascending, between which about half of the exchanges are accepted.
+
+    The acceptance between temperatures in the ratio exp(d) is erfc(d sqrt(N) / 2) (Kofke, J. Chem. Phys. 117, 6911, 2002).
+
+    Parameters
+    ----------
+    n : int
+        Number of particles.
+    low, high : float, epsilon
+        The ends.
+
+    Returns
+    -------
+    (M,) tuple of float, epsilon
+    """
+    count = 1 + max(1, math.ceil(math.log(high / low) * math.sqrt(n) / _HALF))
+    return tuple(geometric_ladder(low, high, count).tolist())
+
+
+def expected_steps(n: int, start: float, target: float, culling_fraction: float) -> int:
+    """Return about how many temperature steps population annealing takes.
+
+    A step of beta by s standard deviations of the energy culls the fraction 2 Phi(s / 2) - 1, about 0.4 s.
+
+    Parameters
+    ----------
+    n : int
+        Number of particles.
+    start, target : float, epsilon
+    culling_fraction : float
+    """
+    step = culling_fraction * math.sqrt(2.0 * math.pi)
+    return max(1, math.ceil(math.log(start / target) * math.sqrt(n) / step))
