@@ -105,7 +105,7 @@ def test_trajectories_are_those_of_the_cpu(thermostat: str, swap_every: int | No
 @pytest.mark.parametrize("n", [1, 2, 17, 48, 49, 96, 97, 172, 256])
 def test_trajectories_of_small_systems(n: int, thermostat: str, gpu: str) -> None:
     pair = cases.potential("lj_smooth", min(3, n), different_cutoffs=True)
-    side = max(2.05 * pair.cutoff_distance, float(n) ** 0.5)
+    side = max(2.05 * pair.cutoff_distance, (n / 0.8) ** 0.5)
     on_cpu = lattice(cases.mixture(pair, n, np.full(2, side)))
     ensemble = on_cpu.to(gpu)
     md = dynamics(on_cpu.system, thermostat)
