@@ -156,7 +156,7 @@ Quick = Annotated[bool, option(None, "Less than two minutes: T = 0.3 unless -T i
 AlgorithmList = Annotated[Texts, option("NAMES", "Algorithms, baseline first (default: md,mc,swap,pt,pa).", "--algorithms")]
 Runs = Annotated[Text, option("INTEGER", "Independent runs of each algorithm (default: 32).", "--runs")]
 Budget = Annotated[
-    Text, option("SECONDS", "Wall time to aim at, for all together (default: 900; 100 with --quick).", "--budget")
+    Text, option("SECONDS", "Wall time to aim at, for all together (default: 900; 90 with --quick).", "--budget")
 ]
 LargestBudget = Annotated[
     Text,

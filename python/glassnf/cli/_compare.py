@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["OPTIONS", "compare_command"]
 
 QUICK_TEMPERATURE: Final = 0.3
-QUICK_SECONDS: Final = 100.0
+QUICK_SECONDS: Final = 90.0
 SECONDS: Final = 900.0
 
 
