@@ -464,10 +464,10 @@ class MolecularDynamics:
         }
         for name in Records.FIELDS if records is not None else ():
             arguments[f"record_{name}"] = address(getattr(records, name))
-        if ensemble.device == "cpu":
+        device = cuda.find_device(ensemble.device)
+        if device.ordinal is None:
             _core.molecular_dynamics(native_system(self.system), threads=self.threads, **arguments)
         else:
-            device = cuda.find_device(ensemble.device)
             stream = _arrays.stream_of(ensemble.positions)
             _core.cuda_molecular_dynamics(native_system(self.system), device=device.ordinal, stream=stream, **arguments)
 
