@@ -39,8 +39,8 @@ GLASSNF_HD double minimum_image_for_square(double dx, double length) {
 template <class F>
 GLASSNF_HD F minimum_image(F dx, F length, F inverse_length) {
   const F magic(6755399441055744.0);
-  const F boxes = fused(dx, inverse_length, magic) - magic;
-  return fused(F(0.0) - boxes, length, dx);
+  const F minus_boxes = magic - fused(dx, inverse_length, magic);
+  return fused(minus_boxes, length, dx);
 }
 
 }  // namespace GLASSNF_ISA
