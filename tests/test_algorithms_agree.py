@@ -92,8 +92,8 @@ def test_all_algorithms_agree(tmp_path: Path) -> None:
         for (x, x_error), (y, y_error), most in zip(of_a, of_b, (0.006, 0.06), strict=True):
             assert max(x_error, y_error) < most, f"{a}, {b}: too few samples to say anything"
             assert abs(x - y) < SIGMAS * np.hypot(x_error, y_error), f"{a} and {b}: {x}({x_error}), {y}({y_error})"
-    budgets = "md=48000,mc=25600,swap=12800,pt=102400,pa=102400"
-    arguments = ["compare", "-T", str(TEMPERATURE), "--sweeps", budgets, "--reference-sweeps", "12800", "--no-cache"]
+    budgets = "md=192000,mc=204800,swap=25600,pt=409600,pa=409600"
+    arguments = ["compare", "-T", str(TEMPERATURE), "--sweeps", budgets, "--reference-sweeps", "25600", "--no-cache"]
     assert run([*arguments, "--quiet", "-o", str(tmp_path)]) == 0
     (entry,) = json.loads((tmp_path / "compare.json").read_text(encoding="utf-8"))["temperatures"]
     assert entry["reference"]["sound"]

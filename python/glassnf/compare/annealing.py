@@ -23,6 +23,7 @@ __all__ = ["PopulationAnnealingAlgorithm", "shape_of"]
 
 LEAST_POPULATION: Final = 16
 EQUILIBRATION_SHARE: Final = 0.2
+MOST_EQUILIBRATION: Final = 400
 WIDTH: Final = 2.5
 """Population over the square root of the sweeps that a temperature step may cost."""
 
@@ -35,14 +36,16 @@ def shape_of(budget: int, steps: int) -> tuple[int, int, int]:
     """
     share = (1.0 - EQUILIBRATION_SHARE) * budget / (steps + 1)
     population = max(LEAST_POPULATION, round(WIDTH * math.sqrt(share)))
-    sweeps = max(1, round(share / population))
-    return population, sweeps, max(1, round(EQUILIBRATION_SHARE * budget / population))
+    equilibration = min(MOST_EQUILIBRATION, max(1, round(EQUILIBRATION_SHARE * budget / population)))
+    sweeps = max(1, round((budget / population - equilibration) / (steps + 1)))
+    return population, sweeps, equilibration
 
 
 class PopulationAnnealingAlgorithm:
     """K independent anneals from the temperature of the starts; the explorer is local Monte Carlo.
 
-    The population of a run starts from copies of its one configuration, which part in the equilibration.
+    The population of a run is made of copies of its one configuration, which swap moves at the high temperature part before the
+    anneal: an anneal needs independent configurations to choose from. That is part of its cost.
 
     Parameters
     ----------
@@ -63,6 +66,7 @@ class PopulationAnnealingAlgorithm:
         self._options = options
         self._start: Ensemble | None = None
         self._cost = Cost(0.0, 0.0)
+        self._pairs = 0
         self._report: dict[str, Any] = {}
 
     def prepare(self, ensemble: Ensemble) -> None:
@@ -78,10 +82,9 @@ class PopulationAnnealingAlgorithm:
         runs, hot = len(self._start), self._hot
         steps = expected_steps(self._system.n, hot, self._temperature, self.CULLING_FRACTION)
         shape = shape_of(budget, steps)
-        begin = time.perf_counter()
+        begin, self._pairs = time.perf_counter(), 0
         results = [self._anneal(run, shape, budget, progress) for run in range(runs)]
-        pairs = sum(result.pair_evaluations for result in results)
-        self._cost = Cost((time.perf_counter() - begin) / runs, pairs / runs)
+        self._cost = Cost((time.perf_counter() - begin) / runs, self._pairs / runs)
         self._describe(shape, results)
         return Estimate(
             mean_energy=np.array([result.mean_energy[-1] for result in results]) / self._system.n,
@@ -106,10 +109,12 @@ class PopulationAnnealingAlgorithm:
             explorer=MonteCarlo(self._system, swap_probability=0.0, threads=self._options.threads),
             sweeps_per_step=sweeps,
             culling_fraction=self.CULLING_FRACTION,
-            equilibration_sweeps=equilibration,
+            equilibration_sweeps=0,
             record_energy=False,
         )
         seed = derived_seed(int(start.seed), "anneal", budget, run)
+        swap_probability = 0.2 if self._system.n_species > 1 else 0.0
+        parting = MonteCarlo(self._system, swap_probability=swap_probability, threads=self._options.threads)
         index = np.full(population, run, dtype=np.int64)
         runs = len(start)
 
@@ -117,9 +122,13 @@ class PopulationAnnealingAlgorithm:
             if progress is not None:
                 progress(int(budget * (run + done / total) / runs), budget, info)
 
+        members = copies(start, index, self._hot, seed)
+        self._pairs += parting.equilibrate(members, sweeps=equilibration).pair_evaluations
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", PopulationCollapseWarning)  # the diagnosis says so
-            return sampler.run(copies(start, index, self._hot, seed), device=start.device, progress=tell)
+            result = sampler.run(members, device=start.device, progress=tell)
+        self._pairs += result.pair_evaluations
+        return result
 
     def _describe(self, shape: tuple[int, int, int], results: list[PAResult]) -> None:
         log_z = np.array([result.log_z[-1] for result in results])
