@@ -75,6 +75,15 @@ def stubs(session: nox.Session) -> None:
 
 
 @nox.session
+def cuda(session: nox.Session) -> None:
+    """Compile the CUDA backend for all architectures, warnings as errors; needs nvcc, takes twenty minutes on two cores."""
+    session.install(*CONSTRAINED, "cmake", "ninja")
+    options = ("-G", "Ninja", "-DGLASSNF_PYTHON=OFF", "-DGLASSNF_CUDA=ON")
+    session.run("cmake", "-S", ".", "-B", "build/cuda", *options)
+    session.run("cmake", "--build", "build/cuda")
+
+
+@nox.session
 def build(session: nox.Session) -> None:
     """Make sdist and wheel and check their contents and size."""
     session.install(*CONSTRAINED, "build")
