@@ -51,7 +51,7 @@ void hybrid(const SystemView& system, const DynamicsBatch& batch, const Dynamics
         dynamics<P>(system, batch, stretch, output, done, target);
         return true;
       },
-      [&](std::uint64_t now) { launch_monte_carlo<P>(system, moved, swap_sweep_plan(plan, swaps, now), counts, target); });
+      [&](std::uint64_t step) { launch_monte_carlo<P>(system, moved, swap_sweep_plan(plan, swaps, step), counts, target); });
 }
 
 }  // namespace

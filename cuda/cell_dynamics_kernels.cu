@@ -31,15 +31,19 @@ __device__ void add_by_replica(unsigned long long* totals, std::int64_t replica,
   }
 }
 
+// The first failure of a replica stays.
+template <int D>
+__device__ void fail(const CellDynamics<D>& cells, std::int64_t replica, std::int64_t step_of_call) {
+  atomicCAS(reinterpret_cast<unsigned long long*>(cells.failure + replica), 0ULL, static_cast<unsigned long long>(step_of_call));
+}
+
 // First half of a step, and who is in which cell. A replica that has failed stays where it is.
 template <int D>
 __global__ void __launch_bounds__(threads)
     move_kernel(const __grid_constant__ CellDynamics<D> cells, bool move, std::uint64_t step, std::int64_t step_of_call) {
   const std::int64_t p = thread_index();
   if (p >= cells.count) return;
-  std::int64_t* failure = cells.failure + cells.replica_of(p);
-  if (move && *failure == 0 && !cells.move(p, step))
-    atomicCAS(reinterpret_cast<unsigned long long*>(failure), 0ULL, static_cast<unsigned long long>(step_of_call));
+  if (move && cells.failure[cells.replica_of(p)] == 0 && !cells.move(p, step)) fail(cells, cells.replica_of(p), step_of_call);
   if (cells.cells <= 1) return;
   const std::int32_t cell = cells.cell_of(p);
   cells.key[p] = cell;
@@ -74,8 +78,8 @@ __device__ void load_tables(const DynamicsJob<D>& job, double* table) {
 }
 
 template <int D, class Potential, bool Uniform>
-__global__ void __launch_bounds__(threads, 5)
-    force_kernel(const __grid_constant__ CellDynamics<D> cells, bool kick, unsigned long long* evaluations) {
+__global__ void __launch_bounds__(threads, 5) force_kernel(const __grid_constant__ CellDynamics<D> cells, bool kick,
+                                                           std::int64_t step_of_call, unsigned long long* evaluations) {
   extern __shared__ __align__(16) double table[];
   load_tables<D, Potential, Uniform>(cells.job, table);
   const std::int64_t slot = thread_index();
@@ -83,7 +87,7 @@ __global__ void __launch_bounds__(threads, 5)
   if (slot < cells.count) {
     const PairLaw<D, Potential, Uniform> law(cells.job, table);
     const double* scales = table + cells.job.species_count * cells.job.species_count * coefficient_count;
-    cells.take(slot, cells.force(law, scales, slot, candidates), kick);
+    if (!cells.take(slot, cells.force(law, scales, slot, candidates), kick)) fail(cells, cells.replica_of(slot), step_of_call);
   }
   const std::int64_t r = cells.replica_of(slot < cells.count ? slot : cells.count - 1);
   if (kick) add_by_replica(evaluations, r, static_cast<unsigned long long>(candidates));
@@ -225,12 +229,12 @@ class CellRun {
 
   void run() {
     move(false, 0, 0);
-    forces(false);
+    forces(false, 0);
     std::int64_t next = 0;
     for (std::int64_t done = 1; done <= plan_.steps; ++done) {
       const std::uint64_t step = plan_.step + static_cast<std::uint64_t>(done) - 1;
       move(true, step, cells_.job.steps_before + done);
-      forces(true);
+      forces(true, cells_.job.steps_before + done);
       if (cells_.job.rescaling) rescale(step);
       if (next < plan_.records && plan_.record_at[next] == done) record(plan_.first_record + next++);
     }
@@ -267,8 +271,9 @@ class CellRun {
     arrange_kernel<D><<<blocks(), threads, 0, stream_>>>(cells_);
     check_launch("launch of arrange");
   }
-  void forces(bool kick) {
-    force_kernel<D, Potential, Uniform><<<blocks(), threads, shared_bytes_, stream_>>>(cells_, kick, totals_.evaluations);
+  void forces(bool kick, std::int64_t step_of_call) {
+    force_kernel<D, Potential, Uniform>
+        <<<blocks(), threads, shared_bytes_, stream_>>>(cells_, kick, step_of_call, totals_.evaluations);
     check_launch("launch of forces");
   }
   void kinetic() {

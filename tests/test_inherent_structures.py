@@ -73,6 +73,27 @@ def test_company_threads_and_searches_do_not_matter(n: int, monkeypatch: pytest.
             np.testing.assert_array_equal(other.iterations, found.iterations)
 
 
+def test_particles_in_one_place_do_not_count_as_a_minimum() -> None:
+    start = liquid()
+    start.positions[1, 3] = start.positions[1, 4]
+    found = gnf.inherent_structures(start)
+    np.testing.assert_array_equal(found.converged, [True, False, True])
+    assert found.largest_force[1] == math.inf
+
+
+def test_iterations_count_the_force_evaluations() -> None:
+    start = liquid(1)
+    needed = int(gnf.inherent_structures(start).iterations[0])
+    assert gnf.inherent_structures(start, max_iterations=needed).converged.all()
+    assert not gnf.inherent_structures(start, max_iterations=needed - 1).converged.any()
+
+
+def test_progress() -> None:
+    seen: list[tuple[int, int, dict[str, Any]]] = []
+    gnf.inherent_structures(liquid(10), threads=1, progress=lambda *a: seen.append(a))
+    assert seen == [(8, 10, {"converged": 8}), (10, 10, {"converged": 10})]
+
+
 def test_iterations_run_out() -> None:
     found = gnf.inherent_structures(liquid(), max_iterations=5)
     assert not found.converged.any()

@@ -297,8 +297,8 @@ def test_hybrid_is_dynamics_and_swap_sweeps_in_turn(n: int) -> None:
         md.run(by_hand, count)
         done += count
         if by_hand.step % 5 == 0:
+            by_hand.step -= 1  # the random numbers of the step that was: Monte Carlo from here on has others
             swaps = mc.run(by_hand, 1)
-            by_hand.step -= 1
             accepted += swaps.swap_accepts
     assert record.swap_accepts.sum() > 0
     np.testing.assert_array_equal(accepted, record.swap_accepts)
@@ -318,6 +318,51 @@ def test_a_time_step_that_blows_up() -> None:
     assert caught.value.replica == 9
     assert before.step < caught.value.step <= before.step + 50
     assert_same(ensemble, before)
+
+
+def test_a_blow_up_in_the_last_step_of_a_call() -> None:
+    """Two particles that meet: the step that throws them apart is the last, and must not be taken."""
+    pair = cases.potential("lj_shifted", 1)
+    system = gnf.systems.custom("two", potential=pair, species=[0, 0], box=[6.0, 6.0])
+    positions = [[[2.0, 3.0], [3.0, 3.0]]]
+    velocities = [[[95.0, 0.0], [-95.0, 0.0]]]
+    ensemble = gnf.Ensemble.from_arrays(system, positions, velocities=velocities, temperature=1.0, seed=1)
+    before = ensemble.copy()
+    with pytest.raises(BlowUpError) as caught:
+        MolecularDynamics(system, timestep=0.005, thermostat="nve").run(ensemble, 1, record_every=1)
+    assert caught.value.step == 1
+    assert_same(ensemble, before)
+
+
+def test_a_native_call_that_fails_half_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    ensemble = liquid()
+    before = ensemble.copy()
+
+    def half_way(*args: Any, **kwargs: Any) -> None:
+        ensemble.positions[0] += 0.01
+        raise MemoryError
+
+    monkeypatch.setattr(_core, "molecular_dynamics", half_way)
+    with pytest.raises(MemoryError):
+        MolecularDynamics(ensemble.system).run(ensemble, 10)
+    assert_same(ensemble, before)
+
+
+@pytest.mark.parametrize("dimension", [2, 3])
+def test_boxes_whose_side_is_a_power_of_two(dimension: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lists are padded with a place far away, which must not come back by whole boxes."""
+    system = gnf.systems.custom(
+        "cube", potential=cases.potential("lj_smooth", 2), species=[0] * 14 + [1] * 15, box=[8.0] * dimension
+    )
+    positions, species = cases.lattice_batch(system, 2, seed=4)
+    results = []
+    for search in (1, 2):
+        with monkeypatch.context() as patch:
+            use_search(patch, search)
+            ensemble = gnf.Ensemble.from_arrays(system, positions, species=species, temperature=0.3, seed=1)
+            MolecularDynamics(system, timestep=0.002, threads=1).run(ensemble, 100)
+            results.append(ensemble)
+    assert_same(*results)
 
 
 @pytest.mark.parametrize("search", [1, 2])
@@ -382,8 +427,9 @@ def test_progress_says_what_is_happening() -> None:
         ({"thermostat": "berendsen"}, "thermostat: expected one of 'nve', 'langevin', 'rescaling'"),
         ({"friction": -1.0}, "friction: expected a positive finite number"),
         ({"relaxation_time": 0}, "relaxation_time: expected a positive finite number"),
-        ({"swap_every": 0}, "swap_every: expected a positive integer"),
-        ({"swap_every": 1.5}, "swap_every: expected a positive integer"),
+        ({"swap_every": 0}, "swap_every: expected an integer from 1"),
+        ({"swap_every": 2**70}, "swap_every: expected an integer from 1"),
+        ({"swap_every": 1.5}, "swap_every: expected an integer from 1"),
         ({"threads": 0}, "threads: expected an integer from 1"),
         ({"swap_weights": [[0, -1, 0], [-1, 0, 0], [0, 0, 0]]}, "swap_weights: expected a symmetric matrix"),
     ],

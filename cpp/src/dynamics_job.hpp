@@ -30,6 +30,7 @@ GLASSNF_HOST DynamicsJob<D> dynamics_job(const SystemView& system, const Dynamic
   job.half = 0.5 * plan.timestep;
   job.drift = job.langevin ? 0.5 * plan.timestep : plan.timestep;
   job.speed_limit = most_speed(system.cutoff, plan.timestep, system.energy_scale);
+  job.force_limit = most_force(system.energy_scale);
   job.friction = plan.friction;
   job.rescaling_decay = job.rescaling ? exponential(maximum(-plan.timestep / plan.relaxation_time, -700.0)) : 1.0;
   job.n = static_cast<int>(system.n);

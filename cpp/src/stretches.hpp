@@ -9,7 +9,8 @@
 namespace glassnf {
 
 // Goes through a plan in stretches that end at multiples of `every` steps of the ensemble: run(stretch, done) advances, where `done` steps
-// came before, and says whether to go on; swap(step) exchanges species. The plan's records are shared out.
+// came before, and says whether to go on; swap(step) exchanges species, with the random numbers of the last time step, which no Monte Carlo
+// that goes on from here will use again. The plan's records are shared out.
 template <class Run, class Swap>
 void for_stretches(const DynamicsPlan& plan, std::int64_t every, Run&& run, Swap&& swap) {
   const auto interval = static_cast<std::uint64_t>(every);
@@ -30,7 +31,7 @@ void for_stretches(const DynamicsPlan& plan, std::int64_t every, Run&& run, Swap
     recorded += stretch.records;
     done = end;
     const std::uint64_t now = plan.step + static_cast<std::uint64_t>(done);
-    if (now % interval == 0) swap(now);
+    if (now % interval == 0) swap(now - 1);
   }
 }
 

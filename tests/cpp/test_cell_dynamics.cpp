@@ -64,7 +64,7 @@ class Emulation {
 
   std::int64_t run() {
     arrange();
-    forces(false);
+    forces(false, 0);
     std::int64_t next = 0, candidates = 0;
     for (std::int64_t done = 1; done <= plan_.steps; ++done) {
       const std::uint64_t step = plan_.step + static_cast<std::uint64_t>(done) - 1;
@@ -73,7 +73,7 @@ class Emulation {
         if (failure == 0 && !cells_.move(p, step)) failure = done;
       }
       arrange();
-      candidates += forces(true);
+      candidates += forces(true, done);
       if (cells_.job.rescaling) rescale(step);
       if (next < plan_.records && plan_.record_at[next] == done) record(plan_.first_record + next++);
     }
@@ -104,11 +104,14 @@ class Emulation {
     }
     REQUIRE(ordered);
   }
-  std::int64_t forces(bool kick) {
+  std::int64_t forces(bool kick, std::int64_t done) {
     const PairLaw<D, P, Uniform> law(cells_.job, cells_.job.coefficients);
     std::int64_t candidates = 0;
     for (std::int64_t slot = 0; slot < cells_.count; ++slot)
-      cells_.take(slot, cells_.force(law, scales_.data(), slot, candidates), kick);
+      if (!cells_.take(slot, cells_.force(law, scales_.data(), slot, candidates), kick)) {
+        std::int64_t& failure = cells_.failure[cells_.replica_of(slot)];
+        if (failure == 0) failure = done;
+      }
     return candidates;
   }
   std::uint64_t kinetic(std::int64_t r) const {

@@ -43,5 +43,14 @@ GLASSNF_HD F minimum_image(F dx, F length, F inverse_length) {
   return fused(minus_boxes, length, dx);
 }
 
+// The same where the second of the two may stand for nobody and be very far away, which it remains: otherwise a box whose side is a power
+// of two would bring it to distance zero.
+template <class F>
+GLASSNF_HD F minimum_image_or_far(F dx, F length, F inverse_length) {
+  const F magic(6755399441055744.0);
+  const F minus_boxes = minimum(magic - fused(dx, inverse_length, magic), F(1.0));
+  return fused(minus_boxes, length, dx);
+}
+
 }  // namespace GLASSNF_ISA
 }  // namespace glassnf

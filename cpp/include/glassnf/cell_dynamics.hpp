@@ -133,13 +133,16 @@ struct CellDynamics {
     return row;
   }
 
-  // Keeps the force on the particle in a slot and, in a step, does its second half.
-  GLASSNF_HD void take(std::int64_t slot, const Vec<double, D>& f, bool kick) const {
+  // Keeps the force on the particle in a slot and, in a step, does its second half; false if the particle has blown up in it.
+  GLASSNF_HD bool take(std::int64_t slot, const Vec<double, D>& f, bool kick) const {
     const std::int64_t particle = particle_of[slot];
-    for_axes<D>([&](auto k) {
-      forces[particle * D + k] = f.at(k);
-      if (kick) velocities[particle * D + k] = fused(job.half, f.at(k), velocities[particle * D + k]);
-    });
+    for_axes<D>([&](auto k) { forces[particle * D + k] = f.at(k); });
+    if (!kick) return true;
+    Vec<double, D> v;
+    for_axes<D>([&](auto k) { v.at(k) = velocities[particle * D + k]; });
+    const bool fine = second_half(job, f, v);
+    for_axes<D>([&](auto k) { velocities[particle * D + k] = v.at(k); });
+    return fine;
   }
 
   GLASSNF_HD std::uint64_t kinetic_quanta(std::int64_t particle) const {

@@ -62,6 +62,9 @@ GLASSNF_HD double most_speed(double cutoff, double timestep, double scale) {
   return minimum(0.2 * cutoff / timestep, 256.0 * square_root(scale));
 }
 
+// A force component beyond this leaves the range of exact sums, and counts as a blow-up too.
+GLASSNF_HD double most_force(double scale) { return 65536.0 * scale; }
+
 // What the middle of a BAOAB step does to a velocity: v = decay v + noise xi.
 struct LangevinCoefficients {
   double decay, noise;

@@ -93,7 +93,10 @@ class GroupDynamics {
         group_.once([&] { *replica_.failure() = job_.steps_before + done; });
         return;
       }
-      make_forces(done > 0);
+      if (!make_forces(done > 0)) {
+        group_.once([&] { *replica_.failure() = job_.steps_before + done; });
+        return;
+      }
       if (job_.rescaling && done > 0) rescale(step);
       const bool last = done == job_.steps, recorded = done > 0 && next < job_.records && job_.record_at[next] == done;
       if (!last && !recorded) continue;
@@ -210,10 +213,12 @@ class GroupDynamics {
     return group_.ballot(wild) == 0;
   }
 
-  // Forces, and with `kick` the second half of the step.
-  GLASSNF_HD void make_forces(bool kick) {
+  // Forces, and with `kick` the second half of the step; false if a particle has blown up in it.
+  GLASSNF_HD bool make_forces(bool kick) {
     const int n = job_.n;
+    PerLane<bool> wild;
     group_.lanes([&](int lane) {
+      wild[lane] = false;
       for (int first = lane; first - lane < n; first += Group::size * Tile) {
         int own[Tile];
         Vector x[Tile], force[Tile];
@@ -236,13 +241,16 @@ class GroupDynamics {
         }
         unrolled<Tile>([&](auto t) {
           if (first + t * Group::size >= n) return;
-          for_axes<D>([&](auto k) {
-            f_[k * n + own[t]] = force[t].at(k);
-            if (kick) v_[k * n + own[t]] = fused(job_.half, force[t].at(k), v_[k * n + own[t]]);
-          });
+          for_axes<D>([&](auto k) { f_[k * n + own[t]] = force[t].at(k); });
+          if (!kick) return;
+          Vector v;
+          for_axes<D>([&](auto k) { v.at(k) = v_[k * n + own[t]]; });
+          if (!second_half(job_, force[t], v)) wild[lane] = true;
+          for_axes<D>([&](auto k) { v_[k * n + own[t]] = v.at(k); });
         });
       }
     });
+    return group_.ballot(wild) == 0;
   }
 
   GLASSNF_HD double energy() const {

@@ -19,7 +19,7 @@ struct DynamicsJob {
   KineticQuantum kinetic_grid;
   double q_cut_value, c4_value, c2_value, c0_value;  // of the first pair of species, for potentials where all have the same
   double timestep, half, drift;  // kick by half the time step; drift by all of it, or by half of it on either side of the noise
-  double speed_limit, friction;
+  double speed_limit, force_limit, friction;
   double rescaling_decay;  // exp(-timestep / relaxation time)
   int n, species_count, exponent;
   bool langevin, rescaling;
@@ -42,6 +42,7 @@ GLASSNF_HD bool first_half(const DynamicsJob<D>& job, const LangevinCoefficients
   if (job.langevin) xi = normal_vector<D, double>(key, particle);
   bool fine = true;
   for_axes<D>([&](auto k) {
+    if (!(absolute(f.at(k)) < job.force_limit)) fine = false;
     double speed = fused(job.half, f.at(k), v.at(k));
     double place = fused(job.drift, speed, x.at(k));
     if (job.langevin) {
@@ -52,6 +53,17 @@ GLASSNF_HD bool first_half(const DynamicsJob<D>& job, const LangevinCoefficients
     if (!(absolute(speed) < job.speed_limit)) fine = false;
     v.at(k) = speed;
     x.at(k) = wrap_once(place, job.box[k], crossing[k]);
+  });
+  return fine;
+}
+
+// Second half of a step: kick. False as above.
+template <int D>
+GLASSNF_HD bool second_half(const DynamicsJob<D>& job, const Vec<double, D>& f, Vec<double, D>& v) {
+  bool fine = true;
+  for_axes<D>([&](auto k) {
+    v.at(k) = fused(job.half, f.at(k), v.at(k));
+    if (!(absolute(f.at(k)) < job.force_limit && absolute(v.at(k)) < job.speed_limit)) fine = false;
   });
   return fine;
 }

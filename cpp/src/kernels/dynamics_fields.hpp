@@ -396,7 +396,7 @@ class ListField {
         Vec<Pack, D> dx = gather(records, index, code);
         for_axes<D>([&](auto k) GLASSNF_INLINE {
           dx.at(k) = xi.at(k) - dx.at(k);
-          if constexpr (!Inside) dx.at(k) = minimum_image(dx.at(k), box.at(k), inverse_box.at(k));
+          if constexpr (!Inside) dx.at(k) = minimum_image_or_far(dx.at(k), box.at(k), inverse_box.at(k));
         });
         const PairCoefficients<Pack> c = row(code);
         const Pack factor = force_factor(potential, dot(dx, dx) * c.inverse_sigma2, c, scale_row(code));

@@ -13,7 +13,7 @@ class Integrator {
   Field& field_;
   Workspace& workspace_;
   KineticQuantum kinetic_;
-  double speed_limit_;
+  double speed_limit_, force_limit_;
   Vec<Pack, D> box_;
   Pack decay_, noise_;
   double rescale_decay_;
@@ -36,6 +36,7 @@ class Integrator {
         workspace_(workspace),
         kinetic_(KineticQuantum::from_scale(system.energy_scale)),
         speed_limit_(most_speed(system.cutoff, plan.timestep, system.energy_scale)),
+        force_limit_(most_force(system.energy_scale)),
         decay_(1.0),
         noise_(0.0),
         rescale_decay_(1.0),
@@ -64,7 +65,7 @@ class Integrator {
     if (!fine) return false;
     field_.after_drift(workspace_);
     field_.forces();
-    second_half();
+    if (!second_half()) return false;
     if (plan_.thermostat == static_cast<int>(Thermostat::rescaling)) rescale(step);
     return true;
   }
@@ -83,7 +84,8 @@ class Integrator {
   template <bool Langevin>
   [[gnu::noinline]] bool first_half(std::uint64_t step) {
     const BlockState<D>& s = field_.state;
-    const Pack half(0.5 * plan_.timestep), drift(Langevin ? 0.5 * plan_.timestep : plan_.timestep), limit(speed_limit_);
+    const Pack half(0.5 * plan_.timestep), drift(Langevin ? 0.5 * plan_.timestep : plan_.timestep), limit(speed_limit_),
+        force_limit(force_limit_);
     PackU slow(~std::uint64_t(0));
     if constexpr (Langevin) random_.set_step(step);
     for (std::int64_t b = 0; b < s.blocks; ++b) {
@@ -95,7 +97,9 @@ class Integrator {
       }
       for_axes<D>([&](auto k) GLASSNF_INLINE {
         const std::int64_t at = s.at(b, k);
-        Pack v = fused(half, load(s.f + at), load(s.v + at));
+        const Pack f = load(s.f + at);
+        slow = slow & less_mask(absolute(f), force_limit);
+        Pack v = fused(half, f, load(s.v + at));
         Pack x = fused(drift, v, load(s.x + at));
         if constexpr (Langevin) {
           slow = slow & less_mask(absolute(v), limit);
@@ -113,19 +117,28 @@ class Integrator {
         store(s.images + at, load(s.images + at) - keep(Pack(1.0), below) + keep(Pack(1.0), above));
       });
     }
-    // Empty lanes are at rest.
+    return passed(slow);
+  }
+
+  // Kick. What has blown up must not come out of the last step of a call.
+  [[gnu::noinline]] bool second_half() {
+    const BlockState<D>& s = field_.state;
+    const Pack half(0.5 * plan_.timestep), limit(speed_limit_), force_limit(force_limit_);
+    PackU slow(~std::uint64_t(0));
+    for (std::int64_t r = 0; r < s.blocks * D; ++r) {
+      const std::int64_t at = r * pack_size;
+      const Pack f = load(s.f + at), v = fused(half, f, load(s.v + at));
+      slow = slow & less_mask(absolute(f), force_limit) & less_mask(absolute(v), limit);
+      store(s.v + at, v);
+    }
+    return passed(slow);
+  }
+
+  // From a mask of the lanes that are fine; empty ones are, at rest.
+  bool passed(PackU slow) {
     const unsigned fine = less_bits(from_bits(PackU(0)), from_bits(slow & PackU(0x3ff0000000000000ULL)));
     failed_ = ~fine & 0xffu;
     return !failed_;
-  }
-
-  [[gnu::noinline]] void second_half() {
-    const BlockState<D>& s = field_.state;
-    const Pack half(0.5 * plan_.timestep);
-    for (std::int64_t r = 0; r < s.blocks * D; ++r) {
-      const std::int64_t at = r * pack_size;
-      store(s.v + at, fused(half, load(s.f + at), load(s.v + at)));
-    }
   }
 
   void squared_speeds(std::uint64_t* quanta) const {
@@ -262,11 +275,9 @@ class Fire {
       measure(p, v2, f2);
       bool any = false;
       for (int l = 0; l < pack_size; ++l) {
-        if (moving_[l] != 0.0 && (largest_force[l] <= plan_.tolerance || !(largest_force[l] < 1e300))) moving_[l] = 0.0;
-        if (moving_[l] != 0.0) {
-          iterations[l] = i;
-          any = true;
-        }
+        if (moving_[l] != 0.0) iterations[l] = i;
+        if (largest_force[l] <= plan_.tolerance || !(largest_force[l] < 1e300)) moving_[l] = 0.0;
+        any = any || moving_[l] != 0.0;
         steer(l, p[l], v2[l], f2[l]);
       }
       if (!any || i == plan_.most_iterations) return;
@@ -285,7 +296,9 @@ class Fire {
     const BlockState<D>& s = field_.state;
     Pack most_f(0.0), most_v(0.0);
     for (std::int64_t r = 0; r < s.blocks * D; ++r) {
-      most_f = maximum(absolute(load(s.f + r * pack_size)), most_f);
+      const Pack f = absolute(load(s.f + r * pack_size));
+      const PackU finite = less_mask(f, Pack(1e300));  // what is no number counts as infinite
+      most_f = maximum(from_bits((to_bits(f) & finite) | (to_bits(Pack(__builtin_inf())) & ~finite)), most_f);
       most_v = maximum(absolute(load(s.v + r * pack_size)), most_v);
     }
     alignas(64) double largest_speed[pack_size], over_f[pack_size], over_v[pack_size];

@@ -91,13 +91,14 @@ class MDRecord:
     time : (records,) float64, tau
         Since the start of the run.
     energy, kinetic_energy : (records, R) float64, epsilon
-        Potential and kinetic energy after a whole step.
+        Potential and kinetic energy after a whole step, before the swaps that may follow it.
     beta : (R,) float64, 1/epsilon
     n, dimension : int
     swap_attempts, swap_accepts : (R, S, S) int64
         Symmetric in the two species; zero without swaps.
     pair_evaluations : int
-        Distances evaluated, all replicas.
+        Distances evaluated, all replicas. With neighbour lists it varies a little with how the run was cut into native calls,
+        which is a matter of time, and with the way in which neighbours are found.
     wall_time : float, s
     positions : (records, R, N, d) float64, sigma, or None
         Unwrapped.
@@ -188,7 +189,7 @@ class MolecularDynamics:
         self.thermostat = _check.choice("thermostat", "nve" if thermostat is None else thermostat, THERMOSTATS)
         self.friction = _check.positive_float("friction", friction)
         self.relaxation_time = _check.positive_float("relaxation_time", relaxation_time)
-        self.swap_every = None if swap_every is None else _check.positive_int("swap_every", swap_every)
+        self.swap_every = None if swap_every is None else _check.integer("swap_every", swap_every, 1, MAX_STEP)
         self.swap_weights = _swap_weights(system, swap_weights)
         if self.swap_every is not None and not self.swap_weights.any():
             raise ValueError(f"swap_every: expected None in a system without unlike particles to swap, got {self.swap_every}")
@@ -206,6 +207,15 @@ class MolecularDynamics:
             f"MolecularDynamics({self.system!r}, timestep={self.timestep}, thermostat={self.thermostat!r}{setting}{swaps}, "
             f"threads={self.threads})"
         )
+
+    @property
+    def degrees_of_freedom(self) -> int:
+        """Number of velocities that are independent: twice the kinetic energy over it is the kinetic temperature.
+
+        All d N of them in Langevin dynamics; d less where the momentum of the whole is conserved and zero.
+        """
+        n = self.system.n
+        return self.system.dimension * (n if self.thermostat == "langevin" or n == 1 else n - 1)
 
     def equilibrate(self, ensemble: Ensemble, steps: int = 10_000, *, progress: Progress | None = None) -> MDRecord:
         """Advance the ensemble without recording: nothing adapts, the thermostat does the work."""
@@ -245,15 +255,16 @@ class MolecularDynamics:
         TypeError, ValueError
             If an argument is not as above or the ensemble is not valid; nothing has moved then.
         BlowUpError
-            If a particle goes more than a fifth of the cutoff in one step, or forces are not numbers any more. The ensemble is
-            then as it was before the last native call, about 0.1 s earlier.
+            If a particle goes more than a fifth of the cutoff in one step, has a speed above 256 sqrt(epsilon) or a force
+            component above 65536 epsilon/sigma (epsilon: the largest of the system, rounded up to a power of two), or is no
+            longer a number. The ensemble is then as it was before the last native call, about 0.1 s earlier.
         glassnf.cuda.CudaError
             If the ensemble is on a CUDA device that has not the memory.
         """
-        total = self.prepare(ensemble, steps)
-        at = record_sweeps(total, record_every, record_at)
+        at = record_sweeps(_check.nonnegative_int("steps", steps), record_every, record_at)
         _check.boolean("record_positions", record_positions)
         _check.boolean("record_velocities", record_velocities)
+        total = self.prepare(ensemble, steps)
         with self._device(ensemble):
             return self._run(ensemble, total, at, record_positions, record_velocities, progress)
 
@@ -415,18 +426,22 @@ class MolecularDynamics:
     def _settle(self, ensemble: Ensemble, before: int, completed: int, counters: Counters, kept: dict[str, Any]) -> None:
         """Set the step that belongs to the state; doing it again does no harm."""
         failure = _arrays.to_host(counters.failure)
-        if not failure.any():
+        if completed and not failure.any():
             ensemble.step = before + completed
             return
+        # Also where the call failed half way, for want of memory: some replicas may have moved.
         for name, array in kept.items():
             getattr(ensemble, name)[...] = array
         ensemble.step = before
+        if not failure.any():
+            return
         replica = int(np.argmin(np.where(failure > 0, failure, np.iinfo(np.int64).max)))
         step = before + int(failure[replica])
         raise BlowUpError(
             f"molecular dynamics blew up at step {step} in replica {replica}: a particle moved by more than a fifth of the "
-            f"cutoff within one time step of {self.timestep:g} or its force is not a number; the ensemble is back at step "
-            f"{before}: use a smaller timestep, or start from a configuration without overlaps (inherent_structures)",
+            f"cutoff within one time step of {self.timestep:g}, or is faster, or pushed harder, than the sums of kinetic "
+            f"energies and forces can hold; the ensemble is back at step {before}: use a smaller timestep, or start from a "
+            "configuration without overlaps",
             step,
             replica,
         )
@@ -472,13 +487,12 @@ class MolecularDynamics:
             _core.cuda_molecular_dynamics(native_system(self.system), device=device.ordinal, stream=stream, **arguments)
 
     def _info(self, ensemble: Ensemble, counters: Counters) -> dict[str, Any]:
-        degrees = self.system.dimension * max(self.system.n - 1, 1)
         assert ensemble.velocities is not None
         square = float((ensemble.velocities**2).sum()) / ensemble.replicas
         attempts = int(counters.swap_attempts.sum())
         info = {
             "energy_per_particle": float(ensemble.energy.mean()) / self.system.n,
-            "kinetic_temperature": square / degrees,
+            "kinetic_temperature": square / self.degrees_of_freedom,
         }
         if attempts:
             info["swap_acceptance"] = int(counters.swap_accepts.sum()) / attempts
