@@ -31,6 +31,7 @@ CUDA_TARGETS = {
     **{f"N=43 x {replicas}": "2 G, aim 5 G" for replicas in (4096, 16384, 65536)},
     "N=1290 x 1024": "500 M",
     "N=1000000 x 1": "200 M",
+    "N=43 x 4096, nve": "50 M",
     "N=43 x 65536, energy and forces": "50 M, aim 100 M",
 }
 
@@ -178,7 +179,8 @@ def cuda(document: dict[str, Any]) -> list[str]:
     processors = f", {device['multiprocessors']} multiprocessors" if device.get("multiprocessors") else ""
     driver = f", driver {device['driver']}" if device.get("driver") else ""
     parts.append(f"{device['name']}{processors}{clock}{driver}.")
-    for key, unit in (("moves_per_s", "moves/s"), ("configurations_per_s", "configurations/s")):
+    units = {"moves_per_s": "moves/s", "steps_per_s": "time steps/s", "configurations_per_s": "configurations/s"}
+    for key, unit in units.items():
         if document.get(key):
             parts.append(cuda_rates(document, document[key], unit))
     if document.get("overhead_us"):
@@ -195,7 +197,7 @@ def microbenchmarks(document: dict[str, Any]) -> str:
     """Return the table of a file that Google Benchmark wrote."""
     context, rows = document["context"], []
     for run in document["benchmarks"]:
-        found = [f"{number(run[unit])} {unit}" for unit in ("moves/s", "configurations/s", "pairs/s") if unit in run]
+        found = [f"{number(run[unit])} {unit}" for unit in ("moves/s", "steps/s", "configurations/s", "pairs/s") if unit in run]
         took = f"{run['real_time']:.3g} {run['time_unit']}" if "real_time" in run else run.get("error_message", "")
         rows.append((run["name"].removesuffix("/manual_time"), took, *[*found, "", ""][:2]))
     title = Path(context["executable"]).name

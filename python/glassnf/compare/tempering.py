@@ -34,16 +34,21 @@ def copies(ensemble: Ensemble, index: npt.NDArray[np.int64], temperature: npt.Ar
     seed
         Of their random numbers.
     """
+    from .. import cuda
     from ..ensemble import Ensemble as EnsembleType
 
+    place = cuda.find_device(ensemble.device)
+    with place.current():
+        chosen = place.xp.asarray(index)
+        positions, species, move_size = ensemble.positions[chosen], ensemble.species[chosen], ensemble.move_size[chosen]
     return EnsembleType.from_arrays(
         ensemble.system,
-        ensemble.positions[index],
-        species=ensemble.species[index],
+        positions,
+        species=species,
         temperature=temperature,
         seed=seed,
         step=int(ensemble.step),
-        move_size=ensemble.move_size[index],
+        move_size=move_size,
         device=ensemble.device,
     )
 
