@@ -235,8 +235,8 @@ class ParallelTemperingRunner(Runner):
 
         parameters, trips = self.parameters, result["round_trips"]
         title = (
-            f"{parameters['system']}, N = {parameters['n']}, pt ({parameters['explorer']}):\n{parameters['ladders']} ladders of "
-            f"{len(result['temperatures'])} temperatures x {parameters['sweeps']:,} sweeps"
+            f"{parameters['system']}, N = {parameters['n']}, pt ({parameters['explorer']}):\n"
+            f"{parameters['ladders']} ladders of {len(result['temperatures'])} temperatures x {parameters['sweeps']:,} sweeps"
         )
         whole = plain_table("The ladder")
         if trips is not None:
