@@ -21,6 +21,13 @@ from glassnf.compare.settings import make_plan
 
 TINY = ["--sweeps", "640", "--reference-sweeps", "400", "--reference-replicas", "8", "--runs", "4", "--seed", "5"]
 # Pair evaluations too: each native call begins by evaluating all energies, and how many calls there are depends on the speed.
+ONE_SPECIES = gnf.systems.custom(
+    "one",
+    potential=gnf.systems.PairPotential("lj_smooth", [[1.0]], [[1.0]], 1.5),
+    species=np.zeros(20, dtype=np.int32),
+    density=0.5,
+    dimension=2,
+)
 ALGORITHMS = ["md", "mc", "swap", "pt", "pa"]
 TIMINGS = {"wall_time", "pair_evaluations", "seconds", "created", "command", "speed_ups"}
 
@@ -292,6 +299,17 @@ def test_an_algorithm_of_your_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
         ({"start_sweeps": 30}, "start_sweeps: expected a multiple of 20 of at least 0, got 30"),
         ({"sweeps": {"mc": 640}}, "sweeps: expected a budget for each of md, mc, swap, pt, pa, got mc"),
         ({"sweeps": {"mc": 100}, "algorithms": ("mc",)}, r"sweeps\['mc'\]: expected a multiple of 20 of at least 160, got 100"),
+        ({"sweeps": 160, "temperatures": (0.02,)}, r"sweeps: expected at least 480 for pt, .* got 160"),
+        (
+            {"sweeps": {"pt": 320, "mc": 160}, "algorithms": ("mc", "pt"), "temperatures": (0.02,)},
+            r"sweeps\['pt'\]: expected at",
+        ),
+        ({"temperatures": (0.5, 1e308)}, "temperatures: expected numbers whose double is finite, got 1e"),
+        ({"temperatures": (0.5, 1e-320)}, "temperatures: expected numbers with a finite inverse, got"),
+        (
+            {"system": ONE_SPECIES, "algorithms": ("mc", "swap")},
+            "algorithms: expected no swap moves for one, which has one species",
+        ),
         ({"seconds": None}, "seconds: expected a time"),
         ({"seconds": -1.0}, "seconds: expected a positive finite number"),
     ],
@@ -308,6 +326,31 @@ def test_a_budget_for_each_algorithm(tmp_path: Path) -> None:
     data = _load(tmp_path)
     assert data["settings"]["sweeps"] == {"md": 320, "mc": 160}
     assert [algorithm["sweeps"] for algorithm in data["temperatures"][0]["algorithms"]] == [[40, 80, 160], [80, 160, 320]]
+
+
+def test_the_smallest_budget_of_tempering() -> None:
+    settings = Settings(
+        gnf.systems.ka2d(43), (0.02,), ("mc", "pt"), runs=4, sweeps=640, reference_sweeps=80, reference_replicas=8,
+        seconds=None, cache=False,
+    )  # fmt: skip
+    least = settings.least_budget("pt")
+    plan = make_plan(settings)
+    assert least == 120  # four sweeps of each of 28 replicas, to a multiple of 40
+    assert plan.budgets["pt"][0] == 160
+    tempered = compare(settings).results[0].algorithms[1]
+    assert tempered.sweeps.tolist() == [160, 320, 640]
+    assert np.isfinite(tempered.estimates["specific_heat"]).all()
+
+
+def test_one_species_has_no_swap_moves(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ONE_SPECIES.to_toml(tmp_path / "one.toml")
+    arguments = ["compare", "--system", str(tmp_path / "one.toml"), "-T", "0.7", *TINY, "--no-cache", "-o", str(tmp_path)]
+    assert run([*arguments, "--quiet"]) == 0
+    data = _load(tmp_path)
+    assert data["settings"]["algorithms"] == ["md", "mc", "pt", "pa"]
+    assert data["temperatures"][0]["reference"]["source"] == "local MC"
+    assert run([*arguments, "--overwrite", "--algorithms", "mc,swap"]) == 2
+    assert "algorithms: expected no swap moves for one, which has one species" in capsys.readouterr().err
 
 
 def test_names_of_the_package() -> None:

@@ -41,7 +41,8 @@ AlgorithmName = Annotated[
     Text,
     option(
         "md|mc|swap|pt|pa",
-        "Molecular dynamics, local or swap Monte Carlo, parallel tempering, population annealing (default: swap).",
+        "Molecular dynamics, local or swap Monte Carlo, parallel tempering, population annealing (default: swap; mc where "
+        "there is one species).",
         "--algorithm",
     ),
 ]
@@ -97,7 +98,13 @@ SwapEvery = Annotated[
     option("STEPS", "Time steps between sweeps of swap moves (default: no swaps).", "--swap-every", panel=DYNAMICS),
 ]
 ExplorerName = Annotated[
-    Text, option("mc|swap|md", "What moves the replicas of pt and pa (default: swap).", "--explorer", panel=TEMPERING)
+    Text,
+    option(
+        "mc|swap|md",
+        "What moves the replicas of pt and pa (default: swap; mc with one species).",
+        "--explorer",
+        panel=TEMPERING,
+    ),
 ]
 Temperatures = Annotated[
     Texts,
@@ -153,7 +160,9 @@ TemperatureList = Annotated[
     Texts, option("NUMBER", "Temperatures in epsilon / k_B: 0.4,0.3 or -T 0.4 -T 0.3.", "-T", "--temperature")
 ]
 Quick = Annotated[bool, option(None, "Less than two minutes: T = 0.3 unless -T is given; replaces old results.", "--quick")]
-AlgorithmList = Annotated[Texts, option("NAMES", "Algorithms, baseline first (default: md,mc,swap,pt,pa).", "--algorithms")]
+AlgorithmList = Annotated[
+    Texts, option("NAMES", "Algorithms, baseline first (default: md,mc,swap,pt,pa; no swap with one species).", "--algorithms")
+]
 Runs = Annotated[Text, option("INTEGER", "Independent runs of each algorithm (default: 32).", "--runs")]
 Budget = Annotated[
     Text, option("SECONDS", "Wall time to aim at, for all together (default: 900; 90 with --quick).", "--budget")

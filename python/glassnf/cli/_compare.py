@@ -40,7 +40,7 @@ OPTIONS: Final = (
     Option("system", text, "ka2d"),
     Option("particles", integer(1), None, "n"),
     Option("temperature", floats, None, "T"),
-    Option("algorithms", words, ("md", "mc", "swap", "pt", "pa")),
+    Option("algorithms", words),
     Option("runs", integer(4), 32),
     Option("seed", integer(0, 2**63 - 1), 1),
     Option("threads", integer(1)),

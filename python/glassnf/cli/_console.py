@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress, TaskID
+    from rich.table import Table
 
-__all__ = ["Bar", "print_tables", "short_number", "standard_output"]
+__all__ = ["Bar", "fits", "print_tables", "short_number", "standard_output"]
+
+
+_LEAST_BAR: Final = 8
 
 
 def short_number(value: float) -> str:
@@ -33,6 +37,12 @@ def print_tables(tables: list[Any]) -> None:
     console = standard_output()
     for table in tables:
         console.print(table)
+
+
+def fits(table: Table) -> bool:
+    """Return whether a table is shown on the standard output without cutting its columns."""
+    console = standard_output()
+    return bool(console.measure(table).minimum <= console.width)
 
 
 class Bar:
@@ -77,13 +87,14 @@ class Bar:
 
 def _bars(console: Console) -> Progress:
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+    from rich.table import Column
 
     return Progress(
         TextColumn("{task.description}"),
-        BarColumn(bar_width=None),
+        BarColumn(bar_width=None, table_column=Column(min_width=_LEAST_BAR, ratio=1)),
         TaskProgressColumn(),
         TimeRemainingColumn(compact=True, elapsed_when_finished=True),
-        TextColumn("{task.fields[note]}"),
+        TextColumn("{task.fields[note]}", table_column=Column(no_wrap=True, overflow="ellipsis")),
         console=console,
         expand=console.width <= 120,
         refresh_per_second=4,

@@ -16,7 +16,7 @@ from ._console import Bar, print_tables
 from ._errors import CommandError, user_input
 from ._options import Choices, choose
 from ._runners import Runner, runner_of
-from ._sample_options import OPTIONS, refuse_foreign
+from ._sample_options import OPTIONS, for_species, refuse_foreign
 
 if TYPE_CHECKING:
     from ..io.runfile import RunFile
@@ -65,9 +65,11 @@ def sample(given: dict[str, Any], config: str | None) -> int:
     if choices["output"] is None:
         raise CommandError("--output (-o): expected the name of a file, got none")
     with catch_signals() as stop:
-        run = _open(choices) if choices["resume"] else _create(choices)
+        run = _open(choices) if choices["resume"] else _new(choices)
         with user_input():
             runner = runner_of(run.parameters["algorithm"])(run, choices["threads"], run.parameters["device"])
+            if not choices["resume"]:  # now that every option has been accepted
+                run.checkpoint(run.ensemble)
         with Bar(choices["quiet"] or choices["json"]) as bar:
             Chain(runner, bar, choices["checkpoint-every"]).advance(stop)
     return _report(runner, choices, stop)
@@ -100,7 +102,7 @@ def _summary(runner: Runner) -> dict[str, Any]:
         "records": run.n_records,
         "species_names": list(runner.system.species_names),
         **runner.summary(),
-        "seconds": runner.pace.seconds,
+        "seconds": runner.seconds,
         "pair_evaluations": runner.pair_evaluations,
     }
 
@@ -110,12 +112,14 @@ def _summary(runner: Runner) -> dict[str, Any]:
 
 def _new_parameters(choices: Choices) -> tuple[dict[str, Any], System]:
     """Return what the file of a new run stores; the system itself is stored with the ensemble."""
-    algorithm = choices["algorithm"]
-    refuse_foreign(choices, algorithm, choices["explorer"])
     if choices["temperature"] is None and choices["temperatures"] is None:
         raise CommandError("--temperature (-T): expected a positive number, got none")
     system = find_system(choices["system"], choices["particles"])
-    own = runner_of(algorithm).choose(choices, system)
+    choices = for_species(choices, system)
+    algorithm = choices["algorithm"]
+    refuse_foreign(choices, algorithm, choices["explorer"])
+    with user_input():
+        own = runner_of(algorithm).choose(choices, system)
     common = {
         "program": PROGRAM,
         "system": system.name,
@@ -129,10 +133,10 @@ def _new_parameters(choices: Choices) -> tuple[dict[str, Any], System]:
     return {**common, **own}, system
 
 
-def _create(choices: Choices) -> RunFile:
-    """Make the starting configurations and the file of a new run, both in host memory."""
+def _new(choices: Choices) -> RunFile:
+    """Make the starting configurations of a new run, in host memory; its file is not written yet."""
     from .. import cuda
-    from ..io.runfile import RunFile
+    from ..io.runfile import RunFile, plain
 
     (parameters, system), path = _new_parameters(choices), Path(choices["output"])
     if path.exists() and not choices["overwrite"]:
@@ -142,7 +146,8 @@ def _create(choices: Choices) -> RunFile:
     with user_input():
         _ = cuda.find_device(parameters["device"]).xp  # raises where the device cannot be used
         ensemble = runner_of(parameters["algorithm"]).start(parameters, system)
-        return RunFile.create(path, ensemble, parameters, overwrite=choices["overwrite"])
+        values = plain("parameters", parameters)
+        return RunFile(path, ensemble=ensemble, parameters=values, state={}, records={}, counters={}, created=None)
 
 
 def _open(choices: Choices) -> RunFile:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,7 +14,17 @@ from ._options import Choices, Option, flag, floats, fraction, integer, positive
 if TYPE_CHECKING:
     from ..systems import System
 
-__all__ = ["ALGORITHMS", "EXPLORERS", "OPTIONS", "engine_of", "given_by", "refuse_foreign", "resolve_engine"]
+__all__ = [
+    "ALGORITHMS",
+    "EXPLORERS",
+    "OPTIONS",
+    "engine_of",
+    "for_species",
+    "given_by",
+    "refuse_foreign",
+    "resolve_engine",
+    "twice",
+]
 
 ALGORITHMS: Final = ("md", "mc", "swap", "pt", "pa")
 EXPLORERS: Final = ("mc", "swap", "md")
@@ -35,6 +46,19 @@ def _one(name: str, value: object) -> float:
     if len(values) != 1:
         raise ValueError(f"{name}: expected one temperature, got {len(values)}")
     return values[0]
+
+
+def twice(name: str, temperature: float) -> float:
+    """Return the larger of 1 and twice a temperature, where ladders and anneals begin.
+
+    Raises
+    ------
+    CommandError
+        If that is not finite.
+    """
+    if math.isinf(2.0 * temperature):
+        raise CommandError(f"{name}: expected a number whose double is finite, got {temperature:g}")
+    return max(1.0, 2.0 * temperature)
 
 
 def _choice(options: tuple[str, ...]) -> Callable[[str, object], str]:
@@ -109,6 +133,25 @@ OPTIONS: Final = (
 def engine_of(algorithm: str, explorer: str | None) -> str:
     """Return what moves the particles: the algorithm itself, or its explorer."""
     return (explorer or "swap") if algorithm in _OUTER else algorithm
+
+
+def for_species(choices: Choices, system: System) -> Choices:
+    """Return the choices with local Monte Carlo as the default where there are no two species to swap.
+
+    Raises
+    ------
+    CommandError
+        If swap moves were asked for all the same.
+    """
+    if system.n_species > 1:
+        return choices
+    defaults = {}
+    for key in ("algorithm", "explorer"):
+        if key not in choices.explicit:
+            defaults[key] = "mc"
+        elif choices[key] == "swap":
+            raise CommandError(f"--{key}: expected no swap moves for {system.name}, which has one species, got swap; use mc")
+    return Choices({**choices.values, **defaults}, choices.explicit)
 
 
 def refuse_foreign(choices: Choices, algorithm: str, explorer: str | None) -> None:

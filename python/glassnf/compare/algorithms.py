@@ -4,8 +4,9 @@ A comparison hands an algorithm K independent configurations of the liquid at a 
 runs to one budget after another. A budget counts sweeps of one run, those of all its replicas together, one sweep being N trial
 moves, or one time step of molecular dynamics. So a run of parallel tempering with ten temperatures does a tenth of the budget
 at each, and the population of a run of population annealing shares it. A sweep does not cost the same for all: budgets are
-chosen by time, and costs are measured. The K runs advance as one batch, because that is how the machine is used well; the cost
-of one run is its share, the cost of the batch divided by K.
+chosen by time, and costs are measured. The K runs advance as one batch where that is how the machine is used well; population
+annealing, whose runs are batches themselves, anneals one after another. The cost of one run is its share, the cost of all
+divided by K.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ __all__ = [
     "RunOptions",
     "Trace",
     "algorithm_names",
+    "default_algorithms",
     "get_algorithm",
     "register_algorithm",
 ]
@@ -46,12 +48,12 @@ BLOCK: Final = 20
 
 @dataclass(frozen=True)
 class Cost:
-    """What one run has cost so far, its share of the batch.
+    """What one run has cost so far, its share of what all have cost.
 
     Attributes
     ----------
     wall_time
-        Seconds, on the whole device that the batch ran on.
+        Seconds, on the whole device that the runs had.
     pair_evaluations
         Number of pair distances looked at.
     """
@@ -162,6 +164,7 @@ class DiagnosedAlgorithm(Algorithm, Protocol):
 
 
 Factory = Callable[["System", float, RunOptions], Algorithm]
+LeastBudget = Callable[["System", float, float], int]
 
 
 @dataclass(frozen=True)
@@ -184,6 +187,9 @@ class AlgorithmSpec:
         The smallest budget that makes sense, a multiple of 40; smaller ones are used only where the largest leaves no choice.
     restarts
         Whether each budget is spent anew, on runs of their own, rather than on the way to the next one.
+    least_budget
+        Called as ``least_budget(system, temperature, start_temperature)``: the smallest budget with which the algorithm can do
+        anything, such as a few sweeps at every temperature of a ladder. None where any will do.
     """
 
     name: str
@@ -193,6 +199,7 @@ class AlgorithmSpec:
     factory: Factory
     first_budget: int = 200
     restarts: bool = False
+    least_budget: LeastBudget | None = None
 
 
 def _molecular_dynamics(system: System, temperature: float, options: RunOptions) -> Algorithm:
@@ -219,6 +226,12 @@ def _parallel_tempering(system: System, temperature: float, options: RunOptions)
     return ParallelTemperingAlgorithm(system, temperature, options)
 
 
+def _least_of_tempering(system: System, temperature: float, start_temperature: float) -> int:
+    from .tempering import least_budget
+
+    return least_budget(system, temperature, start_temperature)
+
+
 def _population_annealing(system: System, temperature: float, options: RunOptions) -> Algorithm:
     from .annealing import PopulationAnnealingAlgorithm
 
@@ -229,7 +242,7 @@ _register: dict[str, AlgorithmSpec] = {
     "md": AlgorithmSpec("md", "MD", "#CC79A7", "D", _molecular_dynamics),
     "mc": AlgorithmSpec("mc", "local MC", "#D55E00", "o", _local),
     "swap": AlgorithmSpec("swap", "swap MC", "#0072B2", "s", _swap),
-    "pt": AlgorithmSpec("pt", "PT", "#009E73", "^", _parallel_tempering, first_budget=3200),
+    "pt": AlgorithmSpec("pt", "PT", "#009E73", "^", _parallel_tempering, first_budget=3200, least_budget=_least_of_tempering),
     "pa": AlgorithmSpec("pa", "PA", "#E69F00", "v", _population_annealing, first_budget=3200, restarts=True),
 }
 
@@ -250,6 +263,11 @@ def register_algorithm(spec: AlgorithmSpec) -> None:
 def algorithm_names() -> tuple[str, ...]:
     """Return the names of all known algorithms."""
     return tuple(_register)
+
+
+def default_algorithms(system: System) -> tuple[str, ...]:
+    """Return the names of the algorithms that come with glassnf, those with swap moves where there are species to swap."""
+    return tuple(name for name in ("md", "mc", "swap", "pt", "pa") if name != "swap" or system.n_species > 1)
 
 
 def get_algorithm(name: str) -> AlgorithmSpec:

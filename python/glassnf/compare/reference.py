@@ -85,7 +85,7 @@ class Reference:
     wall_time
         Seconds that it took, starts included.
     source
-        Where the numbers come from: ``"swap MC"``, a cache, or a file.
+        Where the numbers come from: ``"swap MC"``, ``"local MC"``, a cache, or a file.
     """
 
     system_hash: str
@@ -140,6 +140,16 @@ def pooled_specific_heat(energy: FloatArray, n: int, temperature: float) -> tupl
     return float(value) * scale, error * scale
 
 
+def reference_swap_probability(system: System) -> float:
+    """Return the share of swaps among the trial moves of a reference run."""
+    return SWAP_PROBABILITY if system.n_species > 1 else 0.0
+
+
+def reference_method(system: System) -> str:
+    """Return what a reference run is."""
+    return "swap MC" if system.n_species > 1 else "local MC"
+
+
 def make_reference(
     system: System,
     temperature: float,
@@ -149,7 +159,7 @@ def make_reference(
     device: str = "cpu",
     progress: Progress | None = None,
 ) -> Reference:
-    """Run swap Monte Carlo for long and return its averages.
+    """Run swap Monte Carlo, local where there is one species, for long and return its averages.
 
     Raises
     ------
@@ -174,7 +184,7 @@ def make_reference(
         device=device,
     )
     ensemble.beta[:] = 1.0 / temperature
-    sampler = MonteCarlo(system, swap_probability=SWAP_PROBABILITY, threads=threads)
+    sampler = MonteCarlo(system, swap_probability=reference_swap_probability(system), threads=threads)
 
     def relay(offset: int) -> Progress:
         return lambda done, _, info: progress(offset + done, total, info) if progress is not None else None
@@ -201,7 +211,7 @@ def _averages(system: System, temperature: float, options: ReferenceOptions, ene
         sweeps=options.sweeps,
         seed=options.seed,
         wall_time=wall_time,
-        source="swap MC",
+        source=reference_method(system),
     )
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from .analysis import CONFIDENCE, RESAMPLES, Ratio
 from .environment import environment
 from .jsonable import dumps, jsonable
-from .reference import RELAXATION_SHARE, SWAP_PROBABILITY, Reference, write_text
+from .reference import RELAXATION_SHARE, Reference, reference_swap_probability, write_text
 from .runner import COSTS, OBSERVABLES, AlgorithmResult, Comparison, SpeedUp, TemperatureResult
 from .verdict import R_HAT_LIMIT, SIGMA_LIMIT
 
@@ -72,7 +72,7 @@ def comparison_to_dict(comparison: Comparison, command: list[str] | None = None)
             "reference_replicas": settings.reference_replicas,
             "reference_sweeps": plan.reference_sweeps,
             "reference_relaxation_share": RELAXATION_SHARE,
-            "reference_swap_probability": SWAP_PROBABILITY,
+            "reference_swap_probability": reference_swap_probability(settings.system),
             "confidence": CONFIDENCE,
             "resamples": RESAMPLES,
             "r_hat_limit": R_HAT_LIMIT,

@@ -13,7 +13,15 @@ import numpy.typing as npt
 
 from .algorithms import Algorithm, AlgorithmSpec, DiagnosedAlgorithm, Diagnosis, Trace, get_algorithm
 from .analysis import ErrorCurve, Ratio, error_curve, speed_up
-from .reference import Reference, ReferenceOptions, cached_reference, make_reference, pooled_specific_heat, read_reference
+from .reference import (
+    Reference,
+    ReferenceOptions,
+    cached_reference,
+    make_reference,
+    pooled_specific_heat,
+    read_reference,
+    reference_method,
+)
 from .settings import LEAST_BUDGETS, Plan, Settings, make_plan, record_interval
 from .starts import derived_seed, hot_start
 from .verdict import Verdict, judge
@@ -254,7 +262,7 @@ def _reference(settings: Settings, plan: Plan, temperature: float, tell: Listene
         start_sweeps=settings.start_sweeps,
         record_every=record_interval(plan.reference_sweeps),
     )
-    label = "reference (long swap MC)"
+    label = f"reference (long {reference_method(settings.system)})"
     make = cached_reference if settings.cache else make_reference
 
     def relay(done: int, total: int, info: Mapping[str, Any]) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from .. import _check, cuda
-from .algorithms import BLOCK, RunOptions, algorithm_names, get_algorithm
+from .algorithms import BLOCK, RunOptions, algorithm_names, default_algorithms, get_algorithm
 from .reference import RELAXATION_SHARE
 from .starts import derived_seed, hot_start
 
@@ -39,7 +40,8 @@ class Settings:
     temperatures
         Temperatures, in epsilon / k_B.
     algorithms
-        Names of the algorithms, see `algorithm_names`; the first one is the baseline of the speed-ups.
+        Names of the algorithms, see `algorithm_names`; the first one is the baseline of the speed-ups. None for all five, or
+        four where there is one species: swap moves then have nothing to do, and asking for them is an error.
     runs
         Number K of independent runs of each algorithm, at least 4.
     seed
@@ -52,7 +54,8 @@ class Settings:
         Time to aim at, for all together, where `sweeps` or `reference_sweeps` do not fix the work; None with both given.
     sweeps
         Largest budget of one run, in sweeps of all its replicas, a multiple of 20 of at least 160: one for all algorithms, or
-        one for each by name. Or None to choose them by `seconds`, so that all algorithms take about as long.
+        one for each by name. Parallel tempering needs more, some sweeps for each temperature of its ladder. Or None to choose
+        them by `seconds`, so that all algorithms take about as long.
     reference_sweeps
         Sweeps of each replica of the reference, a multiple of 20 of at least 80, or None to choose it by `seconds`.
     reference_replicas
@@ -72,7 +75,7 @@ class Settings:
 
     system: System
     temperatures: tuple[float, ...]
-    algorithms: tuple[str, ...] = ("md", "mc", "swap", "pt", "pa")
+    algorithms: tuple[str, ...] = cast("tuple[str, ...]", None)
     runs: int = 32
     seed: int = 1
     threads: int | None = None
@@ -95,11 +98,8 @@ class Settings:
         for value in self.temperatures:
             _check.positive_float("temperatures", value)
         _unique("temperatures", self.temperatures)
-        if not self.algorithms:
-            raise ValueError(f"algorithms: expected at least one of {', '.join(algorithm_names())}, got none")
-        for name in self.algorithms:
-            _check.choice("algorithms", name, algorithm_names())
-        _unique("algorithms", self.algorithms)
+        self._check_range()
+        self._check_algorithms()
         _check.integer("runs", self.runs, low=4)
         _check.integer("seed", self.seed, low=0)
         _check.integer("reference_replicas", self.reference_replicas, low=8)
@@ -116,23 +116,62 @@ class Settings:
             _check.positive_float("seconds", self.seconds)
         elif self.sweeps is None or (self.reference_sweeps is None and self.reference is None):
             raise ValueError("seconds: expected a time, because sweeps or reference_sweeps are left open, got None")
-        if self.start_temperature is not None:
-            _check.positive_float("start_temperature", self.start_temperature)
-            if self.start_temperature < max(self.temperatures):
-                raise ValueError(
-                    f"start_temperature: expected at least the highest temperature, {max(self.temperatures):g}, "
-                    f"got {self.start_temperature:g}"
-                )
+
+    def _check_range(self) -> None:
+        highest, lowest = max(self.temperatures), min(self.temperatures)
+        if math.isinf(2.0 * highest):
+            raise ValueError(f"temperatures: expected numbers whose double is finite, got {highest:g}")
+        if math.isinf(1.0 / lowest):
+            raise ValueError(f"temperatures: expected numbers with a finite inverse, got {lowest:g}")
+        if self.start_temperature is None:
+            return
+        _check.positive_float("start_temperature", self.start_temperature)
+        if self.start_temperature < highest:
+            raise ValueError(
+                f"start_temperature: expected at least the highest temperature, {highest:g}, got {self.start_temperature:g}"
+            )
+
+    def _check_algorithms(self) -> None:
+        given: object = self.algorithms
+        if given is None:
+            object.__setattr__(self, "algorithms", default_algorithms(self.system))
+        if not self.algorithms:
+            raise ValueError(f"algorithms: expected at least one of {', '.join(algorithm_names())}, got none")
+        for name in self.algorithms:
+            _check.choice("algorithms", name, algorithm_names())
+            if name == "swap" and self.system.n_species == 1:
+                raise ValueError(f"algorithms: expected no swap moves for {self.system.name}, which has one species, got swap")
+        _unique("algorithms", self.algorithms)
 
     def _check_sweeps(self) -> None:
         if not isinstance(self.sweeps, Mapping):
             _multiple("sweeps", self.sweeps, 8 * BLOCK)
+            if self.sweeps is not None:
+                for name in self.algorithms:
+                    self._check_least("sweeps", self.sweeps, name)
             return
         for name in (*self.sweeps, *self.algorithms):
             if name not in self.algorithms or name not in self.sweeps:
                 expected = ", ".join(self.algorithms)
                 raise ValueError(f"sweeps: expected a budget for each of {expected}, got {', '.join(self.sweeps) or 'none'}")
             _multiple(f"sweeps[{name!r}]", self.sweeps[name], 8 * BLOCK)
+            self._check_least(f"sweeps[{name!r}]", self.sweeps[name], name)
+
+    def _check_least(self, where: str, sweeps: int, name: str) -> None:
+        least = self.least_budget(name)
+        if sweeps < 4 * least:
+            raise ValueError(
+                f"{where}: expected at least {4 * least} for {name}, whose first budget is a quarter and has to be at least "
+                f"{least} with this system at these temperatures, got {sweeps}"
+            )
+
+    def least_budget(self, name: str) -> int:
+        """Return the smallest budget with which an algorithm can do anything at all temperatures, a multiple of 40, or 0."""
+        least = get_algorithm(name).least_budget
+        if least is None:
+            return 0
+        needed = max(least(self.system, temperature, self.hot) for temperature in self.temperatures)
+        return -(-needed // (2 * BLOCK)) * 2 * BLOCK
 
     @property
     def hot(self) -> float:
@@ -213,9 +252,14 @@ def make_plan(settings: Settings) -> Plan:
             share = available / len(settings.algorithms)
             rates = {name: _rate(settings, name) for name in settings.algorithms}
             wanted = {name: share * rate / (2.0 if get_algorithm(name).restarts else 1.0) for name, rate in rates.items()}
-            largest = {name: _step_down(sweeps, _LEAST_SWEEPS) for name, sweeps in wanted.items()}
+            largest = {
+                name: _step_down(sweeps, max(_LEAST_SWEEPS, 4 * settings.least_budget(name))) for name, sweeps in wanted.items()
+            }
             seconds = {name: share * largest[name] / wanted[name] for name in largest}
-    budgets = {name: geometric_budgets(sweeps, get_algorithm(name).first_budget) for name, sweeps in largest.items()}
+    budgets = {
+        name: geometric_budgets(sweeps, max(get_algorithm(name).first_budget, settings.least_budget(name)))
+        for name, sweeps in largest.items()
+    }
     return Plan(budgets, reference_sweeps, {name: _options(settings, series) for name, series in budgets.items()}, seconds)
 
 
@@ -228,7 +272,8 @@ def _options(settings: Settings, budgets: tuple[int, ...]) -> RunOptions:
 def _reference_sweeps(settings: Settings, seconds: float) -> int:
     """Return the length of a reference run that takes about this long."""
     per_replica = settings.runs / settings.reference_replicas / (1.0 + RELAXATION_SHARE)
-    return _step_down(seconds * _rate(settings, "swap") * per_replica, _LEAST_SWEEPS)
+    method = "swap" if settings.system.n_species > 1 else "mc"
+    return _step_down(seconds * _rate(settings, method) * per_replica, _LEAST_SWEEPS)
 
 
 def _step_down(sweeps: float, least: int) -> int:
@@ -254,7 +299,7 @@ def _rate(settings: Settings, name: str) -> float:
         device=settings.device,
     )
     spec = get_algorithm(name)
-    budget, spent = max(2 * BLOCK, spec.first_budget // 4), 0.0
+    budget, spent = max(2 * BLOCK, spec.first_budget // 4, settings.least_budget(name)), 0.0
     algorithm = spec.factory(
         settings.system,
         min(settings.temperatures),

@@ -17,7 +17,22 @@ if TYPE_CHECKING:
     from ..samplers import ParallelTempering
     from ..systems import System
 
-__all__ = ["ParallelTemperingAlgorithm", "copies"]
+__all__ = ["ParallelTemperingAlgorithm", "copies", "least_budget"]
+
+LEAST_SWEEPS: Final = 4
+"""Of each replica in the first budget: half of them adapt, the others are recorded."""
+
+
+def ladder_of(system: System, temperature: float, start_temperature: float) -> tuple[float, ...]:
+    """Return the ladder from a temperature up to that of the starts, or a little further where they are as cold."""
+    from ..samplers.guesses import suggested_ladder
+
+    return suggested_ladder(system.n, temperature, max(start_temperature, 1.25 * temperature))
+
+
+def least_budget(system: System, temperature: float, start_temperature: float) -> int:
+    """Return the smallest budget that gives every replica of the ladder a few sweeps."""
+    return LEAST_SWEEPS * len(ladder_of(system, temperature, start_temperature))
 
 
 def copies(ensemble: Ensemble, index: npt.NDArray[np.int64], temperature: npt.ArrayLike, seed: int) -> Ensemble:
@@ -74,10 +89,8 @@ class ParallelTemperingAlgorithm(ChainAlgorithm):
 
     def _begin(self, ensemble: Ensemble) -> Ensemble:
         from ..samplers import MonteCarlo, ParallelTempering
-        from ..samplers.guesses import suggested_ladder
 
-        hot = 1.0 / float(ensemble.beta[0])
-        ladder = suggested_ladder(self._system.n, self._temperature, max(hot, 1.25 * self._temperature))
+        ladder = ladder_of(self._system, self._temperature, 1.0 / float(ensemble.beta[0]))
         explorer = MonteCarlo(self._system, swap_probability=0.0, threads=self._options.threads)
         self._sampler = ParallelTempering(
             self._system, ladder, explorer=explorer, ladders=self._runs, sweeps_per_exchange=self.SWEEPS_PER_EXCHANGE
@@ -103,6 +116,12 @@ class ParallelTemperingAlgorithm(ChainAlgorithm):
         from ..samplers import PoorExchangeWarning
 
         ensemble = self._require_ensemble()
+        target = self._start + budget // self._rungs
+        if target <= int(ensemble.step):
+            raise ValueError(
+                f"budget: expected at least one more sweep of each of {self._rungs} replicas, {self._done() + self._rungs} "
+                f"in all, got {budget}"
+            )
 
         def tell(sweeps: int, total: int, info: Mapping[str, Any]) -> None:
             if progress is not None:
@@ -113,7 +132,6 @@ class ParallelTemperingAlgorithm(ChainAlgorithm):
             if int(ensemble.step) == self._start:
                 sweeps = self._options.adaptation // self._rungs
                 self._pair_evaluations += self._tempering.equilibrate(ensemble, sweeps, progress=tell).pair_evaluations
-            target = self._start + max(1, budget // self._rungs)
             while int(ensemble.step) < target:
                 self._produce(min(self._every * self.MOST_RECORDS, target - int(ensemble.step)), tell)
 

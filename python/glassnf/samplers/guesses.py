@@ -31,8 +31,13 @@ def suggested_ladder(n: int, low: float, high: float) -> tuple[float, ...]:
     Returns
     -------
     (M,) tuple of float, epsilon
+
+    Raises
+    ------
+    ValueError
+        Unless both ends are positive and finite, the low one below the high one.
     """
-    count = 1 + max(1, math.ceil(math.log(high / low) * math.sqrt(n) / _HALF))
+    count = 1 + max(1, math.ceil(_log_ratio(low, high) * math.sqrt(n) / _HALF))
     return tuple(geometric_ladder(low, high, count).tolist())
 
 
@@ -47,6 +52,17 @@ def expected_steps(n: int, start: float, target: float, culling_fraction: float)
         Number of particles.
     start, target : float, epsilon
     culling_fraction : float
+
+    Raises
+    ------
+    ValueError
+        Unless both temperatures are positive and finite, the target below the start.
     """
     step = culling_fraction * math.sqrt(2.0 * math.pi)
-    return max(1, math.ceil(math.log(start / target) * math.sqrt(n) / step))
+    return max(1, math.ceil(_log_ratio(target, start) * math.sqrt(n) / step))
+
+
+def _log_ratio(low: float, high: float) -> float:
+    if not 0.0 < low < high < math.inf:
+        raise ValueError(f"temperatures: expected positive finite ones, low below high, got {low:g} and {high:g}")
+    return math.log(high) - math.log(low)

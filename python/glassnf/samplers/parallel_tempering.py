@@ -208,7 +208,8 @@ class ParallelTempering:
         progress : callable, optional
             ``progress(done, total, info)`` about ten times a second; `info` has the temperatures of the ends, acceptances and
             round trips. A KeyboardInterrupt is raised between native calls and leaves the ensemble valid: going on gives the
-            bits of an uninterrupted run.
+            configurations and exchanges of an uninterrupted run, bit for bit. But there is no record of the interrupted call:
+            its energies, its counts of exchanges and round trips, and which end each replica saw last in it, are lost.
         state : dict, optional
             ``record.state`` of the run that ended where this one begins: which end of the ladder each replica saw last.
 

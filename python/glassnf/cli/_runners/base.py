@@ -27,7 +27,18 @@ if TYPE_CHECKING:
     from ...samplers import Explorer
     from ...systems import System
 
-__all__ = ["BLEW_UP", "Runner", "agreement_row", "averages", "lengths", "make_engine", "plain_table", "shown", "swaps"]
+__all__ = [
+    "BLEW_UP",
+    "Runner",
+    "agreement_row",
+    "averages",
+    "lengths",
+    "make_engine",
+    "number_table",
+    "plain_table",
+    "shown",
+    "swaps",
+]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -55,10 +66,13 @@ class Runner(ABC):
         Which parameter of a finished or interrupted run may grow, to make it longer; None where none may.
     unit
         What the length of a run is counted in.
+    falls_back
+        Whether a run whose dynamics blows up writes the state before the turn; otherwise its file stays as it is.
     """
 
     grows: ClassVar[str | None] = "sweeps"
     unit: ClassVar[str] = "sweeps"
+    falls_back: ClassVar[bool] = True
 
     def __init__(self, run: RunFile, threads: int | None, device: str) -> None:
         self.run = run
@@ -66,8 +80,12 @@ class Runner(ABC):
         self.threads = threads
         self.device = device
         self.system: System = run.ensemble.system
-        self.ensemble: Ensemble = run.ensemble.copy().to(device)
+        self.ensemble = self._place(run.ensemble)
         self.pace = Pace()
+
+    def _place(self, ensemble: Ensemble) -> Ensemble:
+        """Return what the run advances: a copy of the ensemble in its file, on the device."""
+        return ensemble.copy() if self.device == "cpu" else ensemble.to(self.device)
 
     # ---- before the run ----------------------------------------------------------------------------------------------------
 
@@ -113,27 +131,24 @@ class Runner(ABC):
         Raises
         ------
         CommandError
-            If the dynamics blows up. The file then holds the state before this turn.
+            If the dynamics blows up. The file then holds the state before this turn, or its latest checkpoint.
         """
         if not self._moves_by_dynamics():
             self._advance(turn)
             return
         from ...samplers import BlowUpError
 
-        before = self.ensemble.copy()
+        before = self.ensemble.copy() if self.falls_back else None
         try:
             self._advance(turn)
         except BlowUpError as error:
-            self._fall_back(before)
+            if before is not None:
+                self.ensemble = before
+                self.checkpoint()
             raise CommandError(f"{error}; {self.run.path} holds the last good state", BLEW_UP) from None
 
     def _moves_by_dynamics(self) -> bool:
         return "timestep" in self.parameters
-
-    def _fall_back(self, before: Ensemble) -> None:
-        """Write the state before the present turn to the file."""
-        self.ensemble = before
-        self.checkpoint()
 
     def checkpoint(self) -> None:
         """Write the run to its file."""
@@ -145,6 +160,11 @@ class Runner(ABC):
     def pair_evaluations(self) -> int:
         """Distances evaluated in the production, or in the whole run where the algorithm counts that."""
         return int(self.run.counters.get("pair_evaluations", 0))
+
+    @property
+    def seconds(self) -> float:
+        """Wall time of the same, all sessions together."""
+        return float(self.run.counters.get("wall_time", 0.0))
 
     @abstractmethod
     def summary(self) -> dict[str, Any]:
@@ -230,11 +250,16 @@ def swaps(counters: dict[str, Any]) -> dict[str, Any]:
     return {"swap_acceptance": overall, "swap_acceptance_by_pair": by_pair}
 
 
-def shown(estimate: dict[str, Any] | None) -> str:
-    """Return an estimate with its error in brackets."""
+def shown(estimate: dict[str, Any] | None, unit: str = "") -> str:
+    """Return an estimate with its error in brackets, if that is known, and its unit."""
     from ...observables.estimate import format_uncertainty
 
-    return "too few records" if estimate is None else format_uncertainty(estimate["value"], estimate["error"])
+    if estimate is None:
+        return "too few records"
+    value, error = estimate["value"], estimate["error"]
+    known = error is not None and math.isfinite(error) and error != 0.0
+    number = format_uncertainty(value, error) if known else f"{value:.5g}"
+    return f"{number} {unit}" if unit else number
 
 
 def plain_table(title: str) -> Table:
@@ -242,6 +267,19 @@ def plain_table(title: str) -> Table:
     from rich.table import Table
 
     return Table(title=title, title_justify="left", title_style="bold", show_header=False)
+
+
+def number_table(title: str, headings: tuple[str, ...]) -> Table:
+    """Return an empty table of numbers, without borders, so that much fits into 80 columns."""
+    from rich import box
+    from rich.table import Table
+
+    table = Table(
+        title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, collapse_padding=True, pad_edge=False
+    )
+    for heading in headings:
+        table.add_column(heading, justify="right", no_wrap=True)
+    return table
 
 
 def agreement_row(table: Table, result: dict[str, Any], who: str = "replicas") -> None:

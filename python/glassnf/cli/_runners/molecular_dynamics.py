@@ -156,10 +156,10 @@ class MolecularDynamicsRunner(Runner):
             f"md ({parameters['thermostat']}): "
             f"{parameters['replicas']} replicas x {parameters['steps']:,} steps of {parameters['timestep']:g}"
         )
-        table.add_row("<U>/N", f"{shown(result['mean_energy'])} epsilon")
+        table.add_row("<U>/N", shown(result["mean_energy"], "epsilon"))
         if not self._conserves_energy:
-            table.add_row("C_v/N, configurational", f"{shown(result['specific_heat'])} k_B")
-        table.add_row("kinetic temperature", f"{shown(result['kinetic_temperature'])} epsilon / k_B")
+            table.add_row("C_v/N, configurational", shown(result["specific_heat"], "k_B"))
+        table.add_row("kinetic temperature", shown(result["kinetic_temperature"], "epsilon / k_B"))
         if result["energy_drift"] is not None:
             table.add_row("drift of the total energy", f"{result['energy_drift']:+.1e} epsilon per particle and tau")
         if result["swap_acceptance"] is not None:

@@ -131,8 +131,8 @@ class MonteCarloRunner(Runner):
             f"{parameters['system']}, N = {parameters['n']}, T = {parameters['temperature']:g}, {parameters['algorithm']}: "
             f"{parameters['replicas']} replicas x {parameters['sweeps']:,} sweeps"
         )
-        table.add_row("<U>/N", f"{shown(result['mean_energy'])} epsilon")
-        table.add_row("C_v/N, configurational", f"{shown(result['specific_heat'])} k_B")
+        table.add_row("<U>/N", shown(result["mean_energy"], "epsilon"))
+        table.add_row("C_v/N, configurational", shown(result["specific_heat"], "k_B"))
         for label, key in (
             ("acceptance of displacements", "displacement_acceptance"),
             ("acceptance of swaps", "swap_acceptance"),

@@ -1,8 +1,9 @@
 """Parallel tempering: records ``sweep`` (records,), ``energy`` and ``replica`` (records, M, ladders), by temperature.
 
-Equilibration adapts the ladder and the move sizes, in a few pieces of growing length. A piece is done as a whole: a run that
-stops in the middle of one does it again when it is resumed, with the same result. Production goes on from any sweep. The state
-in the file holds the ladder, and which end of it each replica saw last.
+The first half of the equilibration adapts the ladder and the move sizes, in pieces that grow up to some thousand sweeps. A
+piece is done as a whole: a run that stops in the middle of one does it again when it is resumed, with the same result. In the
+second half the replicas forget the old ladders; it goes on from any sweep, as production does. An equilibration too short for
+that is one piece that adapts. The state in the file holds the ladder, and which end of it each replica saw last.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ import numpy as np
 from .._chain import Turn
 from .._errors import CommandError
 from .._options import Choices
-from .._sample_options import engine_of, given_by, resolve_engine
-from .base import Runner, averages, lengths, make_engine, plain_table, shown
+from .._sample_options import engine_of, given_by, resolve_engine, twice
+from .base import Runner, averages, lengths, make_engine, number_table, plain_table, shown
 from .monte_carlo import due_records
 
 if TYPE_CHECKING:
@@ -32,10 +33,13 @@ if TYPE_CHECKING:
 __all__ = ["ParallelTemperingRunner"]
 
 LADDERS: Final = 8
-PIECES: Final = (0.125, 0.25, 0.5, 1.0)
-"""Where the pieces of the equilibration end, as parts of it."""
+SHORTEST_PIECE: Final = 300
+"""Sweeps of a piece of the equilibration that adapts; of dynamics, with its short steps, at least `PIECE_ROUNDS` exchanges."""
 
-SHORTEST_PIECE: Final = 800
+PIECE_ROUNDS: Final = 10
+LONGEST_PIECE: Final = 10
+"""In units of the shortest one."""
+
 POOR_ACCEPTANCE: Final = 0.01
 
 
@@ -77,7 +81,9 @@ class ParallelTemperingRunner(Runner):
             raise CommandError(
                 f"--temperature: expected the lowest of --temperatures, {given[0]:g}, or no such option, got {temperature:g}"
             )
-        ladder = given if given is not None else suggested_ladder(system.n, temperature, max(1.0, 2.0 * temperature))
+        ladder = given
+        if ladder is None:
+            ladder = suggested_ladder(system.n, temperature, twice("--temperature", temperature))
         explorer = engine_of("pt", choices["explorer"])
         engine = resolve_engine(choices, explorer, system)
         if engine.get("thermostat") == "nve":
@@ -124,20 +130,28 @@ class ParallelTemperingRunner(Runner):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", PoorExchangeWarning)  # of single chunks; the summary judges the whole run
             step, begin = int(self.ensemble.step), time.perf_counter()
-            if step < self._equilibration:
-                self._equilibrate(turn, step)
+            end = self._piece(step)
+            if end is not None:
+                self._adapt(turn, step, end)
+            elif step < self._equilibration:
+                sweeps = min(self.pace.chunk(), self._equilibration - step)
+                self._sampler.run(self.ensemble, sweeps, progress=self._relay(turn, "equilibration"))
             else:
                 self._produce(turn, min(self.pace.chunk(), self._total - step))
             self.pace.measure(int(self.ensemble.step) - step, time.perf_counter() - begin)
 
-    def _piece(self, step: int) -> int:
-        """Return where the piece of the equilibration ends that begins at a step."""
-        if self._equilibration < SHORTEST_PIECE / PIECES[0]:
-            return self._equilibration
-        ends = [round(part * self._equilibration) for part in PIECES]
-        return next(end for end in ends if end > step)
+    def _piece(self, step: int) -> int | None:
+        """Return where the piece that adapts and begins at a step ends; None where nothing adapts any more."""
+        shortest = max(SHORTEST_PIECE, PIECE_ROUNDS * int(self.parameters["sweeps_per_exchange"]))
+        half = self._equilibration // 2
+        if half < shortest:
+            return self._equilibration if step < self._equilibration else None
+        if step >= half:
+            return None
+        end = step + min(max(step, shortest), LONGEST_PIECE * shortest)
+        return half if half - end < shortest else end
 
-    def _equilibrate(self, turn: Turn, step: int) -> None:
+    def _adapt(self, turn: Turn, step: int, end: int) -> None:
         """Do a piece of the equilibration, or leave everything as it was if a signal comes."""
         work, ladder = self.ensemble.copy(), np.array(self._sampler.temperatures)
 
@@ -147,9 +161,7 @@ class ParallelTemperingRunner(Runner):
                 raise _HandBack
 
         try:
-            self._sampler.equilibrate(
-                work, self._piece(step) - step, adapt_ladder=not self.parameters["fixed_ladder"], progress=relay
-            )
+            self._sampler.equilibrate(work, end - step, adapt_ladder=not self.parameters["fixed_ladder"], progress=relay)
         except BaseException as error:
             self._sampler.temperatures = ladder
             if not isinstance(error, _HandBack):
@@ -161,27 +173,25 @@ class ParallelTemperingRunner(Runner):
         done = int(self.ensemble.step) - self._equilibration
         due = due_records(done, sweeps, self.parameters["record_every"])
         state = None if self._visits is None else {"visits": self._visits}
-        record = self._sampler.run(self.ensemble, sweeps, record_at=due, progress=self._relay(turn), state=state)
+        record = self._sampler.run(self.ensemble, sweeps, record_at=due, progress=self._relay(turn, "production"), state=state)
         self._visits = record.state["visits"]
         self.run.append({"sweep": record.sweeps, "energy": record.energy, "replica": record.replica}, _counts(record))
 
-    def _relay(self, turn: Turn) -> Callable[[int, int, dict[str, Any]], None]:
+    def _relay(self, turn: Turn, stage: str) -> Callable[[int, int, dict[str, Any]], None]:
         before = int(np.sum(self.run.counters.get("round_trips", 0)))
+        first = 0 if stage == "equilibration" else self._equilibration
+        total = self._equilibration if stage == "equilibration" else self._total - self._equilibration
 
         def relay(done: int, of: int, info: dict[str, Any]) -> None:
-            sweeps = int(self.ensemble.step) - self._equilibration
-            turn.show("production", sweeps, self._total - self._equilibration, self._note(info, before))
+            turn.show(stage, int(self.ensemble.step) - first, total, self._note(info, before))
 
         return relay
 
     def _note(self, info: dict[str, Any], before: int) -> str:
-        """Return the remark behind the bar: sweeps per second, range of temperatures, exchange acceptance, round trips."""
-        parts = [
-            *self.rate_note("sweeps", len(self.ensemble)),
-            f"T {info['coldest']:.3g} to {info['hottest']:.3g}",
-        ]
+        """Return the remark behind the bar: sweeps per second, exchange acceptance, round trips."""
+        parts = self.rate_note("sweeps", len(self.ensemble))
         if info["acceptance"] == info["acceptance"]:
-            parts.append(f"exchange acc {info['acceptance']:.2f}")
+            parts.append(f"exch. acc {info['acceptance']:.2f}")
         return ", ".join([*parts, f"{before + info['round_trips']} round trips"])
 
     # ---- the results -------------------------------------------------------------------------------------------------------
@@ -204,6 +214,9 @@ class ParallelTemperingRunner(Runner):
         trips = counters.get("round_trips")
         seconds = self.pace.seconds
         poor = [k for k, value in enumerate(acceptance) if value is not None and value < POOR_ACCEPTANCE]
+        exchanging = trips is not None and trips.sum() > 0 and not poor
+        for row in by_temperature:  # ladders that agree without exchange may agree on the start
+            row["equilibrated"] = row["equilibrated"] if row["equilibrated"] is None else row["equilibrated"] and exchanging
         lowest = by_temperature[int(np.argmin(temperatures))]
         return {
             **{name: lowest[name] for name in ("mean_energy", "specific_heat", "r_hat", "equilibrated")},
@@ -222,8 +235,8 @@ class ParallelTemperingRunner(Runner):
 
         parameters, trips = self.parameters, result["round_trips"]
         title = (
-            f"{parameters['system']}, N = {parameters['n']}, pt ({parameters['explorer']}): {parameters['ladders']} ladders of "
-            f"{len(result['temperatures'])} temperatures x {parameters['sweeps']:,} sweeps"
+            f"{parameters['system']}, N = {parameters['n']}, pt ({parameters['explorer']}):\n"
+            f"{parameters['ladders']} ladders of {len(result['temperatures'])} temperatures x {parameters['sweeps']:,} sweeps"
         )
         whole = plain_table("The ladder")
         if trips is not None:
@@ -237,7 +250,7 @@ class ParallelTemperingRunner(Runner):
             whole.add_row("communication barrier", advice)
         for low, high in result["poor_exchanges"]:
             whole.add_row("NO EXCHANGE", f"between T = {low:g} and {high:g}: use more temperatures", style="red")
-        if result["r_hat"] is not None and not result["equilibrated"]:
+        if result["r_hat"] is not None and not result["r_hat"] <= R_HAT_LIMIT:
             text = f"{result['r_hat']:.3f} > {R_HAT_LIMIT}: the ladders do not agree, NOT equilibrated or too short"
             whole.add_row("R-hat at the lowest T", text, style="red")
         elif result["r_hat"] is not None:
@@ -246,11 +259,7 @@ class ParallelTemperingRunner(Runner):
         return [self._temperatures(title, result["temperatures"]), whole]
 
     def _temperatures(self, title: str, rows: list[dict[str, Any]]) -> Table:
-        from rich.table import Table
-
-        table = Table(title=title, title_justify="left", title_style="bold")
-        for heading in ("T", "<U>/N", "C_v/N", "acceptance to next", "flow", "R-hat"):
-            table.add_column(heading, justify="right", no_wrap=True)
+        table = number_table(title, ("T", "<U>/N", "C_v/N", "acceptance to next", "flow", "R-hat"))
         for row in rows:
             optional = [row["acceptance_to_next"], row["flow"], row["r_hat"]]
             numbers = [

@@ -16,8 +16,8 @@ import numpy as np
 from .._chain import Turn
 from .._errors import CommandError
 from .._options import Choices
-from .._sample_options import engine_of, given_by, resolve_engine
-from .base import Runner, make_engine, plain_table, shown
+from .._sample_options import engine_of, given_by, resolve_engine, twice
+from .base import Runner, make_engine, number_table, plain_table, shown
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -30,10 +30,14 @@ if TYPE_CHECKING:
 __all__ = ["PopulationAnnealingRunner"]
 
 POPULATION: Final = 1000
-START: Final = 1.0
 RECORDS: Final = ("log_z", "log_z_error", "ess", "culled", "families", "rho_t", "mean_energy", "mean_energy_error")
 HEATS: Final = ("specific_heat", "specific_heat_error", "acceptance", "move_size")
 ROWS_SHOWN: Final = 12
+LESS_NEEDED: Final = ("ESS", "acc")
+"""Columns of the table that are left out, one after the other, where the terminal is too narrow for all."""
+
+FEWEST_FAMILIES: Final = 3
+"""That say anything about an error."""
 
 
 class _HandBack(Exception):
@@ -44,6 +48,7 @@ class PopulationAnnealingRunner(Runner):
     """One population, annealed from a high temperature to the target."""
 
     grows: ClassVar[str | None] = None
+    falls_back: ClassVar[bool] = False  # in the middle of a piece the anneal is not in a state to be written
 
     def __init__(self, run: RunFile, threads: int | None, device: str) -> None:
         from ...samplers import Anneal, PopulationAnnealing
@@ -63,10 +68,16 @@ class PopulationAnnealingRunner(Runner):
         if run.state:
             energies = run.records.get("energy", np.empty((0, parameters["population"])))
             state = {**run.state, "energies": energies}
-            self._anneal = Anneal.from_state(self.ensemble, self._sampler.describe(), state, device)
+            population = super()._place(run.ensemble) if self._sampler.block is None else run.ensemble.copy()
+            self._anneal = Anneal.from_state(population, self._sampler.describe(), state, device)
         else:
-            self._anneal = self._sampler.begin(self.ensemble, device=device)
+            self._anneal = self._sampler.begin(run.ensemble, device=device)  # which copies it to where it is to be
+        self.ensemble = self._anneal.population
         self._written = len(self._anneal.rows)
+
+    def _place(self, ensemble: Ensemble) -> Ensemble:
+        """Return the ensemble as it is: the sampler knows whether the population belongs on the device or in host memory."""
+        return ensemble
 
     @staticmethod
     def choose(choices: Choices, system: System) -> dict[str, Any]:
@@ -78,7 +89,7 @@ class PopulationAnnealingRunner(Runner):
             If the start is not above the target, or options do not go together.
         """
         target = choices["temperature"]
-        start = given_by(choices, "start", max(START, 2.0 * target))
+        start = choices["start"] if choices["start"] is not None else twice("--temperature", target)
         if start <= target:
             raise CommandError(f"--start: expected a temperature above the target -T, {target:g}, got {start:g}")
         fraction = given_by(choices, "culling-fraction", 0.1)
@@ -116,6 +127,9 @@ class PopulationAnnealingRunner(Runner):
     @property
     def progress(self) -> str:
         """Where the anneal is."""
+        done, of = self._anneal.stage.equilibrated, self._sampler.equilibration_sweeps
+        if done < of:
+            return f"{done} of {of} sweeps of equilibration"
         return f"{len(self._anneal.rows)} temperatures, at T = {self._anneal.temperature:.4g}"
 
     def state(self) -> dict[str, Any]:
@@ -130,9 +144,6 @@ class PopulationAnnealingRunner(Runner):
         state = self.state()
         self.ensemble = self._anneal.population
         self.run.checkpoint(self.ensemble, state)
-
-    def _fall_back(self, before: Ensemble) -> None:
-        """Leave the file at its latest checkpoint: the anneal is not in a state to be written."""
 
     def _advance(self, turn: Turn) -> None:
         from ...samplers import PopulationCollapseWarning
@@ -160,14 +171,11 @@ class PopulationAnnealingRunner(Runner):
         return relay
 
     def _note(self, info: dict[str, Any]) -> str:
-        """Return the remark behind the bar: temperature, mean energy, families, mean square family size, acceptance."""
-        parts = [
-            f"T {info['temperature']:.4f}",
-            f"<U>/N {info['energy_per_particle']:.3f}",
-            f"{info['families']} families",
-            f"rho_t {info['rho_t']:.3g}",
-        ]
-        if info["acceptance"] == info["acceptance"]:
+        """Return the remark behind the bar: temperature, mean energy, and acceptance or families and their mean square size."""
+        parts = [f"T {info['temperature']:.3f}", f"<U>/N {info['energy_per_particle']:.3f}"]
+        if info["stage"] != "equilibration":
+            parts += [f"{info['families']} families", f"rho_t {info['rho_t']:.2g}"]
+        elif info["acceptance"] == info["acceptance"]:
             parts.append(f"acc {info['acceptance']:.2f}")
         return ", ".join(parts)
 
@@ -188,6 +196,11 @@ class PopulationAnnealingRunner(Runner):
     def pair_evaluations(self) -> int:
         """Distances evaluated so far, equilibration included."""
         return int(self._anneal.counts[2])
+
+    @property
+    def seconds(self) -> float:
+        """Wall time of the same, all sessions together."""
+        return float(self._anneal.wall_time)
 
     def summary(self) -> dict[str, Any]:
         """Return what is known at the last temperature reached, and a row for each temperature."""
@@ -211,9 +224,12 @@ class PopulationAnnealingRunner(Runner):
         }
 
     def _step(self, records: dict[str, Any], place: int) -> dict[str, Any]:
-        def estimate(name: str, scale: float = 1.0) -> dict[str, float]:
+        families = int(records["families"][place])
+
+        def estimate(name: str, scale: float = 1.0) -> dict[str, float | None]:
             value, error = float(records[name][place]), float(records[f"{name}_error"][place])
-            return {"value": value / scale, "error": error / scale}
+            known = name == "log_z" or families >= FEWEST_FAMILIES
+            return {"value": value / scale, "error": error / scale if known else None}
 
         return {
             "temperature": float(records["temperature"][place]),
@@ -222,7 +238,7 @@ class PopulationAnnealingRunner(Runner):
             "log_z": estimate("log_z"),
             "ess": float(records["ess"][place]),
             "culled": float(records["culled"][place]),
-            "families": int(records["families"][place]),
+            "families": families,
             "rho_t": float(records["rho_t"][place]),
             "acceptance": float(records["acceptance"][place]),
         }
@@ -232,11 +248,11 @@ class PopulationAnnealingRunner(Runner):
         parameters = self.parameters
         title = (
             f"{parameters['system']}, N = {parameters['n']}, T = {parameters['start']:g} to {parameters['temperature']:g}, "
-            f"pa ({parameters['explorer']}): {parameters['population']:,} replicas, {len(result['steps'])} temperatures"
+            f"pa ({parameters['explorer']}):\n{parameters['population']:,} replicas, {len(result['steps'])} temperatures"
         )
         table = plain_table("At the target")
-        table.add_row("<U>/N", f"{shown(result['mean_energy'])} epsilon")
-        table.add_row("C_v/N, configurational", f"{shown(result['specific_heat'])} k_B")
+        table.add_row("<U>/N", shown(result["mean_energy"], "epsilon"))
+        table.add_row("C_v/N, configurational", shown(result["specific_heat"], "k_B"))
         table.add_row("log Z, relative to the start", shown(result["log_z"]))
         style = "red" if result["collapsed"] else None
         limit = f"{result['rho_t']:.3g} of {parameters['population']}" if result["rho_t"] is not None else "-"
@@ -247,23 +263,34 @@ class PopulationAnnealingRunner(Runner):
         return [self._temperatures(title, result["steps"]), table]
 
     def _temperatures(self, title: str, steps: list[dict[str, Any]]) -> Table:
-        from rich.table import Table
+        from .._console import fits
 
-        table = Table(title=title, title_justify="left", title_style="bold")
-        for heading in ("T", "<U>/N", "C_v/N", "log Z", "ESS", "families", "rho_t", "acc"):
-            table.add_column(heading, justify="right", no_wrap=True)
+        columns: dict[str, list[str]] = {}
         for place in thinned(len(steps), ROWS_SHOWN):
-            step = steps[place]
-            acceptance = f"{step['acceptance']:.2f}" if step["acceptance"] == step["acceptance"] else "-"
-            table.add_row(
-                f"{step['temperature']:.4f}",
-                *(shown(step[name]) for name in ("mean_energy", "specific_heat", "log_z")),
-                f"{step['ess']:.3f}",
-                str(step["families"]),
-                f"{step['rho_t']:.3g}",
-                acceptance,
-            )
+            for heading, text in _cells(steps[place]).items():
+                columns.setdefault(heading, []).append(text)
+        for left_out in range(len(LESS_NEEDED) + 1):
+            headings = tuple(heading for heading in columns if heading not in LESS_NEEDED[:left_out])
+            table = number_table(title, headings)
+            for row in zip(*(columns[heading] for heading in headings), strict=True):
+                table.add_row(*row)
+            if fits(table):
+                break
         return table
+
+
+def _cells(step: dict[str, Any]) -> dict[str, str]:
+    """Return a row of the table, by heading."""
+    return {
+        "T": f"{step['temperature']:.4f}",
+        "<U>/N": shown(step["mean_energy"]),
+        "C_v/N": shown(step["specific_heat"]),
+        "log Z": shown(step["log_z"]),
+        "ESS": f"{step['ess']:.3f}",
+        "families": str(step["families"]),
+        "rho_t": f"{step['rho_t']:.3g}",
+        "acc": f"{step['acceptance']:.2f}" if step["acceptance"] == step["acceptance"] else "-",
+    }
 
 
 def thinned(count: int, most: int) -> list[int]:
