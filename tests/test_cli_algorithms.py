@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+import io
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -14,10 +16,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 import glassnf as gnf
 from glassnf.cli import run
+from glassnf.cli._console import _bars as bars_of
 from glassnf.cli._runners import Runner
+from glassnf.cli._runners.base import shown
+from glassnf.cli._runners.parallel_tempering import pieces
 from glassnf.io.runfile import RunFile
 from runs import same_runs
 
@@ -98,6 +104,45 @@ def test_a_stopped_run_goes_on_bit_for_bit(
     assert "resume with: glassnf sample --resume -o" in capsys.readouterr().err
     assert run(["sample", "--resume", "-o", str(path), "--quiet", "--threads", "1"]) == 0
     same_runs(straight(name), RunFile.open(path))
+
+
+def test_pieces_of_the_equilibration_of_tempering() -> None:
+    assert pieces(0, 400) == []
+    assert pieces(532, 400) == [532]
+    assert pieces(2500, 400) == [468, 937, 1875]
+    for equilibration in range(534, 100_000, 997):
+        ends = pieces(equilibration, 400)
+        assert ends[-1] == 3 * equilibration // 4
+        lengths = np.diff([0, *ends])
+        assert lengths.min() >= 400
+        assert lengths.max() <= 3200
+
+
+def test_checkpoints_within_the_equilibration_of_tempering(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    arguments = [*COMMON, *LADDER, "--algorithm", "pt", "--equilibration", "1800", "--sweeps", "40", "-o"]
+    assert run([*arguments, str(tmp_path / "straight.h5")]) == 0
+    path = tmp_path / "stopped.h5"
+    steps = []
+    with pytest.MonkeyPatch.context() as patch:
+        _stop_after(patch, 1)
+        assert run([*arguments, str(path)]) == 130
+        steps.append(RunFile.open(path).ensemble.step)
+    for turns in (1, 2):
+        with pytest.MonkeyPatch.context() as patch:
+            _stop_after(patch, turns)
+            assert run(["sample", "--resume", "-o", str(path), "--quiet"]) == 130
+            steps.append(RunFile.open(path).ensemble.step)
+    assert steps[:2] == [675, 1350]
+    assert 1350 < steps[2] < 1800  # in the part that adapts nothing
+    assert run(["sample", "--resume", "-o", str(path), "--quiet"]) == 0
+    same_runs(RunFile.open(tmp_path / "straight.h5"), RunFile.open(path))
+
+
+def test_a_population_stopped_early_names_its_sweeps(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        _stop_after(patch, 1)
+        assert run(_arguments("pa", tmp_path / "a.h5")) == 130
+    assert re.search(r"stopped after \d+ of 50 sweeps of equilibration; resume", capsys.readouterr().err)
 
 
 LONG = {
@@ -206,8 +251,20 @@ def test_results_of_parallel_tempering(tmp_path: Path, capsys: pytest.CaptureFix
     assert result["barrier"] == pytest.approx(sum(rejections))
     assert sum(result["round_trips_by_ladder"]) == result["round_trips"]
     assert rows[0]["mean_energy"]["value"] < rows[-1]["mean_energy"]["value"]
+    assert result["seconds"] == pytest.approx(RunFile.open(tmp_path / "a.h5").counters["wall_time"])
     fixed = _json("pt mc", tmp_path / "b.h5", capsys)
     assert [row["temperature"] for row in fixed["temperatures"]] == fixed["parameters"]["temperatures"]
+
+
+def test_ladders_without_exchange_are_not_called_equilibrated(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A cold and a very hot temperature never exchange; the ladders may agree all the same."""
+    arguments = [*COMMON, "--algorithm", "pt", "--temperatures", "1,200", "--ladders", "8", "--equilibration", "200"]
+    assert run([*arguments, "--sweeps", "1500", "-o", str(tmp_path / "a.h5"), "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["poor_exchanges"] == [[1.0, 200.0]]
+    assert result["r_hat"] < 1.05
+    assert result["equilibrated"] is False
+    assert not any(row["equilibrated"] for row in result["temperatures"])
 
 
 def test_a_ladder_is_made_from_the_temperature(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -244,6 +301,60 @@ def test_tables(straight: Straight, capsys: pytest.CaptureFixture[str]) -> None:
         out = capsys.readouterr().out
         for text in texts:
             assert text in out
+
+
+def test_numbers_and_units() -> None:
+    assert shown(None, "epsilon") == "too few records"
+    assert shown({"value": -2.36512, "error": 0.0012}, "epsilon") == "-2.3651(12) epsilon"
+    for unknown in (None, 0.0, float("nan")):
+        assert shown({"value": -2.36512, "error": unknown}) == "-2.3651"
+
+
+def test_a_population_is_not_copied_at_every_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    copies = turns = 0
+    copy, advance = gnf.Ensemble.copy, Runner.advance
+
+    def counted(self: Runner, turn: Any) -> None:
+        nonlocal copies, turns
+        before = copies
+        advance(self, turn)
+        assert copies == before
+        turns += 1
+
+    def counting(self: gnf.Ensemble) -> gnf.Ensemble:
+        nonlocal copies
+        copies += 1
+        return copy(self)
+
+    monkeypatch.setattr(Runner, "advance", counted)
+    monkeypatch.setattr(gnf.Ensemble, "copy", counting)
+    assert run(_arguments("pa md", tmp_path / "a.h5")) == 0
+    assert turns > 0
+
+
+@pytest.mark.parametrize("width", [60, 70, 80, 100])
+def test_tables_of_annealing_are_whole(
+    width: int, straight: Straight, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    console = Console(width=width)
+    monkeypatch.setattr("glassnf.cli._console.standard_output", lambda: console)
+    assert run(["sample", "--resume", "-o", str(straight("pa").path)]) == 0
+    out = capsys.readouterr().out
+    assert "…" not in out.split("At the target")[0]
+    assert ("ESS" in out) == (width >= 80)
+    assert "log Z" in out
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_bars_are_seen(width: int) -> None:
+    console = Console(file=io.StringIO(), width=width, force_terminal=True, color_system=None)
+    progress = bars_of(console)
+    progress.add_task("equilibration", total=100, completed=100, note="T 1.000, <U>/N -2.345, 1000 families, rho_t 12")
+    console.print(progress.get_renderable())
+    line = console.file.getvalue()
+    assert line.count("━") >= 8
+    assert "100%" in line
+    assert ("rho_t" in line) == (width >= 72)
 
 
 def test_dynamics_that_blows_up(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -291,6 +402,11 @@ def test_dynamics_that_blows_up(tmp_path: Path, capsys: pytest.CaptureFixture[st
         ("--algorithm pa --start 0.2", "--start: expected a temperature above the target -T, 0.5, got 0.2"),
         ("--algorithm pa --culling-fraction 1", "--culling-fraction: expected a number between 0 and 1, got 1"),
         ("--algorithm pa --record-every 3", "--record-every: expected no such option with --algorithm pa --explorer swap"),
+        (
+            "--algorithm pt --temperatures 0.5,0.500000001",
+            "temperatures: expected distinct temperatures, got 0.5 more than once",
+        ),
+        ("--algorithm pt --temperatures 0.5,1e-320", "--temperatures: expected a temperature with a finite inverse"),
         ("--algorithm pa --population 1", "--population: expected an integer of at least 2, got 1"),
     ],
 )
@@ -300,6 +416,47 @@ def test_options_that_do_not_belong(arguments: str, message: str, tmp_path: Path
     assert error.count("\n") == 1
     assert message in error
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("algorithm", ["pt", "pa"])
+def test_temperatures_whose_double_is_infinite(algorithm: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["sample", "-T", "1e308", "--algorithm", algorithm, "-o", str(tmp_path / "x.h5")]) == 2
+    assert "--temperature: expected a number whose double is finite, got 1e+308" in capsys.readouterr().err
+
+
+def test_a_refused_run_leaves_an_old_file(straight: Straight, capsys: pytest.CaptureFixture[str]) -> None:
+    path = straight("pt").path
+    before = path.read_bytes()
+    for arguments in (
+        ["--algorithm", "pt", "--temperatures", "0.5,0.500000001"],
+        ["-T", "0.5", "--algorithm", "pa", "--equilibration", "18446744073709551615"],
+    ):
+        assert run(["sample", *arguments, "--overwrite", "-o", str(path)]) == 2
+        assert path.read_bytes() == before
+    assert capsys.readouterr().err.count("\n") == 2
+
+
+def test_one_species_has_no_swap_moves(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pair = gnf.systems.PairPotential("lj_smooth", [[1.0]], [[1.0]], 1.5)
+    one = gnf.systems.custom("one", potential=pair, species=np.zeros(20, dtype=np.int32), density=0.5, dimension=2)
+    one.to_toml(tmp_path / "one.toml")
+    common = ["sample", "--system", str(tmp_path / "one.toml"), "-T", "0.7", "--equilibration", "20", "--quiet"]
+    shortest = {
+        "mc": ["--sweeps", "20", "--replicas", "2"],
+        "pt": ["--sweeps", "20", "--ladders", "1"],
+        "pa": ["--population", "8"],
+    }
+    for algorithm, arguments in shortest.items():
+        path = tmp_path / f"{algorithm}.h5"
+        own = ["--algorithm", algorithm] if algorithm != "mc" else []
+        assert run([*common, *own, *arguments, "-o", str(path)]) == 0
+        parameters = RunFile.open(path).parameters
+        assert (parameters["algorithm"], parameters.get("explorer", "mc")) == (algorithm, "mc")
+        assert run(["sample", "--resume", "--quiet", "-o", str(path)]) == 0
+    capsys.readouterr()
+    for asked, key in ((["--algorithm", "swap"], "algorithm"), (["--algorithm", "pa", "--explorer", "swap"], "explorer")):
+        assert run([*common, *asked, "-o", str(tmp_path / "x.h5")]) == 2
+        assert f"--{key}: expected no swap moves for one, which has one species, got swap; use mc" in capsys.readouterr().err
 
 
 def test_resuming_with_other_options_is_refused(straight: Straight, capsys: pytest.CaptureFixture[str]) -> None:

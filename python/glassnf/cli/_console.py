@@ -14,6 +14,8 @@ __all__ = ["Bar", "fits", "print_tables", "short_number", "standard_output"]
 
 
 _LEAST_BAR: Final = 8
+_NARROW: Final = 72
+"""Columns of a terminal in which there is no place for a remark behind a bar."""
 
 
 def short_number(value: float) -> str:
@@ -42,7 +44,8 @@ def print_tables(tables: list[Any]) -> None:
 def fits(table: Table) -> bool:
     """Return whether a table is shown on the standard output without cutting its columns."""
     console = standard_output()
-    return bool(console.measure(table).minimum <= console.width)
+    free = console.options.update(width=10_000)  # the measure is cut to the width there is
+    return bool(console.measure(table, options=free).minimum <= console.width)
 
 
 class Bar:
@@ -86,16 +89,17 @@ class Bar:
 
 
 def _bars(console: Console) -> Progress:
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, Progress, ProgressColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
     from rich.table import Column
 
-    return Progress(
+    columns: list[ProgressColumn] = [
         TextColumn("{task.description}"),
         BarColumn(bar_width=None, table_column=Column(min_width=_LEAST_BAR, ratio=1)),
-        TaskProgressColumn(),
-        TimeRemainingColumn(compact=True, elapsed_when_finished=True),
+        TaskProgressColumn(table_column=Column(no_wrap=True, min_width=4)),
+        TimeRemainingColumn(
+            compact=True, elapsed_when_finished=True, table_column=Column(no_wrap=True, min_width=5, justify="right")
+        ),
         TextColumn("{task.fields[note]}", table_column=Column(no_wrap=True, overflow="ellipsis")),
-        console=console,
-        expand=console.width <= 120,
-        refresh_per_second=4,
-    )
+    ]
+    columns = columns[:-1] if console.width < _NARROW else columns
+    return Progress(*columns, console=console, expand=console.width <= 120, refresh_per_second=4)

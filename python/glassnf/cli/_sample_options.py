@@ -45,7 +45,14 @@ def _one(name: str, value: object) -> float:
     values = floats(name, value)
     if len(values) != 1:
         raise ValueError(f"{name}: expected one temperature, got {len(values)}")
-    return values[0]
+    return _check_inverse(name, values)[0]
+
+
+def _check_inverse(name: str, temperatures: tuple[float, ...]) -> tuple[float, ...]:
+    for value in temperatures:
+        if math.isinf(1.0 / value):
+            raise ValueError(f"{name}: expected a temperature with a finite inverse, got {value:g}")
+    return temperatures
 
 
 def twice(name: str, temperature: float) -> float:
@@ -76,14 +83,14 @@ def ladder(name: str, value: object) -> tuple[float, ...]:
         parts = value.split(":")
         if len(parts) != 3:
             raise ValueError(f"{name}: expected a list of temperatures or LOW:HIGH:COUNT, got {value!r}")
-        low, high = positive(name, parts[0]), positive(name, parts[1])
+        low, high = _check_inverse(name, (positive(name, parts[0]), positive(name, parts[1])))
         count = integer(2)(name, parts[2])
         if not low < high:
             raise ValueError(f"{name}: expected LOW below HIGH in LOW:HIGH:COUNT, got {value!r}")
         from ..samplers import geometric_ladder
 
         return tuple(geometric_ladder(low, high, count).tolist())
-    values = tuple(sorted(floats(name, value)))
+    values = _check_inverse(name, tuple(sorted(floats(name, value))))
     if len(values) < 2:
         raise ValueError(f"{name}: expected at least two temperatures, got {len(values)}")
     for a, b in itertools.pairwise(values):

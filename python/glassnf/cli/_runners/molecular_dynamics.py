@@ -69,6 +69,9 @@ class MolecularDynamicsRunner(Runner):
     def _conserves_energy(self) -> bool:
         return bool(self.parameters["thermostat"] == "nve")
 
+    def _sampler_of(self, stage: str) -> MolecularDynamics:
+        return self._equilibrator if stage == "equilibration" else self._sampler
+
     def _advance(self, turn: Turn) -> None:
         step, begin = int(self.ensemble.step), time.perf_counter()
         if step < self._equilibration:
@@ -105,7 +108,7 @@ class MolecularDynamicsRunner(Runner):
         parts = [
             *self.rate_note("steps", len(self.ensemble)),
             f"<U>/N {potential.mean() / self.system.n:.3f}",
-            f"T_kin {2.0 * kinetic.mean() / (self.system.n * self.system.dimension):.3f}",
+            f"T_kin {2.0 * kinetic.mean() / self._sampler_of(stage).degrees_of_freedom:.3f}",
         ]
         records = self.run.records
         if stage == "production" and self._conserves_energy and len(records.get("energy", ())):
@@ -135,7 +138,7 @@ class MolecularDynamicsRunner(Runner):
 
         if len(kinetic) < 4:
             return None
-        estimate: dict[str, Any] = mean_energy(2.0 * kinetic, self.system.n * self.system.dimension).to_dict()
+        estimate: dict[str, Any] = mean_energy(2.0 * kinetic, self._sampler.degrees_of_freedom).to_dict()
         return estimate
 
     def _drift(self, total: FloatArray) -> float | None:

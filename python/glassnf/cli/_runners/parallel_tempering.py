@@ -1,8 +1,8 @@
 """Parallel tempering: records ``sweep`` (records,), ``energy`` and ``replica`` (records, M, ladders), by temperature.
 
-The first half of the equilibration adapts the ladder and the move sizes, in pieces that grow up to some thousand sweeps. A
+Three quarters of the equilibration adapt the ladder and the move sizes, in pieces that grow up to some thousand sweeps. A
 piece is done as a whole: a run that stops in the middle of one does it again when it is resumed, with the same result. In the
-second half the replicas forget the old ladders; it goes on from any sweep, as production does. An equilibration too short for
+last quarter the replicas forget the old ladders; it goes on from any sweep, as production does. An equilibration too short for
 that is one piece that adapts. The state in the file holds the ladder, and which end of it each replica saw last.
 """
 
@@ -33,11 +33,11 @@ if TYPE_CHECKING:
 __all__ = ["ParallelTemperingRunner"]
 
 LADDERS: Final = 8
-SHORTEST_PIECE: Final = 300
+SHORTEST_PIECE: Final = 400
 """Sweeps of a piece of the equilibration that adapts; of dynamics, with its short steps, at least `PIECE_ROUNDS` exchanges."""
 
 PIECE_ROUNDS: Final = 10
-LONGEST_PIECE: Final = 10
+LONGEST_PIECE: Final = 8
 """In units of the shortest one."""
 
 POOR_ACCEPTANCE: Final = 0.01
@@ -143,13 +143,7 @@ class ParallelTemperingRunner(Runner):
     def _piece(self, step: int) -> int | None:
         """Return where the piece that adapts and begins at a step ends; None where nothing adapts any more."""
         shortest = max(SHORTEST_PIECE, PIECE_ROUNDS * int(self.parameters["sweeps_per_exchange"]))
-        half = self._equilibration // 2
-        if half < shortest:
-            return self._equilibration if step < self._equilibration else None
-        if step >= half:
-            return None
-        end = step + min(max(step, shortest), LONGEST_PIECE * shortest)
-        return half if half - end < shortest else end
+        return next((end for end in pieces(self._equilibration, shortest) if end > step), None)
 
     def _adapt(self, turn: Turn, step: int, end: int) -> None:
         """Do a piece of the equilibration, or leave everything as it was if a signal comes."""
@@ -267,6 +261,22 @@ class ParallelTemperingRunner(Runner):
             ]
             table.add_row(f"{row['temperature']:.4f}", shown(row["mean_energy"]), shown(row["specific_heat"]), *numbers)
         return table
+
+
+def pieces(equilibration: int, shortest: int) -> list[int]:
+    """Return where the pieces end that adapt: each as long as all before it, but neither too short nor too long."""
+    adapting = 3 * equilibration // 4
+    if adapting < shortest:
+        return [equilibration] if equilibration else []
+    doubling = [adapting]
+    while doubling[0] // 2 >= shortest:
+        doubling.insert(0, doubling[0] // 2)
+    ends, begin = [], 0
+    for end in doubling:
+        parts = -(-(end - begin) // (LONGEST_PIECE * shortest))
+        ends += [begin + (end - begin) * part // parts for part in range(1, parts + 1)]
+        begin = end
+    return ends
 
 
 def _counts(record: PTRecord) -> dict[str, Any]:

@@ -51,6 +51,7 @@ class PopulationAnnealingRunner(Runner):
     falls_back: ClassVar[bool] = False  # in the middle of a piece the anneal is not in a state to be written
 
     def __init__(self, run: RunFile, threads: int | None, device: str) -> None:
+        from ... import cuda
         from ...samplers import Anneal, PopulationAnnealing
 
         super().__init__(run, threads, device)
@@ -69,7 +70,7 @@ class PopulationAnnealingRunner(Runner):
             energies = run.records.get("energy", np.empty((0, parameters["population"])))
             state = {**run.state, "energies": energies}
             population = super()._place(run.ensemble) if self._sampler.block is None else run.ensemble.copy()
-            self._anneal = Anneal.from_state(population, self._sampler.describe(), state, device)
+            self._anneal = Anneal.from_state(population, self._sampler.describe(), state, cuda.find_device(device).name)
         else:
             self._anneal = self._sampler.begin(run.ensemble, device=device)  # which copies it to where it is to be
         self.ensemble = self._anneal.population
@@ -127,8 +128,9 @@ class PopulationAnnealingRunner(Runner):
     @property
     def progress(self) -> str:
         """Where the anneal is."""
-        done, of = self._anneal.stage.equilibrated, self._sampler.equilibration_sweeps
-        if done < of:
+        done = self._anneal.stage.equilibrated + int(self._anneal.done.min())
+        of = self._sampler.equilibration_sweeps
+        if self._anneal.stage.equilibrated < of:
             return f"{done} of {of} sweeps of equilibration"
         return f"{len(self._anneal.rows)} temperatures, at T = {self._anneal.temperature:.4g}"
 
