@@ -791,7 +791,7 @@ def test_sample_on_a_device(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     paths = [str(tmp_path / f"{name}.h5") for name in ("cpu", "gpu", "moved")]
     assert run_command(*common, "-o", paths[0]) == 0
     assert run_command(*common, "-o", paths[1], "--device", "cuda:1") == 0
-    assert {"monte_carlo", "molecular_dynamics", "exchange"} <= {name for name, _ in kernels()}
+    assert {name for name, _ in kernels()} == {"monte_carlo"}
     runs = [RunFile.open(path) for path in paths[:2]]
     assert_identical(runs[0].ensemble, runs[1].ensemble)
     np.testing.assert_array_equal(runs[0].records["energy"], runs[1].records["energy"])
