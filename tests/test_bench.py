@@ -76,7 +76,7 @@ def test_time_step(tmp_path: Path) -> None:
 def test_relaxation_time(tmp_path: Path) -> None:
     path = tmp_path / "relaxation_time.json"
     document = result("relaxation_time.py", path, "-n", 172, "--temperature", 1, "--replicas", 3, "--time", 20, "--sweeps", 40)
-    assert document["relaxation_times"]["fs"]["value"] > 0
+    assert document["relaxation_times"]["F_s, all particles"]["value"] > 0
     assert "Published by the authors: 2200 tau" in run("report.py", path)
 
 
