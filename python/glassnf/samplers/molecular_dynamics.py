@@ -16,7 +16,8 @@ from .._arrays import Device
 from .._native import native_system, threads_of
 from ..ensemble import MAX_STEP, Ensemble
 from ..systems import System
-from .monte_carlo import _pair_thresholds, _ratio, _swap_weights
+from ._swaps import by_species, pair_thresholds, swap_weights_of
+from .monte_carlo import _ratio
 from .schedule import record_sweeps
 
 __all__ = ["BlowUpError", "MDRecord", "MolecularDynamics"]
@@ -190,11 +191,11 @@ class MolecularDynamics:
         self.friction = _check.positive_float("friction", friction)
         self.relaxation_time = _check.positive_float("relaxation_time", relaxation_time)
         self.swap_every = None if swap_every is None else _check.integer("swap_every", swap_every, 1, MAX_STEP)
-        self.swap_weights = _swap_weights(system, swap_weights)
+        self.swap_weights = swap_weights_of(system, swap_weights)
         if self.swap_every is not None and not self.swap_weights.any():
             raise ValueError(f"swap_every: expected None in a system without unlike particles to swap, got {self.swap_every}")
         self.threads = threads_of(threads)
-        self._pair_thresholds = _pair_thresholds(self.swap_weights)
+        self._pair_thresholds = pair_thresholds(self.swap_weights)
         self._pace = 0.0  # seconds per replica-step of the last native call, to size the next; never changes results
 
     def __repr__(self) -> str:
@@ -361,8 +362,8 @@ class MolecularDynamics:
             beta=_arrays.to_host(ensemble.beta.copy()),
             n=n,
             dimension=d,
-            swap_attempts=self._by_species(_arrays.to_host(counters.swap_attempts)),
-            swap_accepts=self._by_species(_arrays.to_host(counters.swap_accepts)),
+            swap_attempts=by_species(_arrays.to_host(counters.swap_attempts), self.system.n_species),
+            swap_accepts=by_species(_arrays.to_host(counters.swap_accepts), self.system.n_species),
             pair_evaluations=int(counters.pair_evaluations.sum()),
             wall_time=time.perf_counter() - start,
             positions=host["positions"],
@@ -497,10 +498,3 @@ class MolecularDynamics:
         if attempts:
             info["swap_acceptance"] = int(counters.swap_accepts.sum()) / attempts
         return info
-
-    def _by_species(self, counts: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        s = self.system.n_species
-        full = np.zeros((counts.shape[0], s, s), dtype=np.int64)
-        a, b = np.triu_indices(s, k=1)
-        full[:, a, b] = full[:, b, a] = counts[:, : a.size]
-        return full

@@ -16,6 +16,7 @@ from .._arrays import Device
 from .._native import native_system, threads_of
 from ..ensemble import MAX_STEP, Ensemble
 from ..systems import System
+from ._swaps import by_species, pair_thresholds, swap_weights_of
 from .schedule import record_sweeps
 
 __all__ = ["Equilibration", "MCRecord", "MonteCarlo"]
@@ -203,13 +204,13 @@ class MonteCarlo:
         if self.checkerboard and not _has_cells(system):
             cutoff, sides = system.cutoff_distance, ", ".join(f"{side:g}" for side in system.box)
             raise ValueError(f"checkerboard: expected a box of at least four cutoffs of {cutoff:g} on every side, got {sides}")
-        self.swap_weights = _swap_weights(system, swap_weights)
+        self.swap_weights = swap_weights_of(system, swap_weights)
         self._swap_threshold = round(self.swap_probability * 2**32)
         if self.swap_probability > 0.0 and not self.swap_weights.any():
             raise ValueError(
                 f"swap_probability: expected 0 in a system without unlike particles to swap, got {self.swap_probability}"
             )
-        self._pair_thresholds = _pair_thresholds(self.swap_weights)
+        self._pair_thresholds = pair_thresholds(self.swap_weights)
         self._pace = 0.0  # seconds per replica-sweep of the last native call, to size the next; never changes results
 
     def __repr__(self) -> str:
@@ -344,8 +345,8 @@ class MonteCarlo:
             dimension=d,
             displacement_attempts=_arrays.to_host(counters.displacement_attempts),
             displacement_accepts=_arrays.to_host(counters.displacement_accepts),
-            swap_attempts=self._by_species(_arrays.to_host(counters.swap_attempts)),
-            swap_accepts=self._by_species(_arrays.to_host(counters.swap_accepts)),
+            swap_attempts=by_species(_arrays.to_host(counters.swap_attempts), self.system.n_species),
+            swap_accepts=by_species(_arrays.to_host(counters.swap_accepts), self.system.n_species),
             pair_evaluations=int(counters.pair_evaluations.sum()),
             wall_time=time.perf_counter() - start,
             positions=positions,
@@ -550,14 +551,6 @@ class MonteCarlo:
             "swap_acceptance": _overall(counters.swap_accepts, counters.swap_attempts),
         }
 
-    def _by_species(self, counts: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        """(R, pairs) to symmetric (R, S, S)."""
-        s = self.system.n_species
-        full = np.zeros((counts.shape[0], s, s), dtype=np.int64)
-        a, b = np.triu_indices(s, k=1)
-        full[:, a, b] = full[:, b, a] = counts[:, : a.size]
-        return full
-
 
 def _has_cells(system: System) -> bool:
     """Whether the box has room for a checkerboard."""
@@ -568,27 +561,3 @@ def _has_cells(system: System) -> bool:
 def _overall(accepts: npt.NDArray[np.int64], attempts: npt.NDArray[np.int64]) -> float:
     tried = int(attempts.sum())
     return int(accepts.sum()) / tried if tried else float("nan")
-
-
-def _swap_weights(system: System, given: npt.ArrayLike | None) -> npt.NDArray[np.float64]:
-    s = system.n_species
-    counts = np.asarray(system.composition, dtype=np.float64)
-    pairs_of_particles = np.outer(counts, counts)
-    np.fill_diagonal(pairs_of_particles, 0.0)
-    if given is None:
-        return pairs_of_particles
-    weights = _check.float_array("swap_weights", given, (s, s)).copy()
-    np.fill_diagonal(weights, 0.0)
-    if (weights < 0.0).any() or not np.array_equal(weights, weights.T):
-        raise ValueError(f"swap_weights: expected a symmetric matrix without negative numbers, got {_check.describe(given)}")
-    weights[pairs_of_particles == 0.0] = 0.0
-    return weights
-
-
-def _pair_thresholds(weights: npt.NDArray[np.float64]) -> list[int]:
-    """Cumulative weights of the pairs (0,1), (0,2), ..., (1,2), ... on a scale of 2^32."""
-    a, b = np.triu_indices(weights.shape[0], k=1)
-    cumulative = np.cumsum(weights[a, b])
-    if not cumulative.size or cumulative[-1] == 0.0:
-        return [0] * int(cumulative.size)
-    return [int(t) for t in np.rint(cumulative / cumulative[-1] * 2.0**32)]
