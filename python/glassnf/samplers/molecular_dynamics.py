@@ -18,7 +18,7 @@ from ..ensemble import MAX_STEP, Ensemble
 from ..systems import System
 from ._swaps import by_species, pair_thresholds, swap_weights_of
 from .monte_carlo import _ratio
-from .schedule import record_sweeps
+from .schedule import check_advance, record_sweeps
 
 __all__ = ["BlowUpError", "MDRecord", "MolecularDynamics"]
 
@@ -273,14 +273,7 @@ class MolecularDynamics:
 
     def prepare(self, ensemble: Ensemble, sweeps: int) -> int:
         """Check an ensemble that is about to be advanced by `sweeps` time steps, and give it velocities if it has none."""
-        if not isinstance(ensemble, Ensemble):
-            raise TypeError(f"ensemble: expected an Ensemble, got {type(ensemble).__name__}")
-        if ensemble.system != self.system:
-            raise ValueError(f"ensemble: expected one of the sampler's system {self.system!r}, got {ensemble.system!r}")
-        count = _check.nonnegative_int("steps", sweeps)
-        ensemble.validate()
-        if ensemble.step + count > MAX_STEP:
-            raise ValueError(f"steps: expected step + steps at most {MAX_STEP}, got {ensemble.step} + {count}")
+        count = check_advance(self.system, ensemble, "steps", sweeps)
         with cuda.find_device(ensemble.device).current():
             coldest = float(ensemble.beta.min())
         if coldest == 0.0 and (self.thermostat != "nve" or ensemble.velocities is None):

@@ -14,10 +14,10 @@ import numpy.typing as npt
 from .. import _arrays, _check, _core, cuda
 from .._arrays import Device
 from .._native import native_system, threads_of
-from ..ensemble import MAX_STEP, Ensemble
+from ..ensemble import Ensemble
 from ..systems import System
 from ._swaps import by_species, pair_thresholds, swap_weights_of
-from .schedule import record_sweeps
+from .schedule import check_advance, record_sweeps
 
 __all__ = ["Equilibration", "MCRecord", "MonteCarlo"]
 
@@ -387,14 +387,7 @@ class MonteCarlo:
 
     def prepare(self, ensemble: Ensemble, sweeps: int) -> int:
         """Check an ensemble that is about to be advanced by `sweeps`, and return `sweeps`."""
-        if not isinstance(ensemble, Ensemble):
-            raise TypeError(f"ensemble: expected an Ensemble, got {type(ensemble).__name__}")
-        if ensemble.system != self.system:
-            raise ValueError(f"ensemble: expected one of the sampler's system {self.system!r}, got {ensemble.system!r}")
-        count = _check.nonnegative_int("sweeps", sweeps)
-        ensemble.validate()
-        if ensemble.step + count > MAX_STEP:
-            raise ValueError(f"sweeps: expected step + sweeps at most {MAX_STEP}, got {ensemble.step} + {count}")
+        count = check_advance(self.system, ensemble, "sweeps", sweeps)
         widest = 0.5 * float(self.system.box.min())
         with cuda.find_device(ensemble.device).current():
             largest = float(ensemble.move_size.max())

@@ -1,4 +1,4 @@
-"""At which sweeps a run records."""
+"""How far a run goes, and at which sweeps it records."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import _check
+from ..ensemble import MAX_STEP, Ensemble
+from ..systems import System
 
-__all__ = ["log_schedule", "record_sweeps"]
+__all__ = ["check_advance", "log_schedule", "record_sweeps"]
 
 
 def log_schedule(sweeps: int, records: int) -> npt.NDArray[np.int64]:
@@ -30,6 +32,19 @@ def log_schedule(sweeps: int, records: int) -> npt.NDArray[np.int64]:
     last = _check.positive_int("sweeps", sweeps)
     count = _check.positive_int("records", records)
     return np.unique(np.rint(np.geomspace(1.0, last, count)).astype(np.int64)) if count > 1 else np.array([last])
+
+
+def check_advance(system: System, ensemble: Ensemble, name: str, value: object) -> int:
+    """Check an ensemble that a sampler is to advance by `value` sweeps or time steps, called `name`; return the number."""
+    if not isinstance(ensemble, Ensemble):
+        raise TypeError(f"ensemble: expected an Ensemble, got {type(ensemble).__name__}")
+    if ensemble.system != system:
+        raise ValueError(f"ensemble: expected one of the sampler's system {system!r}, got {ensemble.system!r}")
+    count = _check.nonnegative_int(name, value)
+    ensemble.validate()
+    if ensemble.step + count > MAX_STEP:
+        raise ValueError(f"{name}: expected step + {name} at most {MAX_STEP}, got {ensemble.step} + {count}")
+    return count
 
 
 def record_sweeps(sweeps: int, record_every: int | None, record_at: Any) -> npt.NDArray[np.int64]:
