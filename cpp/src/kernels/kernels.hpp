@@ -55,6 +55,7 @@ struct KernelTable {
                    std::int64_t count, bool lists, Workspace&);
   void (*minimise)(const SystemView&, const DynamicsBatch&, const MinimisePlan&, const MinimiseOutput&, std::int64_t first,
                    std::int64_t count, bool lists, Workspace&);
+  void (*flow_features)(const SystemView&, const FlowFeatures&, std::int64_t replica, Workspace&);
 };
 
 const KernelTable* kernels_baseline();
