@@ -17,7 +17,7 @@ Array = npt.NDArray[Any]
 class PairFlow:
     """dx_i/dbeta = sum_j phi_ab(d_ij, beta) r_ij, r_ij = x_i - x_j, integrated with RK4 in steps of equal size, either way.
 
-    phi = strength_ab (1 + slope beta) (1 - d^2/outer^2)^3 for d < outer, with two continuous derivatives, and zero beyond, outer
+    phi = strength_ab (1 + slope beta) (1 - d^2/outer^2)^3 for d < outer, with two continuous derivatives, else zero, outer
     below half the box. A positive strength drives particles apart on the way to the cold. Its divergence is exact:
     sum_i sum_{j != i} [D phi + d phi'(d)].
 
