@@ -59,6 +59,7 @@ from glassnf.observables.weights import (
     pareto_k_limit,
     weight_summary,
     weighted_energy,
+    weighted_mean,
 )
 
 __all__ = [
@@ -112,4 +113,5 @@ __all__ = [
     "wave_vectors",
     "weight_summary",
     "weighted_energy",
+    "weighted_mean",
 ]

@@ -35,6 +35,7 @@ __all__ = [
     "pareto_k_limit",
     "weight_summary",
     "weighted_energy",
+    "weighted_mean",
 ]
 
 _LEAST_TAIL = 5
@@ -247,17 +248,39 @@ def weighted_energy(energy: object, log_weights: object, beta: float, n: int, gr
     u = _check.float_array("energy", energy, (log_w.size,))
     number, count = _groups("groups", groups, log_w.size)
     scale = _check.positive_float("beta", beta) ** 2 / _check.positive_int("n", n)
-    weights, _ = normalised_weights(log_w)
-    mean = float(np.sum(weights * u))
-    centred = u - mean
-    total = np.array([_sums(weights * centred**k, number, count) for k in range(3)])
+    mean, variance, (first, second) = _moments(u, normalised_weights(log_w)[0], number, count)
+    mean_error = _leave_one_out(first)
+    variance += mean_error**2 if math.isfinite(mean_error) else 0.0
+    return WeightedEnergy(mean, mean_error, scale * variance, scale * _leave_one_out(second))
+
+
+def weighted_mean(values: object, log_weights: object, groups: object = None) -> tuple[float, float]:
+    """Return the weighted mean of any observable of the samples, with its jackknife error over groups.
+
+    Parameters
+    ----------
+    values, log_weights : (S,) floats
+    groups : (S,) integers, optional
+        As in `weighted_energy`.
+    """
+    log_w = _log_weights("log_weights", log_weights)
+    number, count = _groups("groups", groups, log_w.size)
+    values = _check.float_array("values", values, (log_w.size,))
+    mean, _, left_out = _moments(values, normalised_weights(log_w)[0], number, count)
+    return mean, _leave_one_out(left_out[0])
+
+
+def _moments(
+    values: FloatArray, weights: FloatArray, groups: IntArray, count: int
+) -> tuple[float, float, tuple[FloatArray, FloatArray]]:
+    """Return mean and variance, and both (G,) with one group left out, infinite where nothing is left."""
+    mean = float(np.sum(weights * values))
+    total = np.array([_sums(weights * (values - mean) ** k, groups, count) for k in range(3)])
     rest = total.sum(axis=1, keepdims=True) - total
     with np.errstate(divide="ignore", invalid="ignore"):
         first = np.where(rest[0] > 1e-12, rest[1] / rest[0], np.inf)
         second = np.where(rest[0] > 1e-12, rest[2] / rest[0] - first**2, np.inf)
-    mean_error = _leave_one_out(first)
-    variance = float(total[2].sum()) + (mean_error**2 if math.isfinite(mean_error) else 0.0)
-    return WeightedEnergy(mean, mean_error, scale * variance, scale * _leave_one_out(second))
+    return mean, float(total[2].sum()), (first, second)
 
 
 def log_z_of_weights(log_weights: object, groups: object = None) -> tuple[float, float]:

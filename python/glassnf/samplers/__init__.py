@@ -5,6 +5,9 @@ from __future__ import annotations
 from ._anneal import Anneal
 from .annealing_result import PAResult, PopulationCollapseWarning, WeightedAverage, weighted_average
 from .explorer import CountingExplorer, Explorer
+from .flow_result import DominatedWeightsWarning, FlowCheck, FlowResult, FlowStop
+from .flow_sampler import FlowSampler
+from .harvest import Harvest, harvest
 from .inherent_structures import InherentStructures, inherent_structures
 from .ladder import geometric_ladder
 from .molecular_dynamics import BlowUpError, MDRecord, MolecularDynamics
@@ -18,8 +21,14 @@ __all__ = [
     "Anneal",
     "BlowUpError",
     "CountingExplorer",
+    "DominatedWeightsWarning",
     "Equilibration",
     "Explorer",
+    "FlowCheck",
+    "FlowResult",
+    "FlowSampler",
+    "FlowStop",
+    "Harvest",
     "InherentStructures",
     "MCRecord",
     "MDRecord",
@@ -34,6 +43,7 @@ __all__ = [
     "PopulationCollapseWarning",
     "WeightedAverage",
     "geometric_ladder",
+    "harvest",
     "inherent_structures",
     "log_schedule",
     "weighted_average",
