@@ -5,6 +5,8 @@ from __future__ import annotations
 from ._anneal import Anneal
 from .annealing_result import PAResult, PopulationCollapseWarning, WeightedAverage, weighted_average
 from .explorer import CountingExplorer, Explorer
+from .flow_chains import FlowChains, FlowMetropolisRecord
+from .flow_metropolis import FlowMetropolis
 from .flow_result import DominatedWeightsWarning, FlowCheck, FlowResult, FlowStop
 from .flow_sampler import FlowSampler
 from .harvest import Harvest, harvest
@@ -24,7 +26,10 @@ __all__ = [
     "DominatedWeightsWarning",
     "Equilibration",
     "Explorer",
+    "FlowChains",
     "FlowCheck",
+    "FlowMetropolis",
+    "FlowMetropolisRecord",
     "FlowResult",
     "FlowSampler",
     "FlowStop",

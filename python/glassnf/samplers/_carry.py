@@ -50,7 +50,7 @@ class Integration:
     max_steps : int
         Steps are doubled up to this number.
     check_samples : int
-        How many configurations of a batch are integrated with 2n steps too; and a quarter of it of the heaviest.
+        How many configurations of a batch are integrated with 2n steps too; and a quarter of it of the heaviest. 0: no check.
     threads : int or None
     """
 
@@ -197,6 +197,19 @@ class _Carrier:
         )
         return joined, np.concatenate([part[1] for part in parts]), np.concatenate([part[2] for part in parts])
 
+    def settle(self, subset: IntArray) -> tuple[int | None, float]:
+        """Return steps that are enough for a part of the batch, and the error that is left."""
+        moved, _, coarse = self.transport(subset, self.integration.steps)
+        steps = moved.steps
+        if steps == 0:
+            return self.integration.steps, 0.0
+        while True:
+            fine = self.transport(subset, 2 * steps)[2]
+            error = _difference(coarse, fine, float(fine.max()))
+            if error <= self.integration.tolerance:
+                return steps, error
+            steps, coarse = self.more_steps(steps, error), fine
+
     def more_steps(self, steps: int, error: float) -> int:
         """Return twice the steps, or refuse."""
         if 2 * steps > self.integration.max_steps:
@@ -243,38 +256,28 @@ def carry(
     """
     clock = time.perf_counter()
     carrier = _Carrier(system, flow, start, (beta_from, beta_to), integration, tell)
-    count = min(integration.check_samples, start.size)
-    subset = np.linspace(0, start.size - 1, count).astype(np.int64)
-    moved, _, coarse = carrier.transport(subset, integration.steps)
-    steps, error = moved.steps, 0.0
-    while steps > 0:
-        fine = carrier.transport(subset, 2 * steps)[2]
-        error = _difference(coarse, fine, float(fine.max()))
-        if error <= integration.tolerance:
-            break
-        steps, coarse = carrier.more_steps(steps, error), fine
+    subset = np.linspace(0, start.size - 1, min(integration.check_samples, start.size)).astype(np.int64)
+    steps, error = carrier.settle(subset) if subset.size else (integration.steps, 0.0)
     heavy = np.empty(0, dtype=np.int64)
     while True:
-        moved, after, log_w = carrier.whole(steps if steps > 0 else integration.steps)
-        if steps == 0:
+        moved, after, log_w = carrier.whole(steps)
+        if moved.steps == 0 or subset.size == 0:
             break
-        order = np.argsort(-log_w, kind="stable")
-        heavy = np.setdiff1d(order[: max(1, count // 4)], subset)
+        heavy = np.setdiff1d(np.argsort(-log_w, kind="stable")[: max(1, subset.size // 4)], subset)
         if heavy.size == 0:
             break
-        found = _difference(log_w[heavy], carrier.transport(heavy, 2 * steps)[2], float(log_w.max()))
+        found = _difference(log_w[heavy], carrier.transport(heavy, 2 * moved.steps)[2], float(log_w.max()))
         if found <= integration.tolerance:
             error = max(error, found)
             break
-        steps = carrier.more_steps(steps, found)
-    images = start.images + moved.images
+        steps = carrier.more_steps(moved.steps, found)
     return Carried(
-        Batch(moved.positions, images, start.species, after),
+        Batch(moved.positions, start.images + moved.images, start.species, after),
         log_w,
         moved.log_jacobian,
         moved.steps,
         error,
-        int(subset.size + heavy.size) if steps > 0 else 0,
+        int(subset.size + heavy.size) if moved.steps > 0 else 0,
         carrier.pairs,
         time.perf_counter() - clock,
     )

@@ -21,7 +21,7 @@ from .flow_result import FlowCheck, FlowResult
 from .harvest import harvest
 from .population_annealing import _explorer
 
-__all__ = ["FlowSampler"]
+__all__ = ["FlowSampler", "named_explorer", "path_of", "samples_at"]
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -116,9 +116,9 @@ class FlowSampler:
             raise TypeError(f"system: expected a System, got {type(system).__name__}")
         self.system = system
         self.flow = check_flow(system, flow)
-        self.temperatures = _path(self.flow, hot, cold, temperatures)
-        self.base = _named("base", system, base, None)
-        self.explorer = _named("explorer", system, explorer, self.base)
+        self.temperatures = path_of(self.flow, hot, cold, temperatures)
+        self.base = named_explorer("base", system, base, None)
+        self.explorer = named_explorer("explorer", system, explorer, self.base)
         self.sweeps_per_stop = _check.nonnegative_int("sweeps_per_stop", sweeps_per_stop)
         self.replicas = _check.integer("replicas", replicas, 2)
         self.spacing = _check.positive_int("spacing", spacing)
@@ -245,7 +245,7 @@ class FlowSampler:
         device, reference, reference_groups, progress
             As in `run`.
         """
-        samples = self._samples("base", base, self.hot)
+        samples = samples_at("base", base, self.system, self.hot, 2)
         number = _groups("groups", groups, samples.replicas)
         if seed is not None:
             samples.seed = _check.integer("seed", seed, 0, 2**64 - 1)
@@ -315,30 +315,13 @@ class FlowSampler:
 
     # ---- arguments ---------------------------------------------------------------------------------------------------------
 
-    def _samples(self, name: str, value: object, temperature: float) -> Ensemble:
-        """Return a copy, in host memory and with fresh energies, of samples at a temperature."""
-        if not isinstance(value, Ensemble):
-            raise TypeError(f"{name}: expected an Ensemble, got {type(value).__name__}")
-        if value.system != self.system:
-            raise ValueError(f"{name}: expected one of {self.system!r}, got one of {value.system!r}")
-        if not 2 <= value.replicas <= _MAX_SAMPLES:
-            raise ValueError(f"{name}: expected 2 to {_MAX_SAMPLES} samples, got {value.replicas}")
-        value.validate()
-        samples = value.copy() if value.device == "cpu" else value.to("cpu")
-        off = np.abs(samples.beta * temperature - 1.0) > _SAME_TEMPERATURE
-        if off.any():
-            found = 1.0 / float(samples.beta[off][0]) if samples.beta[off][0] > 0.0 else np.inf
-            raise ValueError(f"{name}: expected samples of temperature {temperature:g}, got one of {found:g}")
-        samples.update_energy()
-        return samples
-
     def _check_reference(self, reference: object, groups: npt.ArrayLike | None) -> tuple[Ensemble, IntArray]:
         if self.sweeps_per_stop > 0 and len(self.temperatures) > 2:
             raise ValueError(
                 f"reference: expected none for a sampler that relaxes at stops (sweeps_per_stop = {self.sweeps_per_stop}), "
                 "which is no map that could be reversed, got one"
             )
-        samples = self._samples("reference", reference, self.cold)
+        samples = samples_at("reference", reference, self.system, self.cold, 2)
         return samples, _groups("reference_groups", groups, samples.replicas)
 
     def _checked(self, result: FlowResult, reference: Ensemble | None, groups: npt.ArrayLike | None) -> FlowResult:
@@ -358,7 +341,7 @@ def _share(progress: Progress | None, low: float, high: float) -> Progress:
     return tell
 
 
-def _named(name: str, system: System, explorer: Explorer | None, default: Explorer | None) -> Explorer:
+def named_explorer(name: str, system: System, explorer: Explorer | None, default: Explorer | None) -> Explorer:
     """Return an explorer of the system; messages speak of the argument `name`."""
     if explorer is None and default is not None:
         return default
@@ -366,6 +349,24 @@ def _named(name: str, system: System, explorer: Explorer | None, default: Explor
         return _explorer(system, explorer)
     except (TypeError, ValueError) as error:
         raise type(error)(str(error).replace("explorer:", f"{name}:", 1)) from None
+
+
+def samples_at(name: str, value: object, system: System, temperature: float, least: int) -> Ensemble:
+    """Return a copy, in host memory and with fresh energies, of samples of a system at a temperature."""
+    if not isinstance(value, Ensemble):
+        raise TypeError(f"{name}: expected an Ensemble, got {type(value).__name__}")
+    if value.system != system:
+        raise ValueError(f"{name}: expected one of {system!r}, got one of {value.system!r}")
+    if not least <= value.replicas <= _MAX_SAMPLES:
+        raise ValueError(f"{name}: expected {least} to {_MAX_SAMPLES} samples, got {value.replicas}")
+    value.validate()
+    samples = value.copy() if value.device == "cpu" else value.to("cpu")
+    off = np.abs(samples.beta * temperature - 1.0) > _SAME_TEMPERATURE
+    if off.any():
+        found = 1.0 / float(samples.beta[off][0]) if samples.beta[off][0] > 0.0 else np.inf
+        raise ValueError(f"{name}: expected samples of temperature {temperature:g}, got one of {found:g}")
+    samples.update_energy()
+    return samples
 
 
 def _groups(name: str, value: npt.ArrayLike | None, size: int) -> IntArray:
@@ -376,7 +377,7 @@ def _groups(name: str, value: npt.ArrayLike | None, size: int) -> IntArray:
     return np.asarray(np.unique(given, return_inverse=True)[1].reshape(-1), dtype=np.int64)
 
 
-def _path(flow: Flow, hot: float | None, cold: float | None, temperatures: npt.ArrayLike | None) -> tuple[float, ...]:
+def path_of(flow: Flow, hot: float | None, cold: float | None, temperatures: npt.ArrayLike | None) -> tuple[float, ...]:
     """Return the temperatures given, or hot and cold, or the range of the flow."""
     if temperatures is None:
         ends = [("hot", hot, flow.hot), ("cold", cold, flow.cold)]
