@@ -39,9 +39,9 @@ class FlowMetropolis:
 
     where log w belongs to y' = F^-1(x), found by carrying x backward: x may have moved by other means. Then the chain goes to
     x', and the hot replica to y'. Where y is independent of the past, this is independence Metropolis (Gabrie, Rotskoff,
-    Vanden-Eijnden, PNAS 119, e2109420119, 2022). Where `base_sweeps` are few and it is not, a hot replica that stayed at y would
-    make the chain biased; the return of y' makes every step an exchange, reversible for both temperatures at once, at no cost
-    and with the same acceptance. Between proposals the chain does `sweeps` sweeps of its explorer.
+    Vanden-Eijnden, PNAS 119, e2109420119, 2022). Where it is not, because `base_sweeps` are few, a hot replica that stayed at y
+    would make the chain biased; the return of y' makes every step an exchange, reversible for both temperatures at once, at no
+    cost and with the same acceptance. Between proposals the chain does `sweeps` sweeps of its explorer.
 
     The map backward is the integral of the same field, with as many steps. At the first proposal, and every 64 from there, log
     weights with n and 2n steps, and those of the way there and back, are compared; n is doubled while they differ by more than
@@ -333,9 +333,9 @@ class FlowMetropolis:
                     return forward, backward, error, missed, pairs
                 if forward.steps == 0 or 2 * forward.steps > self.integration.max_steps:
                     raise FlowError(
-                        f"flow: expected a way back that undoes the way there to {self.integration.tolerance:g} in log w, got "
-                        f"{missed:.3g} with {forward.steps} steps, and more than max_steps = {self.integration.max_steps} are not "
-                        "allowed"
+                        f"flow: expected a way back that undoes the way there to {self.integration.tolerance:g} in log w, "
+                        f"got {missed:.3g} with {forward.steps} steps, and more than max_steps = "
+                        f"{self.integration.max_steps} are not allowed"
                     )
             steps = 2 * forward.steps if backward.steps == forward.steps else backward.steps
 

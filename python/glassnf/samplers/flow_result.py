@@ -22,6 +22,7 @@ FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
 _LARGEST_SHARE = 0.1
+_LARGE_SHARE = 0.01  # that makes a heavy tail matter: a fit to a tail of small weights may say anything
 
 
 class DominatedWeightsWarning(UserWarning):
@@ -29,9 +30,10 @@ class DominatedWeightsWarning(UserWarning):
 
 
 def warn_of_weights(summary: WeightSummary, temperature: float, stacklevel: int) -> None:
-    """Warn, with numbers, where one sample has more than a tenth of the weight, or the tail of the weights is too heavy."""
+    """Warn, with numbers, where one sample has a tenth of the weight, or a hundredth of weights with a heavy tail."""
     few = summary.largest > max(_LARGEST_SHARE, 2.0 / summary.samples)
-    heavy = math.isfinite(summary.pareto_k) and summary.pareto_k > summary.pareto_k_limit
+    heavy = summary.pareto_k_limit < summary.pareto_k < math.inf
+    heavy = heavy and summary.largest > max(_LARGE_SHARE, 5.0 / summary.samples)
     if not (few or heavy):
         return
     effective = summary.ess * summary.samples

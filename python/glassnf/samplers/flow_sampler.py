@@ -199,7 +199,7 @@ class FlowSampler:
         Warns
         -----
         DominatedWeightsWarning
-            If one sample has more than a tenth of the weight, or Pareto k-hat is above its limit.
+            If one sample has more than a tenth of the weight, or more than a hundredth while Pareto k-hat is above its limit.
         """
         count = _check.integer("samples", samples, 2, _MAX_SAMPLES)
         if seed is None:
