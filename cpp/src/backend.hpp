@@ -157,6 +157,12 @@ struct MinimiseOutput {
   double* largest_force;     // (R,)
 };
 
+// Flows; these structs are in flow_batches.hpp.
+struct FlowTables;
+struct FlowBatch;
+struct FlowPlan;
+struct FlowFieldBatch;
+
 // Population annealing (resampling.hpp). Energies of the replicas, in host or device memory.
 struct Population {
   std::int64_t replicas;
@@ -209,6 +215,11 @@ void molecular_dynamics(const SystemView& system, const DynamicsBatch& batch, co
 // Moves the replicas to the minima of their basins; velocities become zero.
 void minimise(const SystemView& system, const DynamicsBatch& batch, const MinimisePlan& plan, const MinimiseOutput& output,
               int threads);
+
+// Carries replicas along a flow in place, and gives the integral of the divergence. Where a replica is lost, its log Jacobian is no number
+// and its positions mean nothing. `search` is for tests: 0 choose, 1 all pairs, 2 cells; results differ in rounding.
+void flow_trajectory(const SystemView& system, const FlowBatch& batch, const FlowPlan& plan, int search, int threads);
+void flow_field(const SystemView& system, const FlowFieldBatch& batch, const FlowTables& tables, int search, int threads);
 
 // `extreme` is the energy of the largest weight; weights (R,) are written. `resample` writes parents (R,), and `gather` copies replicas from
 // the slots of their parents, in place.
