@@ -100,5 +100,5 @@ class TemperatureBasis:
         beta = np.asarray(beta, dtype=np.float64)
         middle = 0.5 * np.log(self.beta_hot * self.beta_cold)
         z = 2.0 * (np.log(beta) - middle) / np.log(self.beta_cold / self.beta_hot)
-        values: FloatArray = np.polynomial.chebyshev.chebvander(z, self.size - 1) / beta[..., None]
-        return values
+        values: FloatArray = np.polynomial.chebyshev.chebvander(z.ravel(), self.size - 1)
+        return values.reshape(*beta.shape, self.size) / beta[..., None]
