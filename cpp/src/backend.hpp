@@ -182,8 +182,31 @@ struct ReplicaArray {
   std::int64_t bytes;  // per replica
 };
 
+// Uniform knots of radial functions.
+struct RadialRange {
+  double inner, outer;
+  int intervals;
+};
+
+// Features of configurations for the training of flows, as flow_features_kernel.cpp explains. Radial functions have a set of coefficients
+// for each unordered pair of species (a, b), in the order 00, 01, ..., 11, 12, ...
+struct FlowFeatures {
+  std::int64_t replicas;
+  const double* positions;       // (R, N, d) wrapped
+  const std::int32_t* species;   // (R, N)
+  const double* forces;          // (R, N, d)
+  const double* beta;            // (R,)
+  RadialRange pair, message;
+  int layers;                          // of messages in the field whose features are wanted
+  const double* pair_coefficients;     // (layers, pairs, intervals - 3) of the layers below
+  const double* message_coefficients;  // (layers - 1, 2, pairs, intervals - 3): from the neighbour, from the particle itself
+  std::int64_t size;                   // of the features of a configuration
+  double* features;                    // (R, size): pair functions; then messages from the neighbour, from the particle itself
+};
+
 namespace cpu {
 
+void flow_features(const SystemView& system, const FlowFeatures& job, int threads);
 void energy(const SystemView& system, const EnergyBatch& batch, int threads);
 void monte_carlo(const SystemView& system, const MonteCarloBatch& batch, const MonteCarloPlan& plan, const MonteCarloOutput& output,
                  int threads);
