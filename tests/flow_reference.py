@@ -1,7 +1,7 @@
 """Plain NumPy reference of the flow fields: all pairs, radial functions as sums of cubic B-splines, no tables and no code of the package.
 
-A field is a dictionary of `Splines`, one for each kind of radial function; velocities are written down as in the mathematics, and
-divergences come out twice: by formula, and by complex steps, which have no truncation error.
+Velocities are written down as in the mathematics; divergences come from complex steps, which have no truncation error, and for pair
+fields from the formula too.
 """
 
 from __future__ import annotations
@@ -90,6 +90,62 @@ def pair_divergence(x: Array, species: Array, box: Array, phi: Splines) -> float
     terms = x.shape[-1] * phi(d, a, b) + d * phi(d, a, b, 1)
     np.fill_diagonal(terms, 0.0)
     return float(terms.sum())
+
+
+def messages(w: Array, x: Array, species: Array, box: Array, neighbours: Splines, own: Splines) -> Array:
+    """Return sum_j [E (e . w_j) + C (e . w_i)] e, with e = r_ij / d."""
+    r, d = displacements(x, box)
+    e = r / d[:, :, None]
+    along = neighbours(d, species[:, None], species[None, :]) * np.einsum("ijk,jk->ij", e, w)
+    along = along + own(d, species[:, None], species[None, :]) * np.einsum("ijk,ik->ij", e, w)
+    np.fill_diagonal(along, 0.0)
+    return np.asarray(np.einsum("ij,ijk->ik", along, e))
+
+
+class Field:
+    """A field of L layers of messages, with random radial functions; `scale` multiplies those of pairs."""
+
+    def __init__(
+        self,
+        seed: int,
+        n_species: int,
+        reach: float,
+        layers: int = 0,
+        *,
+        inner: float = 0.4,
+        intervals: int = 12,
+        message_reach: float | None = None,
+    ) -> None:
+        rng = np.random.default_rng(seed)
+        self.layers = layers
+        self.pair = [Splines.random(rng, n_species, inner, reach, intervals) for _ in range(layers + 1)]
+        ends = (1.1 * inner, 0.85 * reach if message_reach is None else message_reach)
+        self.messages = [[Splines.random(rng, n_species, *ends, 7, 0.3) for _ in range(2)] for _ in range(layers)]
+
+    def velocity(self, x: Array, species: Array, box: Array, scale: float = 1.0) -> Array:
+        """Return (N, d) velocities of one configuration; x may be complex."""
+        w = scale * pair_velocity(x, species, box, self.pair[0])
+        for layer in range(self.layers):
+            w = messages(w, x, species, box, *self.messages[layer])
+            w = w + scale * pair_velocity(x, species, box, self.pair[layer + 1])
+        return w
+
+    def divergence(self, x: Array, species: Array, box: Array, scale: float = 1.0) -> float:
+        """Return the divergence of one configuration, by formula for a pair field, else by complex steps."""
+        if not self.layers:
+            return scale * pair_divergence(x, species, box, self.pair[0])
+        return divergence_by_complex_step(lambda y: self.velocity(y, species, box, scale), x)
+
+    def table_arguments(self, scales: Array) -> tuple[Any, ...]:
+        """Return the arguments of RadialTables, with a stage for each scale."""
+        pair = np.stack([phi.table() for phi in self.pair])
+        factors = np.asarray(scales, dtype=np.float64)[:, None, None, None, None, None]
+        ends = (self.pair[0].inner, self.pair[0].outer)
+        if not self.layers:
+            return (*ends, factors * pair)
+        tables = np.stack([[phi.table() for phi in layer] for layer in self.messages])
+        first = self.messages[0][0]
+        return (*ends, factors * pair, first.inner, first.outer, np.stack([tables] * len(factors)))
 
 
 def divergence_by_complex_step(velocity: Any, x: Array) -> float:

@@ -111,12 +111,12 @@ def test_ends_of_the_tables(distance: float) -> None:
     v, divergence = velocity_and_divergence(system, x, None, tables_of(splines))
     zeros = np.zeros(1, int)
     phi = splines(np.array([distance]), zeros, zeros)[0]
-    np.testing.assert_allclose(v, phi * np.array([x[0] - x[1], x[1] - x[0]]), rtol=0.0, atol=1e-14)
+    np.testing.assert_allclose(v, phi * np.array([x[0] - x[1], x[1] - x[0]]), rtol=0.0, atol=1e-13)
     slope = splines(np.array([distance]), zeros, zeros, 1)[0]
     assert divergence == pytest.approx(2.0 * (3.0 * phi + distance * slope), abs=1e-13)
-    if not 0.4 < distance < 2.0:
+    if not 0.4 < distance <= 2.0:
         assert not v.any()
-        assert divergence == pytest.approx(0.0, abs=1e-14)
+        assert divergence == 0.0
 
 
 # ---- trajectories ------------------------------------------------------------------------------------------------------------
@@ -151,11 +151,10 @@ def test_log_jacobian_is_that_of_the_map() -> None:
     tables = tables_of(splines_of(system, 10), 33)
     (x,), (species,) = batch_of(system, 1, 11)
     step = 1e-5
+    x = 0.1 * system.box + 0.8 * x  # no start leaves the box
     starts = np.stack([x, *(x + sign * step * unit for unit in np.eye(12).reshape(12, 6, 2) for sign in (1.0, -1.0))])
-    moved = trajectory(system, starts, species, tables, 0.005)
+    moved = trajectory(system, starts, species, tables, 3e-4)
     ends = (moved.positions + moved.images * system.box).reshape(25, 12)
-    _, starts_images = np.modf(starts / system.box)
-    assert not starts_images.any()
     jacobian = (ends[1::2] - ends[2::2]).T / (2.0 * step)
     sign, log_determinant = np.linalg.slogdet(jacobian)
     assert sign == 1.0
@@ -175,14 +174,14 @@ def test_order_and_way_back() -> None:
         return RadialTables(splines.inner, splines.outer, factor * splines.table())
 
     def end(steps: int) -> Array:
-        moved = trajectory(system, positions, species, tables(steps), 0.06 / steps)
+        moved = trajectory(system, positions, species, tables(steps), 0.03 / steps)
         return np.append((moved.positions + moved.images * system.box).ravel(), moved.log_jacobian)
 
     coarse, middle, fine = end(4), end(8), end(64)
     order = np.log2(np.abs(coarse - fine).max() / np.abs(middle - fine).max())
     assert 3.3 < order < 4.7
-    there = trajectory(system, positions, species, tables(64), 0.06 / 64)
-    back = trajectory(system, there.positions, species, tables(64).reversed(), -0.06 / 64)
+    there = trajectory(system, positions, species, tables(64), 0.03 / 64)
+    back = trajectory(system, there.positions, species, tables(64).reversed(), -0.03 / 64)
     close(back.positions + (there.images + back.images) * system.box, positions, 1e-7)
     np.testing.assert_allclose(back.log_jacobian, -there.log_jacobian, rtol=0.0, atol=1e-6)
 

@@ -17,26 +17,30 @@ std::int64_t cells_of(const SystemView& system, double reach) {
   return make_grid<D>(system.box, reach, 1.0 + static_cast<double>(system.n), grid) ? grid.cells() : 0;
 }
 
-// Whether cells, where each particle looks at all of its neighbourhood, cost less than all pairs of as many replicas side by side.
-bool cells_pay(const SystemView& system, std::int64_t cells, std::int64_t replicas) {
-  const double n = static_cast<double>(system.n);
-  const double by_cells = n * n * (system.dimension == 2 ? 9.0 : 27.0) / static_cast<double>(cells) / lanes;
-  const double by_pairs = 0.75 * n * n / static_cast<double>(replicas);
-  return by_cells < by_pairs;
+// Whether cells, where each particle looks at all of its neighbourhood, cost less than all pairs, which a pair field meets once, in eight
+// replicas side by side. The choice does not depend on the number of replicas, so that a replica has the same bits in any company.
+bool cells_pay(const SystemView& system, std::int64_t cells, bool once) {
+  const double around = (system.dimension == 2 ? 9.0 : 27.0) / static_cast<double>(cells);
+  return around < (once ? 0.75 : 1.0);
 }
 
-// Blocks of replicas: up to eight by all pairs, or one through cells. Results are the same but for rounding.
+// Blocks of replicas: of pair fields up to eight by all pairs, else one. Results of the two ways are the same but for rounding.
 struct FlowBlocks {
   bool cells;
   std::int64_t replicas, size;
 
-  FlowBlocks(const SystemView& system, double reach, std::int64_t number, int search, int threads) : replicas(number) {
+  FlowBlocks(const SystemView& system, const FlowTables& tables, std::int64_t number, int search, int threads) : replicas(number) {
+    const double reach = tables.reach();
+    if (tables.layers > 1 && system.n * system.dimension > most_dense_coordinates)
+      throw std::invalid_argument("layers: expected at most one for more than " +
+                                  std::to_string(most_dense_coordinates / system.dimension) + " particles, got " +
+                                  std::to_string(tables.layers));
     // With few replicas, rather all threads at work than all lanes.
     size = std::clamp<std::int64_t>(number / threads, 1, lanes);
     const std::int64_t grid = system.dimension == 2 ? cells_of<2>(system, reach) : cells_of<3>(system, reach);
     if (search == 2 && !grid) throw std::invalid_argument("search: expected a box of three or more cells a side");
-    cells = grid && (search == 0 ? cells_pay(system, grid, lanes) : search == 2);
-    if (cells) size = 1;
+    cells = grid && (search == 0 ? cells_pay(system, grid, tables.layers == 0) : search == 2);
+    if (cells || tables.layers) size = 1;
   }
   std::int64_t count() const { return (replicas + size - 1) / size; }
 
@@ -52,14 +56,14 @@ struct FlowBlocks {
 }  // namespace
 
 void flow_trajectory(const SystemView& system, const FlowBatch& batch, const FlowPlan& plan, int search, int threads) {
-  const FlowBlocks blocks(system, plan.tables.pair_range.outer, batch.replicas, search, threads);
+  const FlowBlocks blocks(system, plan.tables, batch.replicas, search, threads);
   blocks.run(threads, [&](std::int64_t first, std::int64_t count, Workspace& workspace) {
     kernels().flow_trajectory(system, batch, plan, first, count, blocks.cells, workspace);
   });
 }
 
 void flow_field(const SystemView& system, const FlowFieldBatch& batch, const FlowTables& tables, int search, int threads) {
-  const FlowBlocks blocks(system, tables.pair_range.outer, batch.replicas, search, threads);
+  const FlowBlocks blocks(system, tables, batch.replicas, search, threads);
   blocks.run(threads, [&](std::int64_t first, std::int64_t count, Workspace& workspace) {
     kernels().flow_field(system, batch, tables, first, count, blocks.cells, workspace);
   });

@@ -5,6 +5,9 @@
 
 namespace glassnf {
 
+// Fields of two layers or more have a dense Jacobian: N d is at most this.
+inline constexpr std::int64_t most_dense_coordinates = 2048;
+
 // Radial functions (glassnf/radial_table.hpp) on uniform knots.
 struct FlowRange {
   double inner, outer;  // of distances; outer is below half of every side of the box
@@ -19,6 +22,8 @@ struct FlowTables {
   FlowRange pair_range, message_range;
   const double* pair;      // (stages, L + 1, S, S, intervals + 2, 4)
   const double* messages;  // (stages, L, 2, S, S, intervals + 2, 4): E and C of each layer; null without messages
+
+  double reach() const { return layers > 0 && message_range.outer > pair_range.outer ? message_range.outer : pair_range.outer; }
 };
 
 struct FlowBatch {

@@ -1,6 +1,6 @@
 // Flows of a batch: the field at given places, and its integral by the classical Runge-Kutta method of fourth order.
-#include "flow_cells.hpp"
 #include "flow_lanes.hpp"
+#include "flow_rows.hpp"
 
 namespace glassnf::cpu {
 inline namespace GLASSNF_ISA {
@@ -12,10 +12,21 @@ template <class Work>
 void with_field(const SystemView& system, const FlowTables& tables, const std::int32_t* species, std::int64_t first,
                 std::int64_t count, bool cells, Workspace& workspace, Work&& work) {
   const auto in_dimension = [&]<int D>() {
-    if (cells)
-      work.template operator()<D>(FlowCells<D>(system, tables, species, first, count, workspace));
-    else
-      work.template operator()<D>(FlowLanes<D>(system, tables, species, first, count, workspace));
+    const auto in_rows = [&]<int L>() {
+      FlowRows<D, L> field(system, tables, species, first, cells, workspace);
+      work.template operator()<D>(field);
+    };
+    switch (tables.layers) {
+      case 0:
+        if (!cells) {
+          FlowLanes<D> field(system, tables, species, first, count, workspace);
+          return work.template operator()<D>(field);
+        }
+        return in_rows.template operator()<0>();
+      case 1: return in_rows.template operator()<1>();
+      case 2: return in_rows.template operator()<2>();
+      default: return in_rows.template operator()<3>();
+    }
   };
   system.dimension == 2 ? in_dimension.template operator()<2>() : in_dimension.template operator()<3>();
 }
@@ -27,7 +38,7 @@ double* scratch(Workspace& workspace, int slot, std::int64_t size) {
 // Steps of length h: k1 .. k4 at the stages 2 m, 2 m + 1 (twice), 2 m + 2; x += h (k1 + 2 k2 + 2 k3 + k4) / 6, and likewise the integral of the
 // divergence, which is returned.
 template <class Field>
-Pack integrate(const Field& field, const FlowPlan& plan, double* x, Workspace& workspace) {
+Pack integrate(Field& field, const FlowPlan& plan, double* x, Workspace& workspace) {
   const std::int64_t size = field.size();
   double *y = scratch(workspace, 1, size), *v = scratch(workspace, 2, size), *sum_of_v = scratch(workspace, 3, size);
   const Pack half(0.5 * plan.step_size), whole(plan.step_size), sixth(plan.step_size / 6.0);
@@ -78,7 +89,7 @@ void hand_back(const SystemView& system, const FlowBatch& batch, const Field& fi
 
 void flow_trajectory(const SystemView& system, const FlowBatch& batch, const FlowPlan& plan, std::int64_t first, std::int64_t count,
                      bool cells, Workspace& workspace) {
-  with_field(system, plan.tables, batch.species, first, count, cells, workspace, [&]<int D>(const auto& field) {
+  with_field(system, plan.tables, batch.species, first, count, cells, workspace, [&]<int D>(auto& field) {
     double* x = scratch(workspace, 0, field.size());
     field.take(batch.positions, x);
     const Pack log_jacobian = integrate(field, plan, x, workspace);
@@ -88,7 +99,7 @@ void flow_trajectory(const SystemView& system, const FlowBatch& batch, const Flo
 
 void flow_field(const SystemView& system, const FlowFieldBatch& batch, const FlowTables& tables, std::int64_t first,
                 std::int64_t count, bool cells, Workspace& workspace) {
-  with_field(system, tables, batch.species, first, count, cells, workspace, [&]<int D>(const auto& field) {
+  with_field(system, tables, batch.species, first, count, cells, workspace, [&]<int D>(auto& field) {
     double *x = scratch(workspace, 0, field.size()), *v = scratch(workspace, 1, field.size());
     field.take(batch.positions, x);
     alignas(64) double divergence[pack_size];
