@@ -61,6 +61,7 @@ __all__ = [
     "energy",
     "energy_and_forces",
     "flows",
+    "flows",
     "forces",
     "geometric_ladder",
     "harvest",
