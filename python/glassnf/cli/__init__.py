@@ -151,6 +151,7 @@ def compare(
     temperature: arg.TemperatureList = None,
     quick: arg.Quick = False,
     algorithms: arg.AlgorithmList = None,
+    flow: arg.FlowFile = None,
     runs: arg.Runs = None,
     budget: arg.Budget = None,
     sweeps: arg.LargestBudget = None,
