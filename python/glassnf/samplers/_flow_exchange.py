@@ -283,7 +283,7 @@ def _moved(
     new_positions, new_images = ensemble.positions.copy(), ensemble.images.copy()
     where = _arrays.put(chosen, ensemble.ids)
     new_positions[where] = _arrays.put(np.concatenate(positions), ensemble.positions)
-    new_images[where] += _arrays.put(np.concatenate(images), ensemble.images)
+    new_images[where] = new_images[where] + _arrays.put(np.concatenate(images), ensemble.images)
     return [
         (ensemble.positions, new_positions),
         (ensemble.images, new_images),

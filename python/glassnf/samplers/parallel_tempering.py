@@ -258,8 +258,7 @@ class ParallelTempering:
         device = cuda.find_device(ensemble.device)
         with device.current(), _arrays.out_of_memory("parallel tempering of this ensemble"):
             work = Work(Exchanges(order, visits, device), flow=self._new_flow_exchange())
-            self._fix_flow_steps(ensemble, work, steps)
-            return self._run(ensemble, total, at, record_positions, progress, work)
+            return self._run(ensemble, total, at, record_positions, progress, work, steps)
 
     def _run(
         self,
@@ -269,8 +268,10 @@ class ParallelTempering:
         record_positions: bool,
         progress: Progress | None,
         work: Work,
+        flow_steps: npt.NDArray[np.int64] | None,
     ) -> PTRecord:
         start, first_step = time.perf_counter(), ensemble.step
+        self._fix_flow_steps(ensemble, work, flow_steps)
         # A run that records little is judged by energies of its own.
         every = total // _DIAGNOSTIC_RECORDS
         spare = at.size < _DIAGNOSTIC_RECORDS and not record_positions and every > 0
