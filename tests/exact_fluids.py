@@ -1,4 +1,4 @@
-"""Two and three particles in a periodic box, whose distributions are known by quadrature, and an explorer that does nothing."""
+"""Two and three particles in a periodic box, with distributions by quadrature, an exact flow, and an explorer that rests."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 import glassnf as gnf
+from glassnf.ensemble import wrap_positions
+from glassnf.flows import Transport
 from glassnf.systems import PairPotential, System, custom
 from test_monte_carlo_exact import minimum_image, reduced_energy
 
@@ -104,3 +106,59 @@ def bins_of(system: System, positions: Array, edges: Array) -> Array:
     """Return which bin (R,) the distance of the first two particles is in."""
     r = np.linalg.norm(minimum_image(positions[:, 1] - positions[:, 0], system.box), axis=1)
     return np.searchsorted(edges, r, side="right") - 1
+
+
+class RadialFlow:
+    """Moves the second of two particles so that distances below half the box get the distribution of the other temperature.
+
+    The map of the distance r is F^-1(F(r)), with the cumulative distributions of the two temperatures inside that circle as
+    tables; its Jacobian in the plane is that of the interpolated map, and its inverse is the map back, both exactly. What is
+    left in the weights is one constant inside the circle and another one outside.
+
+    Parameters
+    ----------
+    strength
+        1: as described. Others: as for temperatures in between (below 1) or beyond, so that weights differ.
+    """
+
+    def __init__(self, hot: float, cold: float, strength: float = 1.0) -> None:
+        self.system, self.hot, self.cold, self.steps, self.strength = fluid(2), hot, cold, 1, strength
+        self.radius = 0.5 * float(self.system.box[0])
+        self.nodes = np.linspace(0.0, self.radius, 4001)
+        middle = 0.5 * (self.nodes[1:] + self.nodes[:-1])
+        self.middle, self.energy = middle, np.asarray(reduced_energy(PAIR, np.maximum(middle, 0.3), 0, 0))
+
+    def cumulative(self, beta: float) -> Array:
+        weights = self.middle * np.exp(-np.minimum(self.strength * beta * self.energy, 200.0))
+        table = np.append(0.0, np.cumsum(weights))
+        return np.asarray(table / table[-1])
+
+    def transport(
+        self,
+        positions: Array,
+        species: Array,
+        beta_from: float,
+        beta_to: float,
+        *,
+        steps: int | None = None,
+        threads: int | None = None,
+    ) -> Transport:
+        start, end = self.cumulative(beta_from), self.cumulative(beta_to)
+        delta = minimum_image(positions[:, 1] - positions[:, 0], self.system.box)
+        r = np.linalg.norm(delta, axis=1)
+        inside = r < self.radius
+        level = np.interp(r, self.nodes, start)
+        new = np.where(inside, np.interp(level, end, self.nodes), r)
+        log_jacobian = np.zeros(r.size)
+        cell, place = (np.minimum(np.searchsorted(self.nodes, x, side="right") - 1, 3999) for x in (r, new))
+        slope = np.log(np.diff(start)[cell]) - np.log(np.diff(end)[place])
+        log_jacobian[inside] = (slope + np.log(new / r))[inside]
+        moved = positions.copy()
+        moved[:, 1] = positions[:, 0] + minimum_image(positions[:, 1] - positions[:, 0], self.system.box) * (new / r)[:, None]
+        images = np.rint((moved[:, 1] - positions[:, 1]) / self.system.box)
+        moved[:, 1] -= images * self.system.box  # it has not crossed the box, only the image that was nearest
+        wrapped, crossings = wrap_positions(moved, self.system.box)
+        return Transport(wrapped, crossings.astype(np.int32), log_jacobian, 1)
+
+    def describe(self) -> dict[str, Any]:
+        return {"flow": "radial", "strength": self.strength}

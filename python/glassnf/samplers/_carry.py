@@ -60,7 +60,7 @@ class Accuracy:
         """Check the arguments `flow_tolerance`, `flow_position_tolerance` and `flow_max_steps`."""
         return cls(
             _check.positive_float("flow_tolerance", log_weight),
-            _check.positive_float("flow_position_tolerance", position),
+            math.inf if position == math.inf else _check.positive_float("flow_position_tolerance", position),
             _check.positive_int("flow_max_steps", most_steps),
         )
 
@@ -79,7 +79,7 @@ class Settings:
         return {
             **self.flow.describe(),
             "tolerance": self.accuracy.log_weight,
-            "position_tolerance": self.accuracy.position,
+            **({} if self.accuracy.position == math.inf else {"position_tolerance": self.accuracy.position}),
             "max_steps": self.accuracy.most_steps,
         }
 
