@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 import fake_cupy
 import glassnf as gnf
 from cases import assert_identical
-from exact_fluids import Still, bins_of, draw_pairs, fluid, reference
+from exact_fluids import RadialFlow, Still, bins_of, draw_pairs, fluid, reference
 from flows_for_tests import BrokenFlow, LeakyFlow, PairFlow, TranslationFlow
 from glassnf import _core
 from glassnf.flows import FlowError, IdentityFlow, Transport
@@ -129,11 +129,14 @@ def fluid_flow(kind: type[PairFlow], n: int = 2, strength: float = -0.15) -> Pai
     return kind(fluid(n), 1.0, 0.4, strength=strength, slope=0.2)
 
 
-@pytest.mark.parametrize("strength", [-0.15, 0.25])
+FLUID_FLOWS = [fluid_flow(PairFlow), fluid_flow(PairFlow, strength=0.25), RadialFlow(1.0, 0.4)]
+
+
+@pytest.mark.parametrize("flow", FLUID_FLOWS, ids=["inwards", "outwards", "exact"])
 @pytest.mark.parametrize("rounds", [1, 2, 5])
-def test_exchanges_leave_equilibrium_alone(rounds: int, strength: float) -> None:
+def test_exchanges_leave_equilibrium_alone(rounds: int, flow: Any) -> None:
     """Exact samples, exchanges and nothing else: every temperature keeps its distribution, neighbours stay independent."""
-    ladders, flow = 20_000, fluid_flow(PairFlow, strength=strength)
+    ladders = 20_000
     ensemble = exact_start(ladders, 301)
     before = ensemble.copy()
     pt = gnf.ParallelTempering(fluid(2), TEMPERATURES, Still(fluid(2)), ladders, 1, flow=flow)
@@ -151,6 +154,19 @@ def test_exchanges_leave_equilibrium_alone(rounds: int, strength: float) -> None
     for (a, p), (b, q) in itertools.pairwise(bins):
         joint = np.bincount(a * 25 + b, minlength=625)
         assert chi_square_p(joint, ladders * np.outer(p, q)) > FALSE_ALARM
+
+
+def test_an_exact_flow_is_nearly_always_accepted() -> None:
+    """What is left is that it cannot change how often two particles are within half a box of each other."""
+    ladders = 2_000
+    ensemble = exact_start(ladders, 301)
+    still = Still(fluid(2))
+    plain = gnf.ParallelTempering(fluid(2), TEMPERATURES, still, ladders, 1).run(ensemble.copy(), 1)
+    pt = gnf.ParallelTempering(fluid(2), TEMPERATURES, still, ladders, 1, flow=RadialFlow(1.0, 0.4))
+    record = pt.run(ensemble, 1)
+    assert record.acceptance[1] > 0.9 > 0.85 > plain.acceptance[1]
+    assert record.transport is not None
+    assert record.transport.error[1] < 1e-10
 
 
 def test_a_wrong_jacobian_is_seen_by_the_test_above() -> None:

@@ -250,7 +250,7 @@ def test_states_from_before_there_were_flows() -> None:
 def test_an_interrupt_at_any_line() -> None:
     """A temperature step with its transport and resampling, cut at every line, goes on bit for bit."""
     pa = gnf.PopulationAnnealing(
-        fluid(2), temperatures=[HOT, COLD], sweeps_per_step=3, equilibration_sweeps=0, flow=RadialFlow(HOT, COLD)
+        fluid(2), temperatures=[HOT, COLD], sweeps_per_step=3, equilibration_sweeps=0, flow=RadialFlow(HOT, COLD, 4.0)
     )
     start = pa.begin(exact_start(6, 407))
     state = start.to_state()
@@ -336,9 +336,9 @@ def test_flows_that_fail_leave_the_anneal_where_it_was(flow: Any, options: dict[
 
 def test_steps_are_doubled_until_they_are_enough() -> None:
     flow = pair_flow(strength=-0.1, steps=2)
-    result = annealing(flow=flow, flow_tolerance=1e-9).run(REPLICAS, seed=5)
+    result = annealing(temperatures=[1.0, 0.5], flow=flow, flow_tolerance=1e-5).run(REPLICAS, seed=5)
     assert (result.flow_steps[1:] > 2).any()
-    assert (result.flow_error[1:] <= 1e-9).all()
+    assert (result.flow_error[1:] <= 1e-5).all()
     assert (result.flow_error[1:] > 0.0).all()
     assert "flow" in str(result)
 
