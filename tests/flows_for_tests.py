@@ -17,9 +17,9 @@ Array = npt.NDArray[Any]
 class PairFlow:
     """dx_i/dbeta = sum_j phi_ab(d_ij, beta) r_ij, r_ij = x_i - x_j, integrated with RK4 in steps of equal size, either way.
 
-    phi = strength_ab (1 + slope beta) (1 - d^2/outer^2)^3 for d < outer, with two continuous derivatives, and zero beyond, outer
-    below half the box. A positive strength drives particles apart on the way to the cold. Its divergence is exact:
-    sum_i sum_{j != i} [D phi + d phi'(d)].
+    phi = strength_ab (1 + slope beta) (1 - d^2/outer^2)^3 (1 - d^2/turn^2) for d < outer, with two continuous derivatives, else
+    zero, outer below half the box. On the way to the cold a positive strength drives particles apart, those beyond `turn`
+    together. Its divergence is exact: sum_i sum_{j != i} [D phi + d phi'(d)].
 
     Parameters
     ----------
@@ -33,6 +33,8 @@ class PairFlow:
         Of the strength with beta.
     outer
         Default: 0.49 of the shortest side.
+    turn
+        Where the field changes its sign. Default: nowhere.
     steps
         Over the whole range.
     """
@@ -45,11 +47,13 @@ class PairFlow:
         strength: Any = 0.1,
         slope: float = 0.1,
         outer: float | None = None,
+        turn: float | None = None,
         steps: int = 8,
     ) -> None:
         self.system, self.hot, self.cold, self.steps, self.slope = system, hot, cold, steps, slope
         self.strength = np.broadcast_to(np.asarray(strength, dtype=np.float64), (system.n_species, system.n_species))
         self.outer = 0.49 * float(system.box.min()) if outer is None else outer
+        self.bend = 0.0 if turn is None else (self.outer / turn) ** 2
         self.calls: list[tuple[int, float, float, int]] = []  # replicas, beta_from, beta_to, steps
 
     def field(self, x: Array, species: Array, beta: float) -> tuple[Array, Array]:
@@ -59,7 +63,8 @@ class PairFlow:
         q = (delta**2).sum(axis=-1) / self.outer**2
         a = self.strength[species[:, :, None], species[:, None]] * (1.0 + self.slope * beta)
         inside = np.maximum(1.0 - q, 0.0)
-        phi, d_phi = a * inside**3, -6.0 * a * q * inside**2
+        turned = 1.0 - self.bend * q
+        phi, d_phi = a * inside**3 * turned, -2.0 * a * q * (3.0 * inside**2 * turned + self.bend * inside**3)
         divergence = self.system.dimension * phi + d_phi
         itself = np.arange(x.shape[1])
         divergence[:, itself, itself] = 0.0
@@ -95,7 +100,13 @@ class PairFlow:
         return Transport(wrapped, crossings.astype(np.int32), log_jacobian, n)
 
     def describe(self) -> dict[str, Any]:
-        return {"flow": "pair field for tests", "strength": self.strength.tolist(), "slope": self.slope, "outer": self.outer}
+        return {
+            "flow": "pair field for tests",
+            "strength": self.strength.tolist(),
+            "slope": self.slope,
+            "outer": self.outer,
+            "bend": self.bend,
+        }
 
 
 class TranslationFlow(PairFlow):
@@ -106,15 +117,11 @@ class TranslationFlow(PairFlow):
 
 
 class LeakyFlow(PairFlow):
-    """A pair flow whose Jacobian is wrong: it leaves out d phi'(d)."""
+    """A pair flow whose divergence is wrong, by a third."""
 
     def field(self, x: Array, species: Array, beta: float) -> tuple[Array, Array]:
         velocity, right = super().field(x, species, beta)
-        delta = x[:, :, None] - x[:, None]
-        delta -= self.system.box * np.rint(delta / self.system.box)
-        q = (delta**2).sum(axis=-1) / self.outer**2
-        a = self.strength[species[:, :, None], species[:, None]] * (1.0 + self.slope * beta)
-        return velocity, right + (6.0 * a * q * np.maximum(1.0 - q, 0.0) ** 2).sum(axis=(1, 2))
+        return velocity, right / 1.5
 
 
 class BrokenFlow(PairFlow):

@@ -191,6 +191,48 @@ def exchange(
     from_hot: int,
     from_cold: int,
 ) -> None: ...
+def flow_field(
+    system: System,
+    *,
+    replicas: int,
+    positions: int,
+    species: int,
+    velocity: int,
+    divergence: int,
+    inner: float,
+    outer: float,
+    intervals: int,
+    pair: int,
+    layers: int = 0,
+    message_inner: float = 0.0,
+    message_outer: float = 0.0,
+    message_intervals: int = 0,
+    messages: int = 0,
+    search: int = 0,
+    threads: int = 1,
+) -> None: ...
+def flow_trajectory(
+    system: System,
+    *,
+    replicas: int,
+    positions: int,
+    images: int,
+    species: int,
+    log_jacobian: int,
+    inner: float,
+    outer: float,
+    intervals: int,
+    pair: int,
+    layers: int = 0,
+    message_inner: float = 0.0,
+    message_outer: float = 0.0,
+    message_intervals: int = 0,
+    messages: int = 0,
+    steps: int,
+    step_size: float,
+    search: int = 0,
+    threads: int = 1,
+) -> None: ...
 def gather_replicas(*, replicas: int, parents: int, arrays: Sequence[tuple[int, int]], threads: int = 1) -> None: ...
 def instruction_set() -> str: ...
 def instruction_sets() -> list[str]: ...
