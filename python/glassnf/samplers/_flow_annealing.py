@@ -6,7 +6,7 @@ which then stands for beta' with the weight
 
     log w = beta U(x) - beta' U(y) + log |det dy/dx| = -(beta' - beta) E,
 
-E its effective energy (`_carry`). Weights, culled fraction, log Z and resampling are those of plain population annealing with E
+E its effective energy (`_effective`). Weights, culled fraction, log Z and resampling are those of plain population annealing with E
 in place of U. With a flow that was trained on other samples, and temperatures that are given, exp(log_z) has no bias.
 
 Finding beta'. E depends on beta', but little. For a guess of the step a strided eighth of the population (at least 64 replicas)
@@ -28,7 +28,7 @@ import numpy.typing as npt
 from .. import _arrays
 from ..ensemble import Ensemble
 from ..flows.transport import FlowError
-from ._carry import Carried, MapError, Settings, carry, enough_steps
+from ._effective import Carried, MapError, Settings, carry, enough_steps
 from ._population import Moved, Reweighting, find_step, reweight
 
 __all__ = ["FlowStep", "flow_step", "given_flow_step"]

@@ -15,7 +15,7 @@ from ..ensemble import Ensemble
 from ..flows.transport import Flow, FlowError
 from ..systems import System
 from . import ladder as ladders_of
-from ._carry import Accuracy, Settings, check_range
+from ._effective import Accuracy, Settings, check_range
 from ._flow_exchange import FlowExchange, Work
 from ._tempering import Exchanges, Recorder, advance_monte_carlo, has_native_loop, read_state
 from .explorer import Explorer

@@ -18,7 +18,7 @@ from ..ensemble import Ensemble
 from ..flows.transport import Flow
 from ..systems import System
 from ._anneal import Anneal, Row, Stage, Transition
-from ._carry import Accuracy, Settings, check_range
+from ._effective import Accuracy, Settings, check_range
 from ._families import error_of_log_z, error_of_mean, influence_of_step, sizes_of
 from ._flow_annealing import FlowStep, flow_step, given_flow_step
 from ._population import Reweighting, bring_back, find_step, host_energy, parents_of, reweight, take
