@@ -84,7 +84,10 @@ class MessageField:
         for index, (a, b) in enumerate(species_pairs(self.n_species)):
             square[a, b] = square[b, a] = index
         return RadialTables.of_layers(
-            self.pair_basis, self.pair_basis.table(pair)[:, :, square], self.message_basis, self.message_basis.table(message)[:, :, :, square]
+            self.pair_basis,
+            self.pair_basis.table(pair)[:, :, square],
+            self.message_basis,
+            self.message_basis.table(message)[:, :, :, square],
         )
 
     def below(self) -> MessageField:

@@ -6,8 +6,8 @@ which then stands for beta' with the weight
 
     log w = beta U(x) - beta' U(y) + log |det dy/dx| = -(beta' - beta) E,
 
-E its effective energy (`_effective`). Weights, culled fraction, log Z and resampling are those of plain population annealing with E
-in place of U. With a flow that was trained on other samples, and temperatures that are given, exp(log_z) has no bias.
+E its effective energy (`_effective`). Weights, culled fraction, log Z and resampling are those of plain population annealing
+with E in place of U. With a flow that was trained on other samples, and temperatures that are given, exp(log_z) has no bias.
 
 Finding beta'. E depends on beta', but little. For a guess of the step a strided eighth of the population (at least 64 replicas)
 is carried; a fit of E - U against U, with the residuals of that eighth, foretells E of the others, and thereby the step at

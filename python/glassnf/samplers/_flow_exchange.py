@@ -10,8 +10,8 @@ that the product of the two Boltzmann distributions stays what it is. As in plai
 change temperature: replica a has y_a and beta_b afterwards. Velocities are scaled by sqrt(beta_a / beta_b), which is exact too:
 the Jacobians of the two scalings have the product 1, and beta K stays what it is.
 
-In terms of effective energies (`_effective`) the exponent is (beta_a - beta_b) (E_a - E_b): the native exchange decides, with E for
-U, by the same random numbers. With the flow that does nothing this is the plain algorithm, bit for bit.
+In terms of effective energies (`_effective`) the exponent is (beta_a - beta_b) (E_a - E_b): the native exchange decides, with
+E for U, by the same random numbers. With the flow that does nothing this is the plain algorithm, bit for bit.
 """
 
 from __future__ import annotations
