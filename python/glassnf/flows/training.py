@@ -237,7 +237,9 @@ def _temperatures(hot: float, cold: float, given: Sequence[float] | None) -> tup
     values = _check.float_array("temperatures", given, (None,))
     ordered = sorted({float(t) for t in values}, reverse=True)
     if len(ordered) != values.size or len(ordered) < 2 or ordered[0] != hot or ordered[-1] != cold:
-        raise ValueError(f"temperatures: expected distinct temperatures from hot = {hot} to cold = {cold}, got {values.tolist()}")
+        raise ValueError(
+            f"temperatures: expected distinct temperatures from hot = {hot} to cold = {cold}, got {values.tolist()}"
+        )
     return tuple(ordered)
 
 
@@ -273,9 +275,7 @@ def _explorer(system: System, sampler: Explorer | None, threads: int | None) -> 
     return sampler
 
 
-def _make_samples(
-    plan: _Plan, explorer: Explorer, kept: TrainingCheckpoint, total: int, progress: Progress | None
-) -> None:
+def _make_samples(plan: _Plan, explorer: Explorer, kept: TrainingCheckpoint, total: int, progress: Progress | None) -> None:
     """Make the samples of all temperatures that are not there yet."""
     from ..samplers.harvest import harvest
 
@@ -319,9 +319,7 @@ def _fit(plan: _Plan, kept: TrainingCheckpoint, threads: int, total: int, progre
 
         moments = layer_moments(plan.system, kept.nodes, plan.pair, plan.message, below, threads, report)
         summed = [tuple(Moments(sum_over_processes(m.data)) for m in node) for node in moments]
-        fit = add_layer(
-            plan.system, betas, [(a, b) for a, b in summed], plan.pair, plan.message, plan.basis, below, plan.ridge
-        )
+        fit = add_layer(plan.system, betas, [(a, b) for a, b in summed], plan.pair, plan.message, plan.basis, below, plan.ridge)
         below = fit.field
         kept.add_layer(below.pair, below.message)
     assert fit is not None
