@@ -32,8 +32,8 @@ class MessageField:
 
     Near a minimum of the energy the exact field is a Newton step, H^-1 F / (2 beta). The pair field learns the forces F, and
     each layer one more power of the Hessian H. Radial functions depend on the pair of species, not on its order, so that the
-    pair field moves no centre of mass. The field is equivariant under permutations within a species, translations, and the symmetry
-    group of the box, and twice continuously differentiable.
+    pair field moves no centre of mass. The field is equivariant under permutations within a species, translations, and the
+    symmetry group of the box, and twice continuously differentiable.
 
     Attributes
     ----------

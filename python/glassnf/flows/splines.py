@@ -52,8 +52,8 @@ class RadialBasis:
         half = 0.5 * min(float(side) for side in system.box)
         if self.outer > half:
             raise ValueError(
-                f"{name}: expected a range of at most half the box, {half:.6g}, got {self.outer:.6g}: beyond it the field would "
-                "jump"
+                f"{name}: expected a range of at most half the box, {half:.6g}, got {self.outer:.6g}: "
+                "beyond it the field would jump"
             )
 
     def table(self, coefficients: FloatArray) -> FloatArray:

@@ -62,8 +62,8 @@ def train(
 
     Along p_beta ~ exp(-beta U) with dx/dbeta = v the exact field obeys the continuity equation
     div v + beta v.F = U - <U>_beta. A `MessageField` is linear in the functions of its last layer, so that each layer is one
-    linear least-squares problem on samples of p_beta alone: no pairs of configurations, no gradient descent. The residual of the
-    regression is what log weights gain per unit of beta.
+    linear least-squares problem on samples of p_beta alone: no pairs of configurations, no gradient descent. The residual of
+    the regression is what log weights gain per unit of beta.
 
     In a group of torch.distributed processes every process makes `samples` of its own, the sums of the regression are added up,
     and all return the same flow; the diagnostics are those of the first process's samples.
