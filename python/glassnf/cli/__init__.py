@@ -124,7 +124,7 @@ def train(
     steps: arg.IntegrationSteps = None,
     threads: arg.Threads = None,
     seed: arg.Seed = None,
-    output: arg.FlowFile = None,
+    output: arg.FlowOutput = None,
     overwrite: arg.Overwrite = False,
     resume: arg.ResumeTraining = False,
     config: arg.Config = None,

@@ -228,5 +228,5 @@ TrainingEquilibration = Annotated[
 IntegrationSteps = Annotated[
     Text, option("INTEGER", "Steps of the integrator from hot to cold (default: as many as accuracy needs).", "--steps")
 ]
-FlowFile = Annotated[Text, option("FILE", "File to write, in safetensors format. Required.", "-o", "--output")]
+FlowOutput = Annotated[Text, option("FILE", "File to write, in safetensors format. Required.", "-o", "--output")]
 ResumeTraining = Annotated[bool, option(None, "Go on with an interrupted training of the same options.", "--resume")]

@@ -137,7 +137,8 @@ class Fit:
 
 def held_out(groups: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
     """Return which samples are kept from the fit: those of every eighth chain."""
-    return groups % 8 == 7
+    kept: npt.NDArray[np.bool_] = groups % 8 == 7
+    return kept
 
 
 def _chunks(size: int) -> Iterator[slice]:
