@@ -161,7 +161,15 @@ TemperatureList = Annotated[
 ]
 Quick = Annotated[bool, option(None, "Less than two minutes: T = 0.3 unless -T is given; replaces old results.", "--quick")]
 AlgorithmList = Annotated[
-    Texts, option("NAMES", "Algorithms, baseline first (default: md,mc,swap,pt,pa; no swap with one species).", "--algorithms")
+    Texts,
+    option(
+        "NAMES",
+        "Algorithms, baseline first (default: md,mc,swap,pt,pa; no swap with one species; nf with --flow).",
+        "--algorithms",
+    ),
+]
+FlowFile = Annotated[
+    Text, option("FILE", "Trained flow of the algorithm nf (glassnf train). Training is no part of its cost.", "--flow")
 ]
 Runs = Annotated[Text, option("INTEGER", "Independent runs of each algorithm (default: 32).", "--runs")]
 Budget = Annotated[
@@ -220,5 +228,5 @@ TrainingEquilibration = Annotated[
 IntegrationSteps = Annotated[
     Text, option("INTEGER", "Steps of the integrator from hot to cold (default: as many as accuracy needs).", "--steps")
 ]
-FlowFile = Annotated[Text, option("FILE", "File to write, in safetensors format. Required.", "-o", "--output")]
+FlowOutput = Annotated[Text, option("FILE", "File to write, in safetensors format. Required.", "-o", "--output")]
 ResumeTraining = Annotated[bool, option(None, "Go on with an interrupted training of the same options.", "--resume")]

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from .. import _check
 from .._native import threads_of
@@ -59,12 +58,12 @@ def train(
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> RadialFlow:
-    """Train a flow between two temperatures, on equilibrium samples that are made for it.
+    """Train a flow between two temperatures, on equilibrium samples made for it.
 
     Along p_beta ~ exp(-beta U) with dx/dbeta = v the exact field obeys the continuity equation
     div v + beta v.F = U - <U>_beta. A `MessageField` is linear in the functions of its last layer, so that each layer is one
-    linear least-squares problem on samples of p_beta alone: no pairs of configurations, no gradient descent. The residual of the
-    regression is what log weights gain per unit of beta.
+    linear least-squares problem on samples of p_beta alone: no pairs of configurations, no gradient descent. The residual of
+    the regression is what log weights gain per unit of beta.
 
     In a group of torch.distributed processes every process makes `samples` of its own, the sums of the regression are added up,
     and all return the same flow; the diagnostics are those of the first process's samples.
