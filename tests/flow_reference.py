@@ -1,4 +1,4 @@
-"""Plain NumPy reference of the flow fields: all pairs, radial functions as sums of cubic B-splines, no tables, no code of the package.
+"""Plain NumPy reference of the flow fields: all pairs, radial functions as sums of B-splines, no code of the package.
 
 Velocities are written down as in the mathematics; divergences come from complex steps, which have no truncation error, and for
 pair fields from the formula too.
