@@ -66,7 +66,7 @@ def equilibrium(options: Any) -> tuple[Samples, Any]:
     return Samples(system, 1.0 / options.temperature, x, kinds, energy, training, box, options.replicas), record
 
 
-# ---- the ceiling ---------------------------------------------------------------------------------------------------------------
+# ---- the ceiling ----------------------------------------------------------------------------------------------------------
 
 
 def log_determinants(system: Any, positions: Any, species: Any) -> Any:
@@ -140,7 +140,7 @@ def measured(values: Any) -> dict[str, float]:
     return {"value": float(array.mean()), "error": float(array.std(ddof=1) / math.sqrt(array.size))}
 
 
-# ---- the fits ------------------------------------------------------------------------------------------------------------------
+# ---- the fits -------------------------------------------------------------------------------------------------------------
 
 
 def rays(x: Any, centre: Any, other: Any, box: Any) -> tuple[Any, Any]:
@@ -241,7 +241,7 @@ def acceptance(samples: Samples, escort: Escort, low: int, high: int, repeats: i
     }
 
 
-# ---- exactness -----------------------------------------------------------------------------------------------------------------
+# ---- exactness ------------------------------------------------------------------------------------------------------------
 
 
 def invariance(
@@ -280,7 +280,7 @@ def invariance(
     }
 
 
-# ---- the experiment ------------------------------------------------------------------------------------------------------------
+# ---- the experiment -------------------------------------------------------------------------------------------------------
 
 
 def cost(samples: Samples, options: Any) -> dict[str, float]:
