@@ -73,9 +73,7 @@ def test_divergence_is_the_trace_of_the_jacobian(d: int, n_species: int, n: int)
     positions, species = batch_of(system, 2, 4)
     _, divergence = velocity_and_divergence(system, positions, species, tables_of(splines))
     for r in range(2):
-        expected = divergence_by_complex_step(
-            lambda x, r=r: pair_velocity(x, species[r], system.box, splines), positions[r]
-        )
+        expected = divergence_by_complex_step(lambda x, r=r: pair_velocity(x, species[r], system.box, splines), positions[r])
         assert divergence[r] == pytest.approx(expected, rel=AGREEMENT, abs=AGREEMENT)
 
 
@@ -270,7 +268,9 @@ def test_company_of_another_composition() -> None:
 # ---- cells -------------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("d", "n_species", "n", "cells"), [(2, 1, 250, 3.02), (2, 3, 400, 6.4), (3, 2, 500, 3.01), (3, 5, 600, 4.2)])
+@pytest.mark.parametrize(
+    ("d", "n_species", "n", "cells"), [(2, 1, 250, 3.02), (2, 3, 400, 6.4), (3, 2, 500, 3.01), (3, 5, 600, 4.2)]
+)
 def test_cells_agree_with_all_pairs(d: int, n_species: int, n: int, cells: float) -> None:
     system = system_of(d, n_species, n)
     tables = tables_of(splines_of(system, 20, reach=float(system.box.min()) / cells, inner=0.0), 5)
@@ -427,7 +427,9 @@ def test_tables_without_smooth_joints(row: int, column: int) -> None:
     table = Splines.random(np.random.default_rng(34), 2, 0.5, 2.0, 8).table()[None, None]
     good = table.copy()
     table[0, 0, 1, 1, row, column] += 1e-3
-    with pytest.raises(ValueError, match=r"pair: expected functions twice .* got a jump of .* of the function at \(0, 0, 1, 1\)"):
+    with pytest.raises(
+        ValueError, match=r"pair: expected functions twice .* got a jump of .* of the function at \(0, 0, 1, 1\)"
+    ):
         RadialTables(0.5, 2.0, table)
     good[0, 0, 0, 0, 0, 0] = 1e-3
     with pytest.raises(ValueError, match="pair: expected zeros in the first and last row"):

@@ -217,7 +217,7 @@ TrainingTemperatures = Annotated[
 SamplerName = Annotated[
     Text, option("swap|mc|md", "What makes the samples (default: swap; mc where there is one species).", "--sampler")
 ]
-TrainingReplicas = Annotated[Text, option("INTEGER", "Independent replicas of the sampler (default: 256).", "--replicas")]
+TrainingReplicas = Annotated[Text, option("INTEGER", "Independent replicas of the sampler (default: 512).", "--replicas")]
 Spacing = Annotated[
     Text, option("SWEEPS", "Sweeps, or time steps of md, between samples of a replica (default: 50; md 500).", "--spacing")
 ]
