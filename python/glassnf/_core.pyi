@@ -191,6 +191,26 @@ def exchange(
     from_hot: int,
     from_cold: int,
 ) -> None: ...
+def flow_features(
+    system: System,
+    *,
+    replicas: int,
+    positions: int,
+    species: int,
+    forces: int,
+    beta: int,
+    pair_inner: float,
+    pair_outer: float,
+    pair_intervals: int,
+    message_inner: float,
+    message_outer: float,
+    message_intervals: int,
+    layers: int,
+    pair_coefficients: int,
+    message_coefficients: int,
+    features: int,
+    threads: int = 1,
+) -> None: ...
 def flow_field(
     system: System,
     *,

@@ -87,15 +87,20 @@ class TrainingCheckpoint:
                 self.costs = [(float(seconds), int(pairs)) for seconds, pairs in about["costs"]]
                 self.layers = [(content[f"pair_{k}"], content[f"message_{k}"]) for k in range(about["layers"])]
         except (KeyError, TypeError, EOFError, OSError, zipfile.BadZipFile) as error:
-            raise FileFormatError(f"{file}: expected a checkpoint of a training, got a damaged or another file ({error})") from error
+            raise FileFormatError(
+                f"{file}: expected a checkpoint of a training, got a damaged or another file ({error})"
+            ) from error
         except ValueError as error:
             if isinstance(error, FileFormatError) or str(error).startswith("checkpoint:"):
                 raise
-            raise FileFormatError(f"{file}: expected a checkpoint of a training, got a damaged or another file ({error})") from error
+            raise FileFormatError(
+                f"{file}: expected a checkpoint of a training, got a damaged or another file ({error})"
+            ) from error
 
     def _check_settings(self, file: Path, found: dict[str, Any]) -> None:
         for name, value in self.settings.items():
             if found.get(name) != value:
                 raise ValueError(
-                    f"checkpoint: expected one of the same training, got {str(file)!r} with {name} = {found.get(name)!r} instead of {value!r}"
+                    f"checkpoint: expected one of the same training, got {str(file)!r} with "
+                    f"{name} = {found.get(name)!r} instead of {value!r}"
                 )

@@ -22,7 +22,7 @@ def species_pairs(n_species: int) -> list[tuple[int, int]]:
 
 @dataclass(frozen=True, eq=False)
 class MessageField:
-    """A velocity dx/dbeta = v(x, beta) made of radial functions of pairs of particles and layers of messages between neighbours.
+    """A velocity dx/dbeta = v(x, beta) of radial functions of pairs of particles and layers of messages between neighbours.
 
     The zeroth layer is the pair field; each further layer adds messages along the bonds e = r_ij / d_ij::
 
@@ -30,10 +30,10 @@ class MessageField:
         wl_i = sum_j pl(d_ij) r_ij + sum_j [E(d_ij) (e . w_j) + C(d_ij) (e . w_i)] e,    w of the layer below
         v = wL
 
-    Near a minimum of the energy the exact field is a Newton step, H^-1 F / (2 beta). The pair field learns the forces F, and each
-    layer one more power of the Hessian H. Radial functions depend on the pair of species, not on its order, so that the pair
-    field moves no centre of mass. The field is equivariant under permutations within a species, translations, and the symmetry
-    group of the box, and twice continuously differentiable.
+    Near a minimum of the energy the exact field is a Newton step, H^-1 F / (2 beta). The pair field learns the forces F, and
+    each layer one more power of the Hessian H. Radial functions depend on the pair of species, not on its order, so that the
+    pair field moves no centre of mass. The field is equivariant under permutations within a species, translations, and the
+    symmetry group of the box, and twice continuously differentiable.
 
     Attributes
     ----------
@@ -83,8 +83,12 @@ class MessageField:
         square = np.empty((self.n_species, self.n_species), np.int64)
         for index, (a, b) in enumerate(species_pairs(self.n_species)):
             square[a, b] = square[b, a] = index
-        return RadialTables.of_layers(
-            self.pair_basis, self.pair_basis.table(pair)[:, :, square], self.message_basis, self.message_basis.table(message)[:, :, :, square]
+        pairs = self.pair_basis.table(pair)[:, :, square]
+        if not self.layers:
+            return RadialTables(self.pair_basis.inner, self.pair_basis.outer, pairs)
+        messages = self.message_basis.table(message)[:, :, :, square]
+        return RadialTables(
+            self.pair_basis.inner, self.pair_basis.outer, pairs, self.message_basis.inner, self.message_basis.outer, messages
         )
 
     def below(self) -> MessageField:

@@ -99,7 +99,9 @@ def load(path: str | os.PathLike[str], system: System | None = None) -> RadialFl
     if flow.hash != about.get("hash") or flow.system.hash != about.get("system_hash"):
         raise FileFormatError(f"{file}: the contents do not agree with the hash stored with them: the file is damaged")
     if system is not None and system != flow.system:
-        raise ValueError(f"{file}: expected a flow trained for {system!r}, got one for {flow.system!r}{_difference(system, flow.system)}")
+        raise ValueError(
+            f"{file}: expected a flow trained for {system!r}, got one for {flow.system!r}{_difference(system, flow.system)}"
+        )
     return flow
 
 
@@ -110,7 +112,7 @@ def _read(file: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     try:
         with safe_open(file, framework="numpy") as content:
             metadata = content.metadata() or {}
-            tensors = {name: content.get_tensor(name) for name in content.keys()}  # noqa: SIM118: not a dictionary
+            tensors = {name: content.get_tensor(name) for name in list(content.keys())}
     except (SafetensorError, OSError, ValueError) as error:
         raise FileFormatError(f"{file}: expected a safetensors file, got something else or a damaged one ({error})") from None
     if metadata.get("format") != _FORMAT:
@@ -119,7 +121,9 @@ def _read(file: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     try:
         about = json.loads(metadata["flow"])
     except (KeyError, ValueError) as error:
-        raise FileFormatError(f"{file}: expected a description of the flow in the metadata, got none that can be read") from error
+        raise FileFormatError(
+            f"{file}: expected a description of the flow in the metadata, got none that can be read"
+        ) from error
     if not isinstance(about, dict) or about.get("version") != _VERSION:
         version = about.get("version") if isinstance(about, dict) else None
         raise FileFormatError(f"{file}: expected version {_VERSION} of the format, got {version!r}")

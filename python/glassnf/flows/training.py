@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from .. import _check
 from .._native import threads_of
@@ -59,12 +58,12 @@ def train(
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> RadialFlow:
-    """Train a flow between two temperatures, on equilibrium samples that are made for it.
+    """Train a flow between two temperatures, on equilibrium samples made for it.
 
     Along p_beta ~ exp(-beta U) with dx/dbeta = v the exact field obeys the continuity equation
     div v + beta v.F = U - <U>_beta. A `MessageField` is linear in the functions of its last layer, so that each layer is one
-    linear least-squares problem on samples of p_beta alone: no pairs of configurations, no gradient descent. The residual of the
-    regression is what log weights gain per unit of beta.
+    linear least-squares problem on samples of p_beta alone: no pairs of configurations, no gradient descent. The residual of
+    the regression is what log weights gain per unit of beta.
 
     In a group of torch.distributed processes every process makes `samples` of its own, the sums of the regression are added up,
     and all return the same flow; the diagnostics are those of the first process's samples.
@@ -237,7 +236,9 @@ def _temperatures(hot: float, cold: float, given: Sequence[float] | None) -> tup
     values = _check.float_array("temperatures", given, (None,))
     ordered = sorted({float(t) for t in values}, reverse=True)
     if len(ordered) != values.size or len(ordered) < 2 or ordered[0] != hot or ordered[-1] != cold:
-        raise ValueError(f"temperatures: expected distinct temperatures from hot = {hot} to cold = {cold}, got {values.tolist()}")
+        raise ValueError(
+            f"temperatures: expected distinct temperatures from hot = {hot} to cold = {cold}, got {values.tolist()}"
+        )
     return tuple(ordered)
 
 
@@ -273,9 +274,7 @@ def _explorer(system: System, sampler: Explorer | None, threads: int | None) -> 
     return sampler
 
 
-def _make_samples(
-    plan: _Plan, explorer: Explorer, kept: TrainingCheckpoint, total: int, progress: Progress | None
-) -> None:
+def _make_samples(plan: _Plan, explorer: Explorer, kept: TrainingCheckpoint, total: int, progress: Progress | None) -> None:
     """Make the samples of all temperatures that are not there yet."""
     from ..samplers.harvest import harvest
 
@@ -319,9 +318,7 @@ def _fit(plan: _Plan, kept: TrainingCheckpoint, threads: int, total: int, progre
 
         moments = layer_moments(plan.system, kept.nodes, plan.pair, plan.message, below, threads, report)
         summed = [tuple(Moments(sum_over_processes(m.data)) for m in node) for node in moments]
-        fit = add_layer(
-            plan.system, betas, [(a, b) for a, b in summed], plan.pair, plan.message, plan.basis, below, plan.ridge
-        )
+        fit = add_layer(plan.system, betas, [(a, b) for a, b in summed], plan.pair, plan.message, plan.basis, below, plan.ridge)
         below = fit.field
         kept.add_layer(below.pair, below.message)
     assert fit is not None
