@@ -269,7 +269,7 @@ def test_an_algorithm_of_your_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     spec = comparing.AlgorithmSpec("frozen", "frozen", "#009E73", "^", _Frozen)
     register_algorithm(spec)
     register_algorithm(spec)
-    assert algorithm_names() == (*ALGORITHMS, "frozen")
+    assert algorithm_names() == (*ALGORITHMS, "nf", "frozen")
     assert get_algorithm("frozen") is spec
     with pytest.raises(ValueError, match=r"^name: expected a name that is not taken, got 'mc'"):
         register_algorithm(comparing.AlgorithmSpec("mc", "frozen", "#009E73", "^", _Frozen))
