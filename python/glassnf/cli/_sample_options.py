@@ -26,7 +26,7 @@ __all__ = [
     "twice",
 ]
 
-ALGORITHMS: Final = ("md", "mc", "swap", "pt", "pa")
+ALGORITHMS: Final = ("md", "mc", "swap", "pt", "pa", "nf")
 EXPLORERS: Final = ("mc", "swap", "md")
 THERMOSTATS: Final = ("nve", "langevin", "rescaling")
 
@@ -38,7 +38,7 @@ RELAXATION_TIME: Final = 0.5
 
 _MONTE_CARLO: Final = ("mc", "swap")
 _DYNAMICS: Final = ("md", "--explorer md")
-_OUTER: Final = ("pt", "pa")
+_OUTER: Final = ("pt", "pa", "nf")
 
 
 def _one(name: str, value: object) -> float:
@@ -104,10 +104,10 @@ OPTIONS: Final = (
     Option("particles", integer(1), None, "n"),
     Option("temperature", _one, None, "T"),
     Option("algorithm", _choice(ALGORITHMS), "swap"),
-    Option("replicas", integer(1), owners=(*_MONTE_CARLO, "md")),
+    Option("replicas", integer(1), owners=(*_MONTE_CARLO, "md", "nf")),
     Option("equilibration", integer(0)),
-    Option("sweeps", integer(0), owners=(*_MONTE_CARLO, "pt")),
-    Option("record-every", integer(1), owners=(*_MONTE_CARLO, "md", "pt")),
+    Option("sweeps", integer(0), owners=(*_MONTE_CARLO, "pt", "nf")),
+    Option("record-every", integer(1), owners=(*_MONTE_CARLO, "md", "pt", "nf")),
     Option("swap-probability", fraction, owners=(*_MONTE_CARLO, "--explorer swap")),
     Option("steps", integer(0), owners=("md",)),
     Option("timestep", positive, owners=_DYNAMICS),
@@ -120,11 +120,12 @@ OPTIONS: Final = (
     Option("ladders", integer(1), owners=("pt",)),
     Option("sweeps-per-exchange", integer(1), owners=("pt",)),
     Option("fixed-ladder", flag, False, owners=("pt",)),
-    Option("start", _one, owners=("pa",)),
+    Option("start", _one, owners=("pa", "nf")),
     Option("population", integer(2), owners=("pa",)),
     Option("sweeps-per-step", integer(1), owners=("pa",)),
     Option("culling-fraction", fraction, owners=("pa",)),
     Option("block", integer(1), owners=("pa",)),
+    Option("flow", text, owners=("nf",)),
     Option("threads", integer(1)),
     Option("device", text, "cpu"),
     Option("seed", integer(0, 2**64 - 1), 1),
