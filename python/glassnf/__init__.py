@@ -61,7 +61,6 @@ __all__ = [
     "energy",
     "energy_and_forces",
     "flows",
-    "flows",
     "forces",
     "geometric_ladder",
     "harvest",

@@ -82,25 +82,27 @@ struct Message {
   }
 };
 
-// A block of D x D numbers, by rows, in registers or in memory.
+// A block of D x D numbers, rows of columns.
 template <int D, class F>
 struct Block {
-  F entry[D * D];
+  Vec<Vec<F, D>, D> rows;
 
   static GLASSNF_HD Block zero() {
     Block b;
-    for (int k = 0; k < D * D; ++k) b.entry[k] = F(0.0);
+    b.for_entries([](auto, auto, F& entry) GLASSNF_INLINE { entry = F(0.0); });
     return b;
+  }
+  // Calls body(row, column, entry) for all entries.
+  template <class Body>
+  GLASSNF_HD void for_entries(Body&& body) {
+    for_axes<D>([&](auto a) GLASSNF_INLINE { for_axes<D>([&](auto c) GLASSNF_INLINE { body(a, c, rows.at(a).at(c)); }); });
   }
   // += isotropic 1 + axial e e^T
   GLASSNF_HD void add(const F& isotropic, const F& axial, const Vec<F, D>& e) {
     for_axes<D>([&](auto a) GLASSNF_INLINE {
       const F along = axial * e.at(a);
-      for_axes<D>([&](auto c) GLASSNF_INLINE {
-        F& here = entry[a.value * D + c.value];
-        here = fused(along, e.at(c), here);
-        if constexpr (a.value == c.value) here = here + isotropic;
-      });
+      rows.at(a).at(a) = rows.at(a).at(a) + isotropic;
+      for_axes<D>([&](auto c) GLASSNF_INLINE { rows.at(a).at(c) = fused(along, e.at(c), rows.at(a).at(c)); });
     });
   }
   // += M, the part of a pair function: value p and h p'.
@@ -113,10 +115,7 @@ struct Block {
     add(shared, m.slope - (shared + shared), bond.e);
     for_axes<D>([&](auto a) GLASSNF_INLINE {
       const F along = bond.e.at(a) * bond.inverse_distance;
-      for_axes<D>([&](auto c) GLASSNF_INLINE {
-        F& here = entry[a.value * D + c.value];
-        here = fused(along, m.pull.at(c), here);
-      });
+      for_axes<D>([&](auto c) GLASSNF_INLINE { rows.at(a).at(c) = fused(along, m.pull.at(c), rows.at(a).at(c)); });
     });
   }
 };

@@ -101,11 +101,13 @@ class FlowRows {
   double* dense_;       // (L - 1, n, D D, columns) J, of which a row is (row of the block, column of the block, particle)
   double* row_;         // (D D, columns)
 
-  // Neighbours within the range of the messages, (neighbours,) each; those of a particle are padded to whole packs.
-  std::int64_t* from_;  // (n + 1,)
-  std::int64_t* held_;  // (n,) how many
+  // Neighbours: those of a particle one after the other, first those within the range of messages, padded to whole packs by itself.
+  std::int64_t* from_;   // (n + 1,)
+  std::int64_t* close_;  // (n,) how many are within the range of messages
   std::int32_t* index_;
-  double *unit_[D], *distance_, *code_, *projection_, *strength_[L ? L : 1];  // strength: E of every layer
+  double *unit_[D], *distance_, *code_;
+  double* projection_;           // e^T M e of the layer L - 1
+  double* strength_[L ? L : 1];  // E of every layer
 
  public:
   FlowRows(const SystemView& system, const FlowTables& tables, const std::int32_t* species, std::int64_t first, bool cells,
@@ -125,6 +127,8 @@ class FlowRows {
       box_.at(k) = Pack(system.box[k]);
       inverse_box_.at(k) = Pack(1.0 / system.box[k]);
     });
+    from_ = static_cast<std::int64_t*>(reserve(workspace, 5, (2 * n_ + 1) * 8));
+    close_ = from_ + n_ + 1;
     divergence_ = static_cast<double*>(reserve(workspace, 14, n_ * (1 + 4 * (L + 2) + 2 * L * blocks) * 8));
     sums_ = divergence_ + n_;
     places_ = sums_ + (L + 1) * n_ * 4;
@@ -133,10 +137,6 @@ class FlowRows {
     if constexpr (L > 1) {
       dense_ = static_cast<double*>(reserve(workspace, 15, ((L - 1) * n_ + 1) * blocks * columns_ * 8));
       row_ = dense_ + (L - 1) * n_ * blocks * columns_;
-    }
-    if constexpr (L > 0) {
-      from_ = static_cast<std::int64_t*>(reserve(workspace, 5, (2 * n_ + 1) * 8));
-      held_ = from_ + n_ + 1;
     }
   }
 
@@ -158,13 +158,13 @@ class FlowRows {
     }
     const std::int64_t s2 = system_.species_count * system_.species_count;
     const double* pair = tables_.pair + stage * (L + 1) * s2 * tables_.pair_range.row_size();
-    if constexpr (L > 0) prepare();
-    for (std::int64_t cell = 0; cell < sorted_.count(); ++cell) pairs(pair, cell);
-    if constexpr (L > 0) {
-      list_arrays();
-      const double* messages = tables_.messages + stage * 2 * L * s2 * tables_.message_range.row_size();
-      layers(pair, messages, std::make_integer_sequence<int, L>{});
+    const double* messages = tables_.messages + stage * 2 * L * s2 * tables_.message_range.row_size();
+    make_lists();
+    for (std::int64_t i = 0; i < n_; ++i) {
+      meet(i);
+      pair_layers(pair, i, std::make_integer_sequence<int, L + 1>{});
     }
+    message_layers(messages, std::make_integer_sequence<int, L>{});
     if constexpr (L > 1) {
       if constexpr (L == 3)
         for (std::int64_t i = 0; i < n_; ++i) multiply(i);
@@ -185,230 +185,240 @@ class FlowRows {
   double* sum_at(int layer, std::int64_t i) const { return sums_ + (layer * n_ + i) * 4; }
   double* dense_block(int layer, std::int64_t i) const { return dense_ + (layer * n_ + i) * blocks * columns_; }
 
-  // Before the pairs: an empty Jacobian, and room for all neighbours that there might be.
-  void prepare() {
-    if constexpr (L > 1)
-      for (std::int64_t c = 0; c < (L - 1) * n_ * blocks * columns_; c += pack_size) store(dense_ + c, Pack(0.0));
-    std::int64_t most = pack_size;
-    for (std::int64_t cell = 0; cell < sorted_.count(); ++cell) {
+  // Who is within reach of whom, and memory for what comes.
+  void make_lists() {
+    const std::int64_t cells = sorted_.count();
+    std::int64_t most = pack_size, most_around = 0;
+    for (std::int64_t cell = 0; cell < cells; ++cell) {
       CellRanges<D> ranges;
       sorted_.ranges_of(cell, ranges);
       std::int64_t around = pack_size;
       for (int r = 0; r < ranges.count; ++r) around += ranges.range[r].last - ranges.range[r].first;
       most += (sorted_.start[cell + 1] - sorted_.start[cell]) * around;
+      if (around > most_around) most_around = around;
     }
-    index_ = static_cast<std::int32_t*>(reserve(workspace_, 4, most * 4));
+    index_ = static_cast<std::int32_t*>(reserve(workspace_, 4, (most + most_around + pack_size) * 4));
+    std::int32_t* others = index_ + most;
     from_[0] = 0;
+    for (std::int64_t cell = 0; cell < cells; ++cell) find_neighbours(cell, others);
+    const std::int64_t size = from_[n_];
+    double* memory = static_cast<double*>(reserve(workspace_, 6, (D + 3 + L) * size * 8));
+    distance_ = memory;
+    code_ = memory + size;
+    projection_ = memory + 2 * size;
+    for (int k = 0; k < D; ++k) unit_[k] = memory + (3 + k) * size;
+    for (int l = 0; l < L; ++l) strength_[l] = memory + (3 + D + l) * size;
     for (std::int64_t i = 0; i < n_; ++i) {
       for (int k = 0; k < D; ++k) places_[4 * i + k] = sorted_.x[k][i];
       if constexpr (D == 2) places_[4 * i + 2] = 0.0;
       places_[4 * i + 3] = from_bits(sorted_.code[i]);
     }
-  }
-  void list_arrays() {
-    const std::int64_t size = from_[n_];
-    double* memory = static_cast<double*>(reserve(workspace_, 6, (D + 3 + L) * size * 8));
-    const auto next = [&] {
-      double* here = memory;
-      memory += size;
-      return here;
-    };
-    for (int k = 0; k < D; ++k) unit_[k] = next();
-    distance_ = next();
-    code_ = next();
-    projection_ = next();
-    for (double*& strength : strength_) strength = next();
+    if constexpr (L > 1)
+      for (std::int64_t c = 0; c < (L - 1) * n_ * blocks * columns_; c += pack_size) store(dense_ + c, Pack(0.0));
   }
 
-  // All pair functions of the particles of a cell, the pair part of the divergence and of the Jacobians, and the lists.
-  [[gnu::noinline]] void pairs(const double* pair, std::int64_t cell) {
-    const RadialGrid<Pack> grid = grid_;
-    const std::int64_t species_count = system_.species_count,
-                       layer_size = species_count * species_count * tables_.pair_range.row_size();
-    [[maybe_unused]] const Pack message_reach(tables_.message_range.outer);
+  [[gnu::noinline]] void find_neighbours(std::int64_t cell, std::int32_t* others) {
+    const double pair_reach = tables_.pair_range.outer, message_reach = L ? tables_.message_range.outer : pair_reach;
+    const Pack near2(message_reach * message_reach), far2(pair_reach * pair_reach);
+    const Vec<Pack, D> box = box_;
+    const FlowOrder<D> sorted = sorted_;
     CellRanges<D> ranges;
-    sorted_.ranges_of(cell, ranges);
-    for (std::int64_t i = sorted_.start[cell]; i < sorted_.start[cell + 1]; ++i) {
-      const double* row = pair + species_count * static_cast<std::int64_t>(sorted_.code[i] & 0xffffffff);
-      DivergenceSum<Pack> divergence = DivergenceSum<Pack>::zero();
-      Vec<Pack, D> xi, velocity[L + 1];
-      [[maybe_unused]] Block<D, Pack> jacobian[L ? L : 1];
-      for_axes<D>([&](auto k) GLASSNF_INLINE {
-        xi.at(k) = Pack(sorted_.x[k][i]);
-        for (auto& v : velocity) v.at(k) = Pack(0.0);
-      });
-      for (auto& j : jacobian) j = Block<D, Pack>::zero();
-      [[maybe_unused]] std::int64_t found = 0;
+    sorted.ranges_of(cell, ranges);
+    for (std::int64_t i = sorted.start[cell]; i < sorted.start[cell + 1]; ++i) {
+      std::int32_t* const list = index_ + from_[i];
+      std::int64_t close = 0, more = 0;
+      Vec<Pack, D> xi;
+      for_axes<D>([&](auto k) GLASSNF_INLINE { xi.at(k) = Pack(sorted.x[k][i]); });
       for (int r = 0; r < ranges.count; ++r)
         for (std::int64_t at = ranges.range[r].first, last = ranges.range[r].last; at < last; at += pack_size) {
-          const std::int64_t left = last - at, self = i - at;
-          PackU kept = load(trailing_masks.rows[left < pack_size ? left : pack_size]);
-          if (self >= 0 && self < pack_size) kept = kept & load(lane_masks.rows[1 + self]);
           Vec<Pack, D> dx;
-          for_axes<D>([&](auto k) GLASSNF_INLINE {
-            dx.at(k) = minimum_image(xi.at(k) - load(sorted_.x[k] + at), box_.at(k), inverse_box_.at(k));
-          });
-          const Pack distance = square_root(dot(dx, dx));
-          RadialPlace<Pack> place = locate(grid, distance);
-          place.first = place.first + (load(sorted_.code + at) & PackU(0xffffffff));
-          const auto layer = [&]<int M>() GLASSNF_INLINE {
-            Radial<Pack> phi = radial_at(row + M * layer_size, place);
-            phi = {keep(phi.value, kept), keep(phi.slope, kept)};
-            move_along(velocity[M], phi.value, dx);
-            if constexpr (M == L) {
-              divergence.add(phi, distance);
-            } else {
-              const Bond<D, Pack> bond = Bond<D, Pack>::make(dx, distance);
-              Block<D, Pack> here = Block<D, Pack>::zero();
-              here.add_pair(phi, distance, grid.inverse_spacing, bond.e);
-              for (int k = 0; k < blocks; ++k) {
-                jacobian[M].entry[k] = jacobian[M].entry[k] + here.entry[k];
-                if constexpr (M + 1 < L) {
-                  double* to = dense_block(M, i) + k * columns_ + at;
-                  store(to, load(to) - here.entry[k]);
-                }
-              }
-            }
-          };
-          [&]<int... M>(std::integer_sequence<int, M...>) GLASSNF_INLINE { (layer.template operator()<M>(), ...); }
-          (std::make_integer_sequence<int, L + 1>{});
-          if constexpr (L > 0) {
-            unsigned bits = less_bits(distance, message_reach);
-            if (left < pack_size) bits &= (1u << left) - 1;
-            if (self >= 0 && self < pack_size) bits &= ~(1u << self);
-            found += write_set_bits(index_ + from_[i] + found, static_cast<std::int32_t>(at), bits);
-          }
+          for_axes<D>([&](auto k)
+                          GLASSNF_INLINE { dx.at(k) = minimum_image_distance(xi.at(k) - load(sorted.x[k] + at), box.at(k)); });
+          const Pack square = dot(dx, dx);
+          unsigned bits = ~0u, here = less_bits(square, near2);
+          if (last - at < pack_size) bits = (1u << (last - at)) - 1;
+          if (i - at >= 0 && i - at < pack_size) bits &= ~(1u << (i - at));
+          here &= bits;
+          close += write_set_bits(list + close, static_cast<std::int32_t>(at), here);
+          if constexpr (L > 0)
+            more += write_set_bits(others + more, static_cast<std::int32_t>(at), less_bits(square, far2) & bits & ~here);
         }
-      for (int m = 0; m <= L; ++m) for_axes<D>([&](auto k) GLASSNF_INLINE { sum_at(m, i)[k] = sum(velocity[m].at(k)); });
-      divergence_[i] = sum(divergence.template total<D>(grid.inverse_spacing));
-      if constexpr (L > 0) {
-        for (int m = 0; m < L; ++m) {
-          for (int k = 0; k < blocks; ++k) diagonal_[(m * n_ + i) * blocks + k] = sum(jacobian[m].entry[k]);
-          if (D == 2) sum_at(m, i)[2] = 0.0;
-          sum_at(m, i)[3] = 0.0;
-        }
-        held_[i] = found;
-        for (; found % pack_size; ++found) index_[from_[i] + found] = static_cast<std::int32_t>(i);
-        from_[i + 1] = from_[i] + found;
-      }
+      for (std::int64_t k = 0; k < more; ++k) list[close + k] = others[k];
+      close_[i] = close;
+      std::int64_t found = close + more;
+      for (; found % pack_size; ++found) list[found] = static_cast<std::int32_t>(i);
+      from_[i + 1] = from_[i] + found;
     }
-    if constexpr (L > 1) set_diagonal(0, sorted_.start[cell], sorted_.start[cell + 1]);
   }
 
-  // The diagonal blocks of a dense Jacobian.
-  void set_diagonal(int layer, std::int64_t begin, std::int64_t end) const {
-    for (std::int64_t i = begin; i < end; ++i)
-      for (int k = 0; k < blocks; ++k) dense_block(layer, i)[k * columns_ + i] = diagonal_[(layer * n_ + i) * blocks + k];
+  // Directions and distances of the neighbours of i.
+  [[gnu::noinline]] void meet(std::int64_t i) const {
+    const Vec<Pack, D> box = box_, inverse_box = inverse_box_;
+    double *const distances = distance_, *const codes = code_;
+    const double* const places = places_;
+    const std::int32_t* const index = index_;
+    double* unit[D];
+    Vec<Pack, D> xi;
+    for_axes<D>([&](auto k) GLASSNF_INLINE {
+      unit[k] = unit_[k];
+      xi.at(k) = Pack(places[4 * i + k]);
+    });
+    for (std::int64_t at = from_[i], end = from_[i + 1]; at < end; at += pack_size) {
+      Vec<Pack, D> dx;
+      Pack code;
+      gather_vectors(places, index + at, dx, code);
+      for_axes<D>([&](auto k) GLASSNF_INLINE { dx.at(k) = minimum_image(xi.at(k) - dx.at(k), box.at(k), inverse_box.at(k)); });
+      const Pack distance = square_root(dot(dx, dx));
+      const Bond<D, Pack> bond = Bond<D, Pack>::make(dx, distance);
+      for_axes<D>([&](auto k) GLASSNF_INLINE { store(unit[k] + at, bond.e.at(k)); });
+      store(distances + at, distance);
+      store(codes + at, code);
+    }
+  }
+  static GLASSNF_HD void gather_vectors(const double* records, const std::int32_t* index, Vec<Pack, D>& vector, Pack& rest) {
+    Pack z;
+    gather_records<4>(records, index, vector.x, vector.y, z, rest);
+    if constexpr (D == 3) vector.z = z;
   }
 
   template <int... M>
-  void layers(const double* pair, const double* messages, std::integer_sequence<int, M...>) {
+  void pair_layers(const double* pair, std::int64_t i, std::integer_sequence<int, M...>) {
+    (pair_layer<M>(pair, i), ...);
+  }
+
+  // The sum over pairs of one layer: of the highest with the divergence, of the others with the pair part of P.
+  template <int M>
+  [[gnu::noinline]] void pair_layer(const double* pair, std::int64_t i) {
+    constexpr bool top = M == L;
+    const std::int64_t s = system_.species_count;
+    const double* const row =
+        pair + s * (M * s * tables_.pair_range.row_size() + static_cast<std::int64_t>(sorted_.code[i] & 0xffffffff));
+    const double *const distances = distance_, *const codes = code_;
+    double* const projections = projection_;
+    const RadialGrid<Pack> grid = grid_;
+    DivergenceSum<Pack> divergence = DivergenceSum<Pack>::zero();
+    Block<D, Pack> jacobian = Block<D, Pack>::zero();
+    Vec<Pack, D> velocity;
+    for_axes<D>([&](auto k) GLASSNF_INLINE { velocity.at(k) = Pack(0.0); });
+    // Those who fill up the last pack have the distance zero, and a table need not be zero there.
+    const std::int64_t end = from_[i + 1], last_pack = end - pack_size;
+    const PackU in_last = load(trailing_masks.rows[pack_size - fill_of(i)]);
+    for (std::int64_t at = from_[i]; at < end; at += pack_size) {
+      const Pack distance = load(distances + at);
+      Vec<Pack, D> e;
+      for_axes<D>([&](auto k) GLASSNF_INLINE { e.at(k) = load(unit_[k] + at); });
+      RadialPlace<Pack> place = locate(grid, distance);
+      place.first = place.first + (load_bits(codes + at) & PackU(0xffffffff));
+      Radial<Pack> phi = radial_at(row, place);
+      if (at == last_pack) phi = {keep(phi.value, in_last), keep(phi.slope, in_last)};
+      move_along(velocity, phi.value * distance, e);
+      if constexpr (top) {
+        divergence.add(phi, distance);
+      } else {
+        if constexpr (M + 1 == L) store(projections + at, projected(phi, distance, grid.inverse_spacing));
+        Block<D, Pack> here = Block<D, Pack>::zero();
+        here.add_pair(phi, distance, grid.inverse_spacing, e);
+        jacobian.for_entries([&](auto a, auto c, Pack& entry) GLASSNF_INLINE { entry = entry + here.rows.at(a).at(c); });
+        if constexpr (M + 1 < L) subtract_from_dense(M, i, at, here);
+      }
+    }
+    for_axes<D>([&](auto k) GLASSNF_INLINE { sum_at(M, i)[k] = sum(velocity.at(k)); });
+    if constexpr (top) {
+      divergence_[i] = sum(divergence.template total<D>(grid.inverse_spacing));
+    } else {
+      for (int k = D; k < 4; ++k) sum_at(M, i)[k] = 0.0;
+      double* diagonal = diagonal_ + (M * n_ + i) * blocks;
+      jacobian.for_entries([&](auto a, auto c, Pack& entry) GLASSNF_INLINE { diagonal[a.value * D + c.value] = sum(entry); });
+      if constexpr (M == 0 && L > 1) set_diagonal(0, i);
+    }
+  }
+  std::int64_t fill_of(std::int64_t i) const {
+    std::int64_t fill = 0;
+    while (fill < from_[i + 1] - from_[i] && index_[from_[i + 1] - 1 - fill] == i) ++fill;
+    return fill;
+  }
+
+  // The diagonal block of a dense Jacobian.
+  void set_diagonal(int layer, std::int64_t i) const {
+    for (int k = 0; k < blocks; ++k) dense_block(layer, i)[k * columns_ + i] = diagonal_[(layer * n_ + i) * blocks + k];
+  }
+  // Blocks of i with eight neighbours; those who fill up the pack have blocks of zeros.
+  GLASSNF_HD void subtract_from_dense(int layer, std::int64_t i, std::int64_t at, Block<D, Pack>& block) const {
+    block.for_entries([&](auto a, auto c, Pack& entry) GLASSNF_INLINE {
+      alignas(64) double lanes[pack_size];
+      store(lanes, entry);
+      double* row = dense_block(layer, i) + (a.value * D + c.value) * columns_;
+      for (int l = 0; l < pack_size; ++l) row[index_[at + l]] -= lanes[l];
+    });
+  }
+
+  template <int... M>
+  void message_layers([[maybe_unused]] const double* messages, std::integer_sequence<int, M...>) {
     (
         [&] {
-          for (std::int64_t i = 0; i < n_; ++i) message_row<M + 1>(pair, messages, i);
-          if constexpr (M + 2 < L) set_diagonal(M + 1, 0, n_);
+          for (std::int64_t i = 0; i < n_; ++i) message_row<M + 1>(messages, i);
         }(),
         ...);
   }
 
   // The messages that i gets in one layer.
   template <int Layer>
-  [[gnu::noinline]] void message_row(const double* pair, const double* messages, std::int64_t i) {
+  [[gnu::noinline]] void message_row(const double* messages, std::int64_t i) {
     constexpr bool top = Layer == L;
-    const std::int64_t s = system_.species_count, pair_layer = s * s * tables_.pair_range.row_size(),
-                       table_size = s * s * tables_.message_range.row_size();
-    const std::uint64_t own_code = sorted_.code[i];
-    const double* neighbours = messages + 2 * (Layer - 1) * table_size + s * static_cast<std::int64_t>(own_code >> 32);
-    const double* row = pair + s * static_cast<std::int64_t>(own_code & 0xffffffff);
+    const std::int64_t s = system_.species_count, table_size = s * s * tables_.message_range.row_size();
+    const double* const from_neighbours =
+        messages + 2 * (Layer - 1) * table_size + s * static_cast<std::int64_t>(sorted_.code[i] >> 32);
+    const double* const from_itself = from_neighbours + table_size;
+    const double *const distances = distance_, *const codes = code_, *const below = sum_at(Layer - 1, 0);
+    double *const projections = projection_, *const strength = strength_[Layer - 1];
+    const RadialGrid<Pack> grid = message_grid_;
     Vec<Pack, D> w_i, velocity;
     for_axes<D>([&](auto k) GLASSNF_INLINE {
-      w_i.at(k) = Pack(sum_at(Layer - 1, i)[k]);
+      w_i.at(k) = Pack(below[4 * i + k]);
       velocity.at(k) = Pack(0.0);
     });
     Block<D, Pack> own = Block<D, Pack>::zero(), block = Block<D, Pack>::zero();
     Pack divergence(0.0);
-    for (std::int64_t at = from_[i]; at < from_[i + 1]; at += pack_size) {
-      const std::int64_t left = held_[i] - (at - from_[i]);
-      const PackU kept = load(trailing_masks.rows[left < pack_size ? left : pack_size]);
+    for (std::int64_t at = from_[i], end = at + close_[i]; at < end; at += pack_size) {
+      const PackU kept = load(trailing_masks.rows[end - at < pack_size ? end - at : pack_size]);
+      const Pack distance = load(distances + at);
       Bond<D, Pack> bond;
-      Pack distance;
-      PackU code;
-      if constexpr (Layer == 1) {
-        meet(i, at, bond, distance, code);
-      } else {
-        distance = load(distance_ + at);
-        bond.inverse_distance = Pack(1.0) / maximum(distance, Pack(1e-100));
-        for_axes<D>([&](auto k) GLASSNF_INLINE { bond.e.at(k) = load(unit_[k] + at); });
-        code = load_bits(code_ + at);
-      }
-      RadialPlace<Pack> place = locate(message_grid_, distance);
-      place.first = place.first + (code >> 32);
-      Radial<Pack> e = radial_at(neighbours, place), c = radial_at(neighbours + table_size, place);
+      bond.inverse_distance = Pack(1.0) / maximum(distance, Pack(1e-100));
+      for_axes<D>([&](auto k) GLASSNF_INLINE { bond.e.at(k) = load(unit_[k] + at); });
+      RadialPlace<Pack> place = locate(grid, distance);
+      place.first = place.first + (load_bits(codes + at) >> 32);
+      Radial<Pack> e = radial_at(from_neighbours, place), c = radial_at(from_itself, place);
       e = {keep(e.value, kept), keep(e.slope, kept)};
       c = {keep(c.value, kept), keep(c.slope, kept)};
-      Pack w[4];
-      gather_records<4>(sum_at(Layer - 1, 0), index_ + at, w[0], w[1], w[2], w[3]);
       Vec<Pack, D> w_j;
-      for_axes<D>([&](auto k) GLASSNF_INLINE { w_j.at(k) = w[k.value]; });
-      const auto message = Message<D, Pack>::make(bond, e, c, w_j, w_i, message_grid_.inverse_spacing);
+      Pack rest;
+      gather_vectors(below, index_ + at, w_j, rest);
+      const auto message = Message<D, Pack>::make(bond, e, c, w_j, w_i, grid.inverse_spacing);
       move_along(velocity, message.along, bond.e);
       own.add(Pack(0.0), c.value, bond.e);
-      const auto pair_projection = [&](int layer) GLASSNF_INLINE {
-        RadialPlace<Pack> p = locate(grid_, distance);
-        p.first = p.first + (code & PackU(0xffffffff));
-        return projected(radial_at(row + layer * pair_layer, p), distance, grid_.inverse_spacing);
-      };
+      if constexpr (L > 1) store(strength + at, e.value);
       if constexpr (top) {
-        const Pack below = Layer == 1 ? pair_projection(0) : load(projection_ + at);
-        divergence = divergence + (message.trace(bond) - e.value * below);
-        if constexpr (L > 1) store(strength_[Layer - 1] + at, e.value);
+        divergence = divergence + (message.trace(bond) - e.value * load(projections + at));
       } else {
         Block<D, Pack> here = Block<D, Pack>::zero();
         here.add_message(message, bond);
-        for (int k = 0; k < blocks; ++k) block.entry[k] = block.entry[k] + here.entry[k];
-        store(strength_[Layer - 1] + at, e.value);
+        block.for_entries([&](auto a, auto b, Pack& entry) GLASSNF_INLINE { entry = entry + here.rows.at(a).at(b); });
         if constexpr (Layer + 1 == L)
-          store(projection_ + at, pair_projection(Layer) + message.slope);
+          store(projections + at, load(projections + at) + message.slope);
         else
-          subtract_from_dense(Layer, i, at, left, here);
+          subtract_from_dense(Layer, i, at, here);
       }
     }
     for_axes<D>([&](auto k) GLASSNF_INLINE { sum_at(Layer, i)[k] += sum(velocity.at(k)); });
-    double* k_i = own_ + ((Layer - 1) * n_ + i) * blocks;
-    for (int k = 0; k < blocks; ++k) k_i[k] = sum(own.entry[k]);
+    double *k_i = own_ + ((Layer - 1) * n_ + i) * blocks, *p_i = diagonal_ + (Layer * n_ + i) * blocks;
+    own.for_entries([&](auto a, auto c, Pack& entry) GLASSNF_INLINE { k_i[a.value * D + c.value] = sum(entry); });
     if constexpr (top) {
       double total = sum(divergence);
-      for (int k = 0; k < blocks; ++k) total += k_i[k] * diagonal_[((Layer - 1) * n_ + i) * blocks + k];
+      for (int k = 0; k < blocks; ++k) total += k_i[k] * p_i[k - n_ * blocks];
       divergence_[i] += total;
     } else {
-      for (int k = 0; k < blocks; ++k) diagonal_[(Layer * n_ + i) * blocks + k] += sum(block.entry[k]);
-    }
-  }
-
-  // Eight neighbours of i for the first time; kept for later layers.
-  GLASSNF_HD void meet(std::int64_t i, std::int64_t at, Bond<D, Pack>& bond, Pack& distance, PackU& code) {
-    Pack record[4];
-    gather_records<4>(places_, index_ + at, record[0], record[1], record[2], record[3]);
-    Vec<Pack, D> dx;
-    for_axes<D>([&](auto k) GLASSNF_INLINE {
-      dx.at(k) = minimum_image(Pack(sorted_.x[k][i]) - record[k.value], box_.at(k), inverse_box_.at(k));
-    });
-    distance = square_root(dot(dx, dx));
-    bond = Bond<D, Pack>::make(dx, distance);
-    code = to_bits(record[3]);
-    if constexpr (L > 1) {
-      for_axes<D>([&](auto k) GLASSNF_INLINE { store(unit_[k] + at, bond.e.at(k)); });
-      store(distance_ + at, distance);
-      store(code_ + at, record[3]);
-    }
-  }
-
-  void subtract_from_dense(int layer, std::int64_t i, std::int64_t at, std::int64_t left, const Block<D, Pack>& block) const {
-    for (int k = 0; k < blocks; ++k) {
-      alignas(64) double lanes[pack_size];
-      store(lanes, block.entry[k]);
-      double* row = dense_block(layer, i) + k * columns_;
-      for (int l = 0; l < pack_size && l < left; ++l) row[index_[at + l]] -= lanes[l];
+      block.for_entries([&](auto a, auto c, Pack& entry) GLASSNF_INLINE { p_i[a.value * D + c.value] += sum(entry); });
+      if constexpr (Layer + 1 < L) set_diagonal(Layer, i);
     }
   }
 
@@ -426,7 +436,7 @@ class FlowRows {
           total.at(a) = fused(Pack(own[i * blocks + a.value * D + b.value]), load(of_i + b.value * D * columns_), total.at(a));
         });
       });
-      for (std::int64_t k = from_[i], end = from_[i] + held_[i]; k < end; ++k) {
+      for (std::int64_t k = from_[i], end = from_[i] + close_[i]; k < end; ++k) {
         const double* of_k = jacobian + index_[k] * block + c * columns_ + column;
         Pack along = Pack(unit_[0][k]) * load(of_k);
         for (int b = 1; b < D; ++b) along = fused(Pack(unit_[b][k]), load(of_k + b * D * columns_), along);
@@ -447,12 +457,12 @@ class FlowRows {
     std::uint64_t needed[most_dense_coordinates / 2 / pack_size / 64] = {};
     const auto mark = [&](std::int64_t z) { needed[z / pack_size / 64] |= std::uint64_t(1) << (z / pack_size % 64); };
     mark(i);
-    for (std::int64_t k = from_[i]; k < from_[i] + held_[i]; ++k) mark(index_[k]);
+    for (std::int64_t k = from_[i]; k < from_[i] + close_[i]; ++k) mark(index_[k]);
     for (std::int64_t column = 0; column < n_; column += pack_size)
       if (needed[column / pack_size / 64] >> (column / pack_size % 64) & 1) multiply_columns(i, L - 2, column, row_, false);
     double total = 0.0;
     for (int k = 0; k < blocks; ++k) total += own_[((L - 1) * n_ + i) * blocks + k] * row_[k * columns_ + i];
-    for (std::int64_t k = from_[i]; k < from_[i] + held_[i]; ++k) {
+    for (std::int64_t k = from_[i]; k < from_[i] + close_[i]; ++k) {
       double along = 0.0;
       for (int a = 0; a < D; ++a)
         for (int c = 0; c < D; ++c) along += unit_[a][k] * unit_[c][k] * row_[(a * D + c) * columns_ + index_[k]];

@@ -1,4 +1,4 @@
-"""The command line: ``glassnf info``, ``glassnf sample``, ``glassnf compare``.
+"""The command line: ``glassnf info``, ``glassnf sample``, ``glassnf train``, ``glassnf compare``.
 
 Exit codes: 0 done, 2 bad input (one sentence on the standard error, and with ``--json`` an object ``{"error": ...}`` on the
 standard output), 3 the dynamics blew up (likewise), 130 and 143 stopped by Ctrl-C and SIGTERM.
@@ -106,6 +106,42 @@ def sample(
     raise typer.Exit(code)
 
 
+@app.command("train")
+@guarded
+def train(
+    ctx: typer.Context,
+    system: arg.SystemName = None,
+    particles: arg.Particles = None,
+    hot: arg.Hot = None,
+    cold: arg.Cold = None,
+    layers: arg.Layers = None,
+    samples: arg.TrainingSamples = None,
+    temperatures: arg.TrainingTemperatures = None,
+    sampler: arg.SamplerName = None,
+    replicas: arg.TrainingReplicas = None,
+    spacing: arg.Spacing = None,
+    equilibration: arg.TrainingEquilibration = None,
+    steps: arg.IntegrationSteps = None,
+    threads: arg.Threads = None,
+    seed: arg.Seed = None,
+    output: arg.FlowFile = None,
+    overwrite: arg.Overwrite = False,
+    resume: arg.ResumeTraining = False,
+    config: arg.Config = None,
+    quiet: arg.Quiet = False,
+    json: arg.Json = False,
+) -> None:
+    """Train a normalizing flow between two temperatures, from nothing: samples are made first.
+
+    Example: glassnf train --system ka2d -n 43 --hot 0.5 --cold 0.4 -o flow.safetensors
+
+    Ctrl-C and SIGTERM leave a checkpoint beside the output; go on with the same command and --resume.
+    """
+    from ._train import train_command
+
+    raise typer.Exit(train_command(dict(ctx.params), config))
+
+
 @app.command("compare")
 @guarded
 def compare(
@@ -115,6 +151,7 @@ def compare(
     temperature: arg.TemperatureList = None,
     quick: arg.Quick = False,
     algorithms: arg.AlgorithmList = None,
+    flow: arg.FlowFile = None,
     runs: arg.Runs = None,
     budget: arg.Budget = None,
     sweeps: arg.LargestBudget = None,

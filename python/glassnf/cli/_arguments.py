@@ -161,7 +161,15 @@ TemperatureList = Annotated[
 ]
 Quick = Annotated[bool, option(None, "Less than two minutes: T = 0.3 unless -T is given; replaces old results.", "--quick")]
 AlgorithmList = Annotated[
-    Texts, option("NAMES", "Algorithms, baseline first (default: md,mc,swap,pt,pa; no swap with one species).", "--algorithms")
+    Texts,
+    option(
+        "NAMES",
+        "Algorithms, baseline first (default: md,mc,swap,pt,pa; no swap with one species; nf with --flow).",
+        "--algorithms",
+    ),
+]
+FlowFile = Annotated[
+    Text, option("FILE", "Trained flow of the algorithm nf (glassnf train). Training is no part of its cost.", "--flow")
 ]
 Runs = Annotated[Text, option("INTEGER", "Independent runs of each algorithm (default: 32).", "--runs")]
 Budget = Annotated[
@@ -193,3 +201,32 @@ TargetHeatError = Annotated[
 ]
 Folder = Annotated[Text, option("FOLDER", "Folder for the results (default: glassnf-compare).", "-o", "--output")]
 OverwriteFolder = Annotated[bool, option(None, "Replace old results in the folder.", "--overwrite")]
+
+# Options of glassnf train.
+Hot = Annotated[Text, option("NUMBER", "Temperature to start from, in epsilon / k_B. Required.", "--hot")]
+Cold = Annotated[Text, option("NUMBER", "Temperature to arrive at. Required.", "--cold")]
+Layers = Annotated[
+    Text, option("0|1|2|3", "Layers of messages; 0 is a pair field, cheaper and not as good (default: 2).", "--layers")
+]
+TrainingSamples = Annotated[
+    Text, option("INTEGER", "Equilibrium configurations at each temperature (default: 20000).", "--samples")
+]
+TrainingTemperatures = Annotated[
+    Texts, option("LIST", "Temperatures of the samples (default: about every 15 %, three at least).", "--temperatures")
+]
+SamplerName = Annotated[
+    Text, option("swap|mc|md", "What makes the samples (default: swap; mc where there is one species).", "--sampler")
+]
+TrainingReplicas = Annotated[Text, option("INTEGER", "Independent replicas of the sampler (default: 256).", "--replicas")]
+Spacing = Annotated[
+    Text, option("SWEEPS", "Sweeps, or time steps of md, between samples of a replica (default: 50; md 500).", "--spacing")
+]
+TrainingEquilibration = Annotated[
+    Text,
+    option("SWEEPS", "Sweeps, or time steps of md, before the first sample (default: 4000; md 40000).", "--equilibration"),
+]
+IntegrationSteps = Annotated[
+    Text, option("INTEGER", "Steps of the integrator from hot to cold (default: as many as accuracy needs).", "--steps")
+]
+FlowFile = Annotated[Text, option("FILE", "File to write, in safetensors format. Required.", "-o", "--output")]
+ResumeTraining = Annotated[bool, option(None, "Go on with an interrupted training of the same options.", "--resume")]

@@ -13,6 +13,8 @@ from ._sample import find_system
 
 if TYPE_CHECKING:
     from ..compare import Comparison, Event, Settings
+    from ..flows import Flow
+    from ..systems import System
 
 __all__ = ["OPTIONS", "compare_command"]
 
@@ -41,6 +43,7 @@ OPTIONS: Final = (
     Option("particles", integer(1), None, "n"),
     Option("temperature", floats, None, "T"),
     Option("algorithms", words),
+    Option("flow", text),
     Option("runs", integer(4), 32),
     Option("seed", integer(0, 2**63 - 1), 1),
     Option("threads", integer(1)),
@@ -62,6 +65,13 @@ OPTIONS: Final = (
 )
 
 
+def load_flow(path: str, system: System) -> Flow:
+    """Return the flow in a file, for a system."""
+    from ..flows import load
+
+    return load(path, system)
+
+
 def _settings(choices: Choices) -> Settings:
     from ..compare import Settings
 
@@ -74,8 +84,10 @@ def _settings(choices: Choices) -> Settings:
         raise CommandError("--budget: expected not to be given where --sweeps and the reference leave nothing to choose")
     reference = choices["reference"]
     with user_input():
+        system = find_system(choices["system"], choices["particles"])
         return Settings(
-            system=find_system(choices["system"], choices["particles"]),
+            system=system,
+            flow=None if choices["flow"] is None else load_flow(choices["flow"], system),
             temperatures=tuple(sorted(temperatures, reverse=True)),
             algorithms=choices["algorithms"],
             runs=choices["runs"],

@@ -83,11 +83,12 @@ class MessageField:
         square = np.empty((self.n_species, self.n_species), np.int64)
         for index, (a, b) in enumerate(species_pairs(self.n_species)):
             square[a, b] = square[b, a] = index
-        return RadialTables.of_layers(
-            self.pair_basis,
-            self.pair_basis.table(pair)[:, :, square],
-            self.message_basis,
-            self.message_basis.table(message)[:, :, :, square],
+        pairs = self.pair_basis.table(pair)[:, :, square]
+        if not self.layers:
+            return RadialTables(self.pair_basis.inner, self.pair_basis.outer, pairs)
+        messages = self.message_basis.table(message)[:, :, :, square]
+        return RadialTables(
+            self.pair_basis.inner, self.pair_basis.outer, pairs, self.message_basis.inner, self.message_basis.outer, messages
         )
 
     def below(self) -> MessageField:

@@ -157,7 +157,7 @@ def pareto_k(log_weights: object) -> float:
     Returns
     -------
     float
-        Infinite with fewer than 5 weights in the tail (n < 25), which tell nothing; 0 where the tail is flat.
+        Infinite with fewer than 5 weights in the tail (n < 21), which tell nothing; 0 where the tail is flat.
     """
     log_w = np.sort(_log_weights("log_weights", log_weights))
     tail = math.ceil(min(0.2 * log_w.size, 3.0 * math.sqrt(log_w.size)))
@@ -355,12 +355,18 @@ def _spread_of_sum(values: FloatArray, groups: IntArray, count: int) -> float:
     return count / (count - 1) * float((_sums(values - values.mean(), groups, count) ** 2).sum())
 
 
+def _log_sum(values: FloatArray) -> float:
+    top = float(values.max())
+    return top + math.log(float(np.exp(values - top).sum()))
+
+
 def _bennett(hot: FloatArray, cold: FloatArray) -> float:
     """Return the root of Bennett's equation: its left side falls with c, its right side rises, both strictly."""
     shift = math.log(hot.size / cold.size)
 
     def excess(c: float) -> float:
-        return float(_logistic(c - hot + shift).sum() - _logistic(cold - c - shift).sum())
+        """Return the difference of the logarithms, which keep their digits where the two sides hardly overlap."""
+        return _log_sum(-np.logaddexp(0.0, c - hot + shift)) - _log_sum(-np.logaddexp(0.0, cold - c - shift))
 
     low = min(float(hot.min()), float(cold.min())) - abs(shift) - 1.0
     high = max(float(hot.max()), float(cold.max())) + abs(shift) + 1.0

@@ -30,18 +30,21 @@ class DominatedWeightsWarning(UserWarning):
 
 
 def warn_of_weights(summary: WeightSummary, temperature: float, stacklevel: int) -> None:
-    """Warn, with numbers, where one sample has a tenth of the weight, or a hundredth of weights with a heavy tail."""
-    few = summary.largest > max(_LARGEST_SHARE, 2.0 / summary.samples)
+    """Warn, with numbers, where one sample has a tenth of the weight, or a hundredth of weights with a heavy tail.
+
+    With fewer than 50 samples the shares are 5 times, with fewer than 1000 in the second case 10 times that of equal weights.
+    """
+    few = summary.largest > max(_LARGEST_SHARE, 5.0 / summary.samples)
     heavy = summary.pareto_k_limit < summary.pareto_k < math.inf
-    heavy = heavy and summary.largest > max(_LARGE_SHARE, 5.0 / summary.samples)
+    heavy = heavy and summary.largest > max(_LARGE_SHARE, 10.0 / summary.samples)
     if not (few or heavy):
         return
     effective = summary.ess * summary.samples
+    tail = f", Pareto k-hat is {summary.pareto_k:.2f}, with a limit of {summary.pareto_k_limit:.2f}"
     warnings.warn(
         f"flow sampler: at temperature {temperature:.4g} one of {summary.samples} samples has {summary.largest:.1%} of the "
-        f"weight, the effective number of samples is {effective:.3g}, and Pareto k-hat is {summary.pareto_k:.2f}, where "
-        f"{summary.pareto_k_limit:.2f} is the limit: averages and errors are unreliable. Use smaller temperature steps, a "
-        "better flow, or more samples",
+        f"weight, the effective number of samples is {effective:.3g}{tail if math.isfinite(summary.pareto_k) else ''}: "
+        "averages and errors are unreliable. Use smaller temperature steps, a better flow, or more samples",
         DominatedWeightsWarning,
         stacklevel=stacklevel,
     )
