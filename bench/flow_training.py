@@ -1,11 +1,11 @@
 """How well flows trained in minutes do: effective sample sizes on fresh configurations, explained variance, the basin ceiling.
 
-For each temperature step and each of several training seeds: a flow with messages is trained (samples included in the time), and so is
-its pair field; 10,240 fresh equilibrium configurations of the hot temperature are carried to the cold one. Reported beside them: plain
-reweighting of the same configurations, forward effective sample sizes from fresh configurations of the cold temperature, free energies
-both ways and by Bennett's acceptance ratio, the explained variance on configurations that the training did not see, and what a flow that
-stays in its basin could reach at most. `--sizes` carries the first field of a step to larger systems of the same density, step by
-smaller step.
+For each temperature step and each of several training seeds: a flow with messages is trained (samples included in the time), and so
+is its pair field; 10,240 fresh equilibrium configurations of the hot temperature are carried to the cold one. Reported beside them:
+plain reweighting of the same configurations, forward effective sample sizes from fresh configurations of the cold temperature, free
+energies both ways and by Bennett's acceptance ratio, the explained variance on configurations that the training did not see, and
+what a flow that stays in its basin could reach at most. `--sizes` carries the first field of a step to larger systems of the same
+density, by smaller and smaller steps.
 
     python bench/flow_training.py -o bench/results/flow_training.json
 """
@@ -152,7 +152,9 @@ def main() -> None:
     parser.add_argument("--layers", type=int, default=2, help="layers of messages")
     parser.add_argument("--seeds", type=int, default=3, help="trainings of each step")
     parser.add_argument("--samples", type=int, default=10_240, help="fresh configurations")
-    parser.add_argument("--training-samples", type=int, default=20_000, help="configurations at each temperature of the training")
+    parser.add_argument(
+        "--training-samples", type=int, default=20_000, help="configurations at each temperature of the training"
+    )
     parser.add_argument("--sizes", type=int, nargs="*", default=[172], help="larger systems, of the same density")
     parser.add_argument("--size-samples", type=int, default=2_048, help="configurations of a larger system")
     parser.add_argument("--flows", type=common.Path, help="folder in which to keep the flows of the first seed")

@@ -10,10 +10,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import cases
 import numpy as np
 import pytest
 
+import cases
 import glassnf as gnf
 from glassnf.flows import FlowError, MessageField, RadialBasis, RadialFlow, TemperatureBasis
 from glassnf.flows.features import continuity_features, feature_count
@@ -75,10 +75,12 @@ def test_features_do_not_depend_on_threads() -> None:
 
 
 def test_features_have_mean_zero_in_equilibrium() -> None:
-    # 2048 samples of 512 independent chains, ten decorrelation times apart; 198 features. A normal mean exceeds 5 standard errors
-    # with probability 6e-7: false alarms in 1 run of 8000. Without the term of the forces the means are off by hundreds.
+    # 2048 samples of 512 independent chains, two decorrelation times apart; fewer than 200 features. A normal mean exceeds 5
+    # standard errors with probability 6e-7: false alarms in 1 run of 8000. With forces that are wrong the means are not zero.
     system = gnf.systems.ka2d(n=43)
-    found = gnf.harvest(gnf.MonteCarlo(system, swap_probability=0.2), 1.0, 2048, 5, replicas=512, spacing=100, equilibration_sweeps=500)
+    found = gnf.harvest(
+        gnf.MonteCarlo(system, swap_probability=0.2), 1.0, 2048, 5, replicas=512, spacing=100, equilibration_sweeps=500
+    )
     positions, species = found.ensemble.positions, found.ensemble.species
     field = random_field(system, 2, seed=8)
     pair, message = field.at(1.0)
@@ -269,7 +271,11 @@ def test_wrong_kinds_are_named(system: gnf.systems.System, flow: RadialFlow) -> 
         flow.transport(*cases.lattice_batch(system, 1, seed=1), 1.0, 2.0)
     with pytest.raises(FlowError, match="not been trained"):
         RadialFlow(
-            system, replace(flow.field, pair=0.0 * flow.field.pair, message=0.0 * flow.field.message), flow.hot, flow.cold, flow.steps
+            system,
+            replace(flow.field, pair=0.0 * flow.field.pair, message=0.0 * flow.field.message),
+            flow.hot,
+            flow.cold,
+            flow.steps,
         )
 
 

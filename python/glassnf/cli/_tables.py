@@ -18,7 +18,9 @@ def flow_table(flow: RadialFlow) -> Table:
 
     report = flow.report
     assert report is not None
-    table = Table(title=f"{flow.system.name}, N = {flow.system.n}: {flow.field.layers} layers of messages", title_justify="left")
+    table = Table(
+        title=f"{flow.system.name}, N = {flow.system.n}: {flow.field.layers} layers of messages", title_justify="left"
+    )
     for name in ("T", "samples", "held out", "sigma(U)", "explained", "in the fit", "ceiling"):
         table.add_column(name, justify="right", no_wrap=True)
     for node in report.nodes:

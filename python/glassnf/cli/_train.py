@@ -97,7 +97,9 @@ def train_command(given: dict[str, Any], config: str | None) -> int:
                     sampler=sampler,
                     replicas=choices["replicas"],
                     spacing=choices["spacing"] or (500 if md else 50),
-                    equilibration_sweeps=40_000 if md and choices["equilibration"] is None else choices["equilibration"] or 4_000,
+                    equilibration_sweeps=40_000
+                    if md and choices["equilibration"] is None
+                    else choices["equilibration"] or 4_000,
                     steps=choices["steps"],
                     checkpoint=checkpoint,
                     resume=choices["resume"],
@@ -129,7 +131,9 @@ def _files(choices: Choices) -> tuple[Path, Path]:
     if choices["resume"] and not checkpoint.exists():
         raise CommandError(f"--resume: expected the checkpoint {checkpoint}, which does not exist")
     if checkpoint.exists() and not (choices["resume"] or choices["overwrite"]):
-        raise CommandError(f"--output: there is a training to go on with, {checkpoint}; use --resume, or --overwrite to start anew")
+        raise CommandError(
+            f"--output: there is a training to go on with, {checkpoint}; use --resume, or --overwrite to start anew"
+        )
     return output, checkpoint
 
 

@@ -101,5 +101,6 @@ class TrainingCheckpoint:
         for name, value in self.settings.items():
             if found.get(name) != value:
                 raise ValueError(
-                    f"checkpoint: expected one of the same training, got {str(file)!r} with {name} = {found.get(name)!r} instead of {value!r}"
+                    f"checkpoint: expected one of the same training, got {str(file)!r} with {name} = {found.get(name)!r} instead of "
+                    f"{value!r}"
                 )

@@ -35,7 +35,8 @@ def continuity_features(
 ) -> FloatArray:
     """Return S_k = div phi_k + beta phi_k . F of the radial functions of a layer, given the layers below.
 
-    The features have mean zero over the Boltzmann distribution at `beta`, whatever the layers below: a test of every divergence.
+    The features have mean zero over the Boltzmann distribution at `beta`, whatever the layers below: a test of every
+    divergence.
 
     Parameters
     ----------

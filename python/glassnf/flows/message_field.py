@@ -22,7 +22,7 @@ def species_pairs(n_species: int) -> list[tuple[int, int]]:
 
 @dataclass(frozen=True, eq=False)
 class MessageField:
-    """A velocity dx/dbeta = v(x, beta) made of radial functions of pairs of particles and layers of messages between neighbours.
+    """A velocity dx/dbeta = v(x, beta) of radial functions of pairs of particles and layers of messages between neighbours.
 
     The zeroth layer is the pair field; each further layer adds messages along the bonds e = r_ij / d_ij::
 
@@ -30,9 +30,9 @@ class MessageField:
         wl_i = sum_j pl(d_ij) r_ij + sum_j [E(d_ij) (e . w_j) + C(d_ij) (e . w_i)] e,    w of the layer below
         v = wL
 
-    Near a minimum of the energy the exact field is a Newton step, H^-1 F / (2 beta). The pair field learns the forces F, and each
-    layer one more power of the Hessian H. Radial functions depend on the pair of species, not on its order, so that the pair
-    field moves no centre of mass. The field is equivariant under permutations within a species, translations, and the symmetry
+    Near a minimum of the energy the exact field is a Newton step, H^-1 F / (2 beta). The pair field learns the forces F, and
+    each layer one more power of the Hessian H. Radial functions depend on the pair of species, not on its order, so that the
+    pair field moves no centre of mass. The field is equivariant under permutations within a species, translations, and the symmetry
     group of the box, and twice continuously differentiable.
 
     Attributes

@@ -151,7 +151,8 @@ class RadialFlow:
             raise TypeError(f"system: expected a System, got {type(system).__name__}")
         if system.potential != self.system.potential or system.dimension != self.system.dimension:
             raise ValueError(
-                f"system: expected the potential and the dimension that the flow was trained for, {self.system!r}, got {system!r}"
+                f"system: expected the potential and the dimension that the flow was trained for, {self.system!r}, got "
+                f"{system!r}"
             )
         return RadialFlow(system, self.field, self.hot, self.cold, self.steps, self.report)
 

@@ -192,7 +192,7 @@ def layer_moments(
 
 
 def _solve(moments: Sequence[Moments], weights: FloatArray, ridge: float) -> FloatArray:
-    """Return coefficients (T, K) that minimise the residual variance summed over nodes; weights (nodes, T) of the functions of beta."""
+    """Return coefficients (T, K) of least residual variance, summed over nodes; weights (nodes, T) of the functions of beta."""
     size, terms = moments[0].data.shape[0] - 2, weights.shape[1]
     matrix = np.zeros((terms, size, terms, size))
     vector = np.zeros((terms, size))

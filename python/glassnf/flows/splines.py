@@ -1,4 +1,4 @@
-"""The radial basis of a flow: cubic B-splines on uniform knots, and the smooth functions of beta that their coefficients are."""
+"""The radial basis of a flow, cubic B-splines on uniform knots, and the functions of beta that their coefficients are."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ __all__ = ["RadialBasis", "TemperatureBasis"]
 
 FloatArray = npt.NDArray[np.float64]
 
-# Rows: the four pieces of a cubic B-spline, from the first interval of its support to the last; columns: powers of s = (d - knot) / h.
+# Rows: the four pieces of a cubic B-spline, from the first interval of its support to the last; columns: powers of
+# s = (d - knot) / h.
 _PIECES = np.array([[0.0, 0.0, 0.0, 1.0], [1.0, 3.0, 3.0, -3.0], [4.0, 0.0, -6.0, 3.0], [1.0, -3.0, 3.0, -1.0]]) / 6.0
 
 
@@ -51,7 +52,8 @@ class RadialBasis:
         half = 0.5 * min(float(side) for side in system.box)
         if self.outer > half:
             raise ValueError(
-                f"{name}: expected a range of at most half the box, {half:.6g}, got {self.outer:.6g}: beyond it the field would jump"
+                f"{name}: expected a range of at most half the box, {half:.6g}, got {self.outer:.6g}: beyond it the field would "
+                "jump"
             )
 
     def table(self, coefficients: FloatArray) -> FloatArray:

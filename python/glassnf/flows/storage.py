@@ -112,7 +112,7 @@ def _read(file: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     try:
         with safe_open(file, framework="numpy") as content:
             metadata = content.metadata() or {}
-            tensors = {name: content.get_tensor(name) for name in content.keys()}  # noqa: SIM118: not a dictionary
+            tensors = {name: content.get_tensor(name) for name in list(content.keys())}
     except (SafetensorError, OSError, ValueError) as error:
         raise FileFormatError(f"{file}: expected a safetensors file, got something else or a damaged one ({error})") from None
     if metadata.get("format") != _FORMAT:

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from .. import _check
 from .._native import threads_of
@@ -59,7 +58,7 @@ def train(
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> RadialFlow:
-    """Train a flow between two temperatures, on equilibrium samples that are made for it.
+    """Train a flow between two temperatures, on equilibrium samples made for it.
 
     Along p_beta ~ exp(-beta U) with dx/dbeta = v the exact field obeys the continuity equation
     div v + beta v.F = U - <U>_beta. A `MessageField` is linear in the functions of its last layer, so that each layer is one
