@@ -106,6 +106,15 @@ ExplorerName = Annotated[
         panel=TEMPERING,
     ),
 ]
+AssistingFlow = Annotated[
+    Text,
+    option(
+        "FILE",
+        "Trained flow (glassnf train) that assists exchanges of pt and makes the temperature steps of pa.",
+        "--flow",
+        panel=TEMPERING,
+    ),
+]
 Temperatures = Annotated[
     Texts,
     option(
