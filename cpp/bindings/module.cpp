@@ -8,6 +8,8 @@ PYBIND11_MODULE(_core, module) {
   register_system(module);
   register_dynamics(module);
   register_energy(module);
+  register_flow_features(module);
+  register_flow(module);
   register_monte_carlo(module);
   register_parallel_tempering(module);
   register_random(module);

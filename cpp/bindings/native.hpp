@@ -38,6 +38,8 @@ inline int checked_threads(int threads) {
 void register_system(py::module_& module);
 void register_dynamics(py::module_& module);
 void register_energy(py::module_& module);
+void register_flow_features(py::module_& module);
+void register_flow(py::module_& module);
 void register_monte_carlo(py::module_& module);
 void register_parallel_tempering(py::module_& module);
 void register_random(py::module_& module);

@@ -157,6 +157,12 @@ struct MinimiseOutput {
   double* largest_force;     // (R,)
 };
 
+// Flows; these structs are in flow_batches.hpp.
+struct FlowTables;
+struct FlowBatch;
+struct FlowPlan;
+struct FlowFieldBatch;
+
 // Population annealing (resampling.hpp). Energies of the replicas, in host or device memory.
 struct Population {
   std::int64_t replicas;
@@ -176,8 +182,31 @@ struct ReplicaArray {
   std::int64_t bytes;  // per replica
 };
 
+// Uniform knots of radial functions.
+struct RadialRange {
+  double inner, outer;
+  int intervals;
+};
+
+// Features of configurations for the training of flows, as flow_features_kernel.cpp explains. Radial functions have a set of coefficients
+// for each unordered pair of species (a, b), in the order 00, 01, ..., 11, 12, ...
+struct FlowFeatures {
+  std::int64_t replicas;
+  const double* positions;       // (R, N, d) wrapped
+  const std::int32_t* species;   // (R, N)
+  const double* forces;          // (R, N, d)
+  const double* beta;            // (R,)
+  RadialRange pair, message;
+  int layers;                          // of messages in the field whose features are wanted
+  const double* pair_coefficients;     // (layers, pairs, intervals - 3) of the layers below
+  const double* message_coefficients;  // (layers - 1, 2, pairs, intervals - 3): from the neighbour, from the particle itself
+  std::int64_t size;                   // of the features of a configuration
+  double* features;                    // (R, size): pair functions; then messages from the neighbour, from the particle itself
+};
+
 namespace cpu {
 
+void flow_features(const SystemView& system, const FlowFeatures& job, int threads);
 void energy(const SystemView& system, const EnergyBatch& batch, int threads);
 void monte_carlo(const SystemView& system, const MonteCarloBatch& batch, const MonteCarloPlan& plan, const MonteCarloOutput& output,
                  int threads);
@@ -186,6 +215,11 @@ void molecular_dynamics(const SystemView& system, const DynamicsBatch& batch, co
 // Moves the replicas to the minima of their basins; velocities become zero.
 void minimise(const SystemView& system, const DynamicsBatch& batch, const MinimisePlan& plan, const MinimiseOutput& output,
               int threads);
+
+// Carries replicas along a flow in place, and gives the integral of the divergence. Where a replica is lost, its log Jacobian is no number
+// and its positions mean nothing. `search` is for tests: 0 choose, 1 all pairs, 2 cells; results differ in rounding.
+void flow_trajectory(const SystemView& system, const FlowBatch& batch, const FlowPlan& plan, int search, int threads);
+void flow_field(const SystemView& system, const FlowFieldBatch& batch, const FlowTables& tables, int search, int threads);
 
 // `extreme` is the energy of the largest weight; weights (R,) are written. `resample` writes parents (R,), and `gather` copies replicas from
 // the slots of their parents, in place.

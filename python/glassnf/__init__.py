@@ -10,13 +10,17 @@
 
 from __future__ import annotations
 
-from . import cuda, io, observables, systems
+from . import cuda, flows, io, observables, systems
 from ._core import __version__
 from .energy import energy, energy_and_forces, forces, pressure, virial
 from .ensemble import Ensemble
 from .samplers import (
     BlowUpError,
+    DominatedWeightsWarning,
     Equilibration,
+    FlowMetropolis,
+    FlowResult,
+    FlowSampler,
     InherentStructures,
     MCRecord,
     MDRecord,
@@ -28,6 +32,7 @@ from .samplers import (
     PTEquilibration,
     PTRecord,
     geometric_ladder,
+    harvest,
     inherent_structures,
     log_schedule,
     weighted_average,
@@ -35,8 +40,12 @@ from .samplers import (
 
 __all__ = [
     "BlowUpError",
+    "DominatedWeightsWarning",
     "Ensemble",
     "Equilibration",
+    "FlowMetropolis",
+    "FlowResult",
+    "FlowSampler",
     "InherentStructures",
     "MCRecord",
     "MDRecord",
@@ -51,8 +60,10 @@ __all__ = [
     "cuda",
     "energy",
     "energy_and_forces",
+    "flows",
     "forces",
     "geometric_ladder",
+    "harvest",
     "inherent_structures",
     "io",
     "log_schedule",

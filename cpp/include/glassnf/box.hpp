@@ -20,6 +20,31 @@ GLASSNF_HD double wrap_once(double x, double length, int& image) {
   return x;
 }
 
+// Whether a coordinate can be put back into the box: a finite number of less than 2^31 sides. Splits it into a place in [0, length) and a whole
+// number of sides, by operations that are the same everywhere.
+GLASSNF_HD bool split_coordinate(double x, double length, double& wrapped, std::int32_t& sides) {
+  const double ratio = x / length;
+  if (!(absolute(ratio) < 2147483646.0)) return false;
+  std::int32_t n = static_cast<std::int32_t>(ratio);
+  if (static_cast<double>(n) > ratio) --n;
+  double w = fused(-length, static_cast<double>(n), x);
+  if (w >= length) {
+    w -= length;
+    ++n;
+  }
+  if (w < 0.0) {
+    w += length;
+    --n;
+  }
+  if (w >= length) {  // a tiny negative number plus a side
+    w = 0.0;
+    ++n;
+  }
+  wrapped = w;
+  sides = n;
+  return true;
+}
+
 // Shortest distance along one axis between wrapped coordinates, without sign.
 template <class F>
 GLASSNF_HD F minimum_image_distance(F dx, F length) {

@@ -316,6 +316,42 @@ GLASSNF_HD void gather_records(const double* records, const std::int32_t* index,
 #endif
 }
 
+// The four doubles from table[first] on, for the index in each lane; the overload of radial_table.hpp for packs.
+GLASSNF_HD void four_at(const double* table, PackU first, Pack& a, Pack& b, Pack& c, Pack& d) {
+#if defined(__AVX512F__)
+  const __m512i at = reinterpret_cast<__m512i>(first.v0);
+  a.v0 = _mm512_i64gather_pd(at, table, 8);
+  b.v0 = _mm512_i64gather_pd(at, table + 1, 8);
+  c.v0 = _mm512_i64gather_pd(at, table + 2, 8);
+  d.v0 = _mm512_i64gather_pd(at, table + 3, 8);
+#elif defined(__AVX2__)
+  alignas(64) std::uint64_t at[pack_size];
+  store(at, first);
+  const auto transpose = [table](const std::uint64_t* i, NativeF& va, NativeF& vb, NativeF& vc, NativeF& vd) GLASSNF_INLINE {
+    const __m256d r0 = _mm256_loadu_pd(table + i[0]), r1 = _mm256_loadu_pd(table + i[1]);
+    const __m256d r2 = _mm256_loadu_pd(table + i[2]), r3 = _mm256_loadu_pd(table + i[3]);
+    const __m256d ac01 = _mm256_unpacklo_pd(r0, r1), ac23 = _mm256_unpacklo_pd(r2, r3);
+    const __m256d bd01 = _mm256_unpackhi_pd(r0, r1), bd23 = _mm256_unpackhi_pd(r2, r3);
+    va = _mm256_permute2f128_pd(ac01, ac23, 0x20);
+    vb = _mm256_permute2f128_pd(bd01, bd23, 0x20);
+    vc = _mm256_permute2f128_pd(ac01, ac23, 0x31);
+    vd = _mm256_permute2f128_pd(bd01, bd23, 0x31);
+  };
+  transpose(at, a.v0, b.v0, c.v0, d.v0);
+  transpose(at + 4, a.v1, b.v1, c.v1, d.v1);
+#else
+  alignas(64) std::uint64_t at[pack_size];
+  alignas(64) double columns[4][pack_size];
+  store(at, first);
+  for (int l = 0; l < pack_size; ++l)
+    for (int k = 0; k < 4; ++k) columns[k][l] = table[at[l] + static_cast<std::uint64_t>(k)];
+  a = load(columns[0]);
+  b = load(columns[1]);
+  c = load(columns[2]);
+  d = load(columns[3]);
+#endif
+}
+
 // Sum over lanes in one fixed order: ((0+4)+(2+6)) + ((1+5)+(3+7)).
 GLASSNF_HD double sum(Pack a) {
 #if defined(__AVX512F__)

@@ -55,6 +55,12 @@ struct KernelTable {
                    std::int64_t count, bool lists, Workspace&);
   void (*minimise)(const SystemView&, const DynamicsBatch&, const MinimisePlan&, const MinimiseOutput&, std::int64_t first,
                    std::int64_t count, bool lists, Workspace&);
+  void (*flow_features)(const SystemView&, const FlowFeatures&, std::int64_t replica, Workspace&);
+  // Flows of replicas first .. first + count - 1: up to eight by all pairs, or one through cells.
+  void (*flow_trajectory)(const SystemView&, const FlowBatch&, const FlowPlan&, std::int64_t first, std::int64_t count, bool cells,
+                          Workspace&);
+  void (*flow_field)(const SystemView&, const FlowFieldBatch&, const FlowTables&, std::int64_t first, std::int64_t count,
+                     bool cells, Workspace&);
 };
 
 const KernelTable* kernels_baseline();

@@ -20,12 +20,16 @@ void dynamics(const SystemView&, const DynamicsBatch&, const DynamicsPlan&, cons
               Workspace&);
 void minimise(const SystemView&, const DynamicsBatch&, const MinimisePlan&, const MinimiseOutput&, std::int64_t, std::int64_t, bool,
               Workspace&);
+void flow_features(const SystemView&, const FlowFeatures&, std::int64_t, Workspace&);
+void flow_trajectory(const SystemView&, const FlowBatch&, const FlowPlan&, std::int64_t, std::int64_t, bool, Workspace&);
+void flow_field(const SystemView&, const FlowFieldBatch&, const FlowTables&, std::int64_t, std::int64_t, bool, Workspace&);
 }  // namespace GLASSNF_ISA
 
 const KernelTable* GLASSNF_JOIN(kernels_, GLASSNF_ISA)() {
-  static constexpr KernelTable table = {GLASSNF_STRING(GLASSNF_ISA), GLASSNF_ISA::energy_all_pairs, GLASSNF_ISA::energy_sort,
-                                        GLASSNF_ISA::energy_cells,   GLASSNF_ISA::energy_collect,   GLASSNF_ISA::open_monte_carlo,
-                                        GLASSNF_ISA::dynamics,       GLASSNF_ISA::minimise};
+  static constexpr KernelTable table = {GLASSNF_STRING(GLASSNF_ISA),     GLASSNF_ISA::energy_all_pairs, GLASSNF_ISA::energy_sort,
+                                        GLASSNF_ISA::energy_cells,       GLASSNF_ISA::energy_collect,   GLASSNF_ISA::open_monte_carlo,
+                                        GLASSNF_ISA::dynamics,           GLASSNF_ISA::minimise,         GLASSNF_ISA::flow_features,
+                                        GLASSNF_ISA::flow_trajectory,    GLASSNF_ISA::flow_field};
   return &table;
 }
 

@@ -1,4 +1,4 @@
-"""The command line: ``glassnf info``, ``glassnf sample``, ``glassnf compare``.
+"""The command line: ``glassnf info``, ``glassnf sample``, ``glassnf train``, ``glassnf compare``.
 
 Exit codes: 0 done, 2 bad input (one sentence on the standard error, and with ``--json`` an object ``{"error": ...}`` on the
 standard output), 3 the dynamics blew up (likewise), 130 and 143 stopped by Ctrl-C and SIGTERM.
@@ -81,6 +81,7 @@ def sample(
     relaxation_time: arg.RelaxationTime = None,
     swap_every: arg.SwapEvery = None,
     explorer: arg.ExplorerName = None,
+    flow: arg.AssistingFlow = None,
     temperatures: arg.Temperatures = None,
     ladders: arg.Ladders = None,
     sweeps_per_exchange: arg.SweepsPerExchange = None,
@@ -90,8 +91,9 @@ def sample(
     sweeps_per_step: arg.SweepsPerStep = None,
     culling_fraction: arg.CullingFraction = None,
     block: arg.Block = None,
+    flow: arg.FlowFile = None,
 ) -> None:
-    """Sample one system, from random starts, into an HDF5 file: molecular dynamics, Monte Carlo, tempering or annealing.
+    """Sample one system, from random starts, into an HDF5 file: molecular dynamics, Monte Carlo, tempering, annealing, flows.
 
     Example: glassnf sample --system ka2d -n 43 -T 0.3 --algorithm swap --replicas 64 --sweeps 100000 --seed 1 -o run.h5
 
@@ -106,6 +108,42 @@ def sample(
     raise typer.Exit(code)
 
 
+@app.command("train")
+@guarded
+def train(
+    ctx: typer.Context,
+    system: arg.SystemName = None,
+    particles: arg.Particles = None,
+    hot: arg.Hot = None,
+    cold: arg.Cold = None,
+    layers: arg.Layers = None,
+    samples: arg.TrainingSamples = None,
+    temperatures: arg.TrainingTemperatures = None,
+    sampler: arg.SamplerName = None,
+    replicas: arg.TrainingReplicas = None,
+    spacing: arg.Spacing = None,
+    equilibration: arg.TrainingEquilibration = None,
+    steps: arg.IntegrationSteps = None,
+    threads: arg.Threads = None,
+    seed: arg.Seed = None,
+    output: arg.FlowOutput = None,
+    overwrite: arg.Overwrite = False,
+    resume: arg.ResumeTraining = False,
+    config: arg.Config = None,
+    quiet: arg.Quiet = False,
+    json: arg.Json = False,
+) -> None:
+    """Train a normalizing flow between two temperatures, from nothing: samples are made first.
+
+    Example: glassnf train --system ka2d -n 43 --hot 0.5 --cold 0.4 -o flow.safetensors
+
+    Ctrl-C and SIGTERM leave a checkpoint beside the output; go on with the same command and --resume.
+    """
+    from ._train import train_command
+
+    raise typer.Exit(train_command(dict(ctx.params), config))
+
+
 @app.command("compare")
 @guarded
 def compare(
@@ -115,6 +153,7 @@ def compare(
     temperature: arg.TemperatureList = None,
     quick: arg.Quick = False,
     algorithms: arg.AlgorithmList = None,
+    flow: arg.FlowFile = None,
     runs: arg.Runs = None,
     budget: arg.Budget = None,
     sweeps: arg.LargestBudget = None,

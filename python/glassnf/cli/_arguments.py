@@ -35,33 +35,33 @@ Version = Annotated[bool, option(None, "Print the version and exit.", "--version
 
 # Options of glassnf sample.
 Temperature = Annotated[
-    Text, option("NUMBER", "Temperature in epsilon / k_B; the lowest one of pt and pa. Required.", "-T", "--temperature")
+    Text, option("NUMBER", "Temperature in epsilon / k_B; the lowest one of pt, pa and nf. Required.", "-T", "--temperature")
 ]
 AlgorithmName = Annotated[
     Text,
     option(
-        "md|mc|swap|pt|pa",
-        "Molecular dynamics, local or swap Monte Carlo, parallel tempering, population annealing (default: swap; mc where "
-        "there is one species).",
+        "md|mc|swap|pt|pa|nf",
+        "Molecular dynamics, local or swap Monte Carlo, parallel tempering, population annealing, a normalizing flow (default: "
+        "swap; mc where there is one species).",
         "--algorithm",
     ),
 ]
-Replicas = Annotated[Text, option("INTEGER", "Independent replicas of md, mc, swap (default: 64).", "--replicas")]
+Replicas = Annotated[Text, option("INTEGER", "Independent replicas of md, mc, swap, nf (default: 64).", "--replicas")]
 Equilibration = Annotated[
     Text,
     option(
         "SWEEPS",
         "Sweeps, or time steps of md, before production; move sizes and ladders adapt (default: a quarter of the production; "
-        "1000 at the start temperature of pa).",
+        "1000 at the start temperature of pa, 4000 at that of nf).",
         "--equilibration",
     ),
 ]
 Sweeps = Annotated[
-    Text, option("SWEEPS", "Sweeps of production of mc, swap, pt; N trial moves each (default: 10000).", "--sweeps")
+    Text, option("SWEEPS", "Sweeps of production of mc, swap, pt, nf; N trial moves each (default: 10000).", "--sweeps")
 ]
 RecordEvery = Annotated[
     Text,
-    option("SWEEPS", "Sweeps, or time steps of md, between energy records (default: 10; md 100).", "--record-every"),
+    option("SWEEPS", "Sweeps, or time steps of md, between energy records (default: 10; md 100; nf 50).", "--record-every"),
 ]
 Output = Annotated[Text, option("FILE", "HDF5 file to write. Required.", "-o", "--output")]
 CheckpointEvery = Annotated[
@@ -101,8 +101,17 @@ ExplorerName = Annotated[
     Text,
     option(
         "mc|swap|md",
-        "What moves the replicas of pt and pa (default: swap; mc with one species).",
+        "What moves the replicas of pt, pa and nf (default: swap; mc with one species).",
         "--explorer",
+        panel=TEMPERING,
+    ),
+]
+AssistingFlow = Annotated[
+    Text,
+    option(
+        "FILE",
+        "Trained flow (glassnf train) that assists exchanges of pt and makes the temperature steps of pa.",
+        "--flow",
         panel=TEMPERING,
     ),
 ]
@@ -130,7 +139,15 @@ FixedLadder = Annotated[
     bool,
     option(None, "Keep the ladder; otherwise equilibration adapts the inner temperatures.", "--fixed-ladder", panel=TEMPERING),
 ]
-Start = Annotated[Text, option("NUMBER", "First temperature (default: the larger of 1 and 2 T).", "--start", panel=ANNEALING)]
+Start = Annotated[
+    Text,
+    option(
+        "NUMBER",
+        "First temperature (default: the larger of 1 and 2 T; of nf the hot end of the flow).",
+        "--start",
+        panel=ANNEALING,
+    ),
+]
 Population = Annotated[Text, option("INTEGER", "Replicas (default: 1000).", "--population", panel=ANNEALING)]
 SweepsPerStep = Annotated[
     Text,
@@ -161,8 +178,14 @@ TemperatureList = Annotated[
 ]
 Quick = Annotated[bool, option(None, "Less than two minutes: T = 0.3 unless -T is given; replaces old results.", "--quick")]
 AlgorithmList = Annotated[
-    Texts, option("NAMES", "Algorithms, baseline first (default: md,mc,swap,pt,pa; no swap with one species).", "--algorithms")
+    Texts,
+    option(
+        "NAMES",
+        "Algorithms, baseline first (default: md,mc,swap,pt,pa; no swap with one species; nf with --flow).",
+        "--algorithms",
+    ),
 ]
+FlowFile = Annotated[Text, option("FILE", "Trained flow of the algorithm nf, from glassnf train.", "--flow")]
 Runs = Annotated[Text, option("INTEGER", "Independent runs of each algorithm (default: 32).", "--runs")]
 Budget = Annotated[
     Text, option("SECONDS", "Wall time to aim at, for all together (default: 900; 90 with --quick).", "--budget")
@@ -193,3 +216,32 @@ TargetHeatError = Annotated[
 ]
 Folder = Annotated[Text, option("FOLDER", "Folder for the results (default: glassnf-compare).", "-o", "--output")]
 OverwriteFolder = Annotated[bool, option(None, "Replace old results in the folder.", "--overwrite")]
+
+# Options of glassnf train.
+Hot = Annotated[Text, option("NUMBER", "Temperature to start from, in epsilon / k_B. Required.", "--hot")]
+Cold = Annotated[Text, option("NUMBER", "Temperature to arrive at. Required.", "--cold")]
+Layers = Annotated[
+    Text, option("0|1|2|3", "Layers of messages; 0 is a pair field, cheaper and not as good (default: 2).", "--layers")
+]
+TrainingSamples = Annotated[
+    Text, option("INTEGER", "Equilibrium configurations at each temperature (default: 20000).", "--samples")
+]
+TrainingTemperatures = Annotated[
+    Texts, option("LIST", "Temperatures of the samples (default: about every 15 %, three at least).", "--temperatures")
+]
+SamplerName = Annotated[
+    Text, option("swap|mc|md", "What makes the samples (default: swap; mc where there is one species).", "--sampler")
+]
+TrainingReplicas = Annotated[Text, option("INTEGER", "Independent replicas of the sampler (default: 512).", "--replicas")]
+Spacing = Annotated[
+    Text, option("SWEEPS", "Sweeps, or time steps of md, between samples of a replica (default: 50; md 500).", "--spacing")
+]
+TrainingEquilibration = Annotated[
+    Text,
+    option("SWEEPS", "Sweeps, or time steps of md, before the first sample (default: 4000; md 40000).", "--equilibration"),
+]
+IntegrationSteps = Annotated[
+    Text, option("INTEGER", "Steps of the integrator from hot to cold (default: as many as accuracy needs).", "--steps")
+]
+FlowOutput = Annotated[Text, option("FILE", "File to write, in safetensors format. Required.", "-o", "--output")]
+ResumeTraining = Annotated[bool, option(None, "Go on with an interrupted training of the same options.", "--resume")]

@@ -41,6 +41,7 @@ OPTIONS: Final = (
     Option("particles", integer(1), None, "n"),
     Option("temperature", floats, None, "T"),
     Option("algorithms", words),
+    Option("flow", text),
     Option("runs", integer(4), 32),
     Option("seed", integer(0, 2**63 - 1), 1),
     Option("threads", integer(1)),
@@ -64,6 +65,7 @@ OPTIONS: Final = (
 
 def _settings(choices: Choices) -> Settings:
     from ..compare import Settings
+    from ._runners.flow import load_flow
 
     quick = choices["quick"]
     temperatures = choices["temperature"] or ((QUICK_TEMPERATURE,) if quick else None)
@@ -74,8 +76,10 @@ def _settings(choices: Choices) -> Settings:
         raise CommandError("--budget: expected not to be given where --sweeps and the reference leave nothing to choose")
     reference = choices["reference"]
     with user_input():
+        system = find_system(choices["system"], choices["particles"])
         return Settings(
-            system=find_system(choices["system"], choices["particles"]),
+            system=system,
+            flow=None if choices["flow"] is None else load_flow(choices["flow"], system),
             temperatures=tuple(sorted(temperatures, reverse=True)),
             algorithms=choices["algorithms"],
             runs=choices["runs"],

@@ -22,6 +22,7 @@ from .. import _check
 
 if TYPE_CHECKING:
     from ..ensemble import Ensemble
+    from ..flows import Flow
     from ..systems import System
 
 __all__ = [
@@ -124,12 +125,15 @@ class RunOptions:
         Sweeps between two records of the energy; divides the smallest budget.
     discard
         Share of each budget, from the start, that an estimate leaves out.
+    flow
+        Trained flow of algorithms that use one, or None.
     """
 
     threads: int | None = None
     adaptation: int = 500
     record_every: int = 10
     discard: float = 0.5
+    flow: Flow | None = None
 
 
 @runtime_checkable
@@ -190,6 +194,8 @@ class AlgorithmSpec:
     least_budget
         Called as ``least_budget(system, temperature, start_temperature)``: the smallest budget with which the algorithm can do
         anything, such as a few sweeps at every temperature of a ladder. None where any will do.
+    needs_flow
+        Whether it is an error to use it without a flow.
     """
 
     name: str
@@ -200,6 +206,7 @@ class AlgorithmSpec:
     first_budget: int = 200
     restarts: bool = False
     least_budget: LeastBudget | None = None
+    needs_flow: bool = False
 
 
 def _molecular_dynamics(system: System, temperature: float, options: RunOptions) -> Algorithm:
@@ -238,12 +245,19 @@ def _population_annealing(system: System, temperature: float, options: RunOption
     return PopulationAnnealingAlgorithm(system, temperature, options)
 
 
+def _flow(system: System, temperature: float, options: RunOptions) -> Algorithm:
+    from .flows import FlowAlgorithm
+
+    return FlowAlgorithm(system, temperature, options)
+
+
 _register: dict[str, AlgorithmSpec] = {
     "md": AlgorithmSpec("md", "MD", "#CC79A7", "D", _molecular_dynamics),
     "mc": AlgorithmSpec("mc", "local MC", "#D55E00", "o", _local),
     "swap": AlgorithmSpec("swap", "swap MC", "#0072B2", "s", _swap),
     "pt": AlgorithmSpec("pt", "PT", "#009E73", "^", _parallel_tempering, first_budget=3200, least_budget=_least_of_tempering),
     "pa": AlgorithmSpec("pa", "PA", "#E69F00", "v", _population_annealing, first_budget=3200, restarts=True),
+    "nf": AlgorithmSpec("nf", "NF", "#56B4E9", "P", _flow, first_budget=3200, restarts=True, needs_flow=True),
 }
 
 
@@ -265,9 +279,13 @@ def algorithm_names() -> tuple[str, ...]:
     return tuple(_register)
 
 
-def default_algorithms(system: System) -> tuple[str, ...]:
-    """Return the names of the algorithms that come with glassnf, those with swap moves where there are species to swap."""
-    return tuple(name for name in ("md", "mc", "swap", "pt", "pa") if name != "swap" or system.n_species > 1)
+def default_algorithms(system: System, flow: Flow | None = None) -> tuple[str, ...]:
+    """Return the names of the algorithms that come with glassnf.
+
+    Those with swap moves where there are species to swap, and those with a flow where there is one.
+    """
+    names = ("md", "mc", "swap", "pt", "pa", *(("nf",) if flow is not None else ()))
+    return tuple(name for name in names if name != "swap" or system.n_species > 1)
 
 
 def get_algorithm(name: str) -> AlgorithmSpec:

@@ -18,6 +18,8 @@ from .verdict import R_HAT_LIMIT, SIGMA_LIMIT
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from ..flows import Flow
+
 __all__ = ["FILES", "comparison_to_csv", "comparison_to_dict", "format_ratio", "tables", "write_files"]
 
 FORMAT: Final = "glassnf-compare"
@@ -67,6 +69,7 @@ def comparison_to_dict(comparison: Comparison, command: list[str] | None = None)
             "adaptation_sweeps": {name: options.adaptation for name, options in plan.options.items()},
             "record_every": {name: options.record_every for name, options in plan.options.items()},
             "discarded_share": {name: options.discard for name, options in plan.options.items()},
+            "flow": None if settings.flow is None else _flow_to_dict(settings.flow),
             "start_temperature": settings.hot,
             "start_sweeps": settings.start_sweeps,
             "reference_replicas": settings.reference_replicas,
@@ -83,6 +86,12 @@ def comparison_to_dict(comparison: Comparison, command: list[str] | None = None)
     }
     converted: dict[str, Any] = jsonable(data)
     return converted
+
+
+def _flow_to_dict(flow: Flow) -> dict[str, Any]:
+    """Return what the flow is, and what its training has cost, which no run is charged with."""
+    training = getattr(flow, "report", None)
+    return {**flow.describe(), "training": None if training is None else training.to_dict()}
 
 
 def _temperature_to_dict(result: TemperatureResult) -> dict[str, Any]:

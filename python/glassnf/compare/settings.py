@@ -16,6 +16,7 @@ from .starts import derived_seed, hot_start
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from ..flows import Flow
     from ..systems import System
 
 __all__ = ["Plan", "Settings", "geometric_budgets", "make_plan"]
@@ -40,8 +41,9 @@ class Settings:
     temperatures
         Temperatures, in epsilon / k_B.
     algorithms
-        Names of the algorithms, see `algorithm_names`; the first one is the baseline of the speed-ups. None for all five, or
-        four where there is one species: swap moves then have nothing to do, and asking for them is an error.
+        Names of the algorithms, see `algorithm_names`; the first one is the baseline of the speed-ups. None for all that need
+        no flow, and with a flow for all; but for swap moves where there is one species: they then have nothing to do, and
+        asking for them is an error.
     runs
         Number K of independent runs of each algorithm, at least 4.
     seed
@@ -71,6 +73,8 @@ class Settings:
     target_energy_error, target_heat_error
         The errors of <U>/N (epsilon) and C_v/N (k_B) at which costs are compared, besides the errors that the baseline ends
         with.
+    flow
+        A trained flow for the algorithm nf, with all temperatures in its range. Its training is no part of any cost.
     """
 
     system: System
@@ -90,6 +94,7 @@ class Settings:
     start_sweeps: int = 400
     target_energy_error: float = 0.02
     target_heat_error: float = 0.2
+    flow: Flow | None = None
 
     def __post_init__(self) -> None:
         """Check every parameter; TypeError or ValueError name the first bad one."""
@@ -134,7 +139,7 @@ class Settings:
     def _check_algorithms(self) -> None:
         given: object = self.algorithms
         if given is None:
-            object.__setattr__(self, "algorithms", default_algorithms(self.system))
+            object.__setattr__(self, "algorithms", default_algorithms(self.system, self.flow))
         if not self.algorithms:
             raise ValueError(f"algorithms: expected at least one of {', '.join(algorithm_names())}, got none")
         for name in self.algorithms:
@@ -142,6 +147,24 @@ class Settings:
             if name == "swap" and self.system.n_species == 1:
                 raise ValueError(f"algorithms: expected no swap moves for {self.system.name}, which has one species, got swap")
         _unique("algorithms", self.algorithms)
+        self._check_flow()
+
+    def _check_flow(self) -> None:
+        if self.flow is None:
+            for name in self.algorithms:
+                if get_algorithm(name).needs_flow:
+                    raise ValueError(f"flow: expected a trained flow for the algorithm {name}, got None")
+            return
+        from ..samplers._carry import check_flow, check_temperature
+
+        flow = check_flow(self.system, self.flow)
+        for temperature in self.temperatures:
+            check_temperature("temperatures", temperature, flow)
+            if not temperature < flow.hot < math.inf:
+                raise ValueError(
+                    f"temperatures: expected numbers below the hot end of the flow, {flow.hot:g}, a finite one, got "
+                    f"{temperature:g}"
+                )
 
     def _check_sweeps(self) -> None:
         if not isinstance(self.sweeps, Mapping):
@@ -265,7 +288,10 @@ def make_plan(settings: Settings) -> Plan:
 
 def _options(settings: Settings, budgets: tuple[int, ...]) -> RunOptions:
     return RunOptions(
-        threads=settings.threads, adaptation=budgets[0] // 2 // BLOCK * BLOCK, record_every=record_interval(budgets[-1])
+        threads=settings.threads,
+        adaptation=budgets[0] // 2 // BLOCK * BLOCK,
+        record_every=record_interval(budgets[-1]),
+        flow=settings.flow,
     )
 
 
@@ -303,7 +329,7 @@ def _rate(settings: Settings, name: str) -> float:
     algorithm = spec.factory(
         settings.system,
         min(settings.temperatures),
-        RunOptions(threads=settings.threads, adaptation=budget // 2, record_every=BLOCK),
+        RunOptions(threads=settings.threads, adaptation=budget // 2, record_every=BLOCK, flow=settings.flow),
     )
     algorithm.prepare(start)
     algorithm.advance(budget)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -11,7 +12,7 @@ import numpy.typing as npt
 from .. import _check
 from ..systems import System
 
-__all__ = ["Flow", "FlowError", "IdentityFlow", "Transport"]
+__all__ = ["Flow", "FlowError", "IdentityFlow", "Transport", "check_betas", "steps_between"]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -104,6 +105,26 @@ class Flow(Protocol):
 
     def describe(self) -> dict[str, Any]:
         """Return what decides on its results, as numbers and strings, a hash of its weights among them."""
+
+
+_SAME = 1e-9  # relative difference up to which two inverse temperatures are the same
+
+
+def check_betas(flow: Flow, *betas: float) -> None:
+    """Raise ValueError unless all inverse temperatures lie in the trained range of a flow."""
+    for name, beta in zip(("beta_from", "beta_to"), betas, strict=False):
+        beta = _check.positive_float(name, beta)
+        if not (1.0 / flow.hot) * (1.0 - _SAME) <= beta <= (1.0 / flow.cold) * (1.0 + _SAME):
+            raise ValueError(
+                f"{name}: expected a temperature between {flow.cold:.6g} and {flow.hot:.6g}, where the flow is trained, "
+                f"got {1.0 / beta:.6g}"
+            )
+
+
+def steps_between(flow: Flow, beta_from: float, beta_to: float) -> int:
+    """Return the default number of steps of the integrator from one inverse temperature to another."""
+    share = abs(beta_to - beta_from) / (1.0 / flow.cold - 1.0 / flow.hot)
+    return max(2, math.ceil(flow.steps * share * (1.0 - 1e-6)))
 
 
 class IdentityFlow:

@@ -5,6 +5,11 @@ from __future__ import annotations
 from ._anneal import Anneal
 from .annealing_result import PAResult, PopulationCollapseWarning, WeightedAverage, weighted_average
 from .explorer import CountingExplorer, Explorer
+from .flow_chains import FlowChains, FlowMetropolisRecord
+from .flow_metropolis import FlowMetropolis
+from .flow_result import DominatedWeightsWarning, FlowCheck, FlowResult, FlowStop
+from .flow_sampler import FlowSampler
+from .harvest import Harvest, harvest
 from .inherent_structures import InherentStructures, inherent_structures
 from .ladder import geometric_ladder
 from .molecular_dynamics import BlowUpError, MDRecord, MolecularDynamics
@@ -18,8 +23,17 @@ __all__ = [
     "Anneal",
     "BlowUpError",
     "CountingExplorer",
+    "DominatedWeightsWarning",
     "Equilibration",
     "Explorer",
+    "FlowChains",
+    "FlowCheck",
+    "FlowMetropolis",
+    "FlowMetropolisRecord",
+    "FlowResult",
+    "FlowSampler",
+    "FlowStop",
+    "Harvest",
     "InherentStructures",
     "MCRecord",
     "MDRecord",
@@ -34,6 +48,7 @@ __all__ = [
     "PopulationCollapseWarning",
     "WeightedAverage",
     "geometric_ladder",
+    "harvest",
     "inherent_structures",
     "log_schedule",
     "weighted_average",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from .. import _check, cuda
 from ..ensemble import Ensemble
-from ._population import copy_replicas
+from ._population import Moved, copy_replicas, place
 
 __all__ = ["Anneal", "Row", "Stage"]
 
@@ -38,6 +38,8 @@ class Row:
     specific_heat_error: float
     acceptance: float
     move_size: float
+    flow_steps: int = 0
+    flow_error: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,9 @@ class Stage:
     attempts, accepts : int
         Displacements counted before.
     finished : bool
+    flow_steps : int
+    flow_error : float
+        Of the flow that led here, see `PAResult`.
     """
 
     beta: float
@@ -73,6 +78,8 @@ class Stage:
     attempts: int
     accepts: int
     finished: bool = False
+    flow_steps: int = 0
+    flow_error: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -85,6 +92,7 @@ class Transition:
     influence: FloatArray
     rows: tuple[Row, ...]
     energies: tuple[FloatArray, ...]
+    moved: Moved | None = None  # by a flow, before the copies
 
 
 class Anneal:
@@ -121,6 +129,7 @@ class Anneal:
         self.rows: tuple[Row, ...] = ()
         self.energies: tuple[FloatArray, ...] = ()
         self.wall_time = 0.0
+        self.flow_time = 0.0
         self.warned = False
         self._pending: Transition | None = None
 
@@ -155,6 +164,8 @@ class Anneal:
         if self._pending is None:
             return
         new, population = self._pending, self.population
+        if new.moved is not None:
+            place(population, new.moved)
         if new.parents is not None:
             copy_replicas(population, new.parents)
         with cuda.find_device(population.device).current():
@@ -184,6 +195,7 @@ class Anneal:
             "counts": self.counts.copy(),
             "energies": np.array(self.energies).reshape(len(self.energies), self.replicas),
             "wall_time": self.wall_time,
+            "flow_time": self.flow_time,
             "warned": self.warned,
             **columns,
         }
@@ -213,11 +225,12 @@ class Anneal:
             raise TypeError(f"population: expected an Ensemble, got {type(population).__name__}")
         if not isinstance(state, Mapping) or state.get("algorithm") != "population_annealing":
             raise ValueError("state: expected the state of population annealing, got something else")
-        names = {item.name for item in fields(Stage)}
+        required = {item.name for item in fields(Stage) if item.default is MISSING}
+        optional = {item.name for item in fields(Stage)} - required
         anneal = cls(
             population,
             parameters,
-            Stage(**_check.keys("state['stage']", state["stage"], names)),
+            Stage(**_check.keys("state['stage']", state["stage"], required, optional)),
             population.device if device is None else device,
         )
         replicas = anneal.replicas
@@ -228,9 +241,12 @@ class Anneal:
         anneal.influence = _check.float_array("state['influence']", state["influence"], (replicas,)).copy()
         energies = _check.float_array("state['energies']", state["energies"], (None, replicas))
         anneal.energies = tuple(energies.copy())
-        columns = {item.name: state[f"row_{item.name}"].tolist() for item in fields(Row)}
+        # Files from before there were flows have no columns of them.
+        kept = [item.name for item in fields(Row) if item.default is MISSING or f"row_{item.name}" in state]
+        columns = {name: state[f"row_{name}"].tolist() for name in kept}
         anneal.rows = tuple(Row(**{name: column[k] for name, column in columns.items()}) for k in range(len(columns["beta"])))
         anneal.wall_time, anneal.warned = float(state["wall_time"]), bool(state["warned"])
+        anneal.flow_time = float(state.get("flow_time", 0.0))
         return anneal
 
     def save(self, path: str | os.PathLike[str]) -> None:

@@ -11,7 +11,18 @@ from .. import _arrays, _core, cuda
 from .._native import default_threads
 from ..ensemble import Ensemble
 
-__all__ = ["Reweighting", "bring_back", "copy_replicas", "find_step", "host_energy", "parents_of", "reweight", "take"]
+__all__ = [
+    "Moved",
+    "Reweighting",
+    "bring_back",
+    "copy_replicas",
+    "find_step",
+    "host_energy",
+    "parents_of",
+    "place",
+    "reweight",
+    "take",
+]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -111,6 +122,23 @@ def parents_of(reweighting: Reweighting, seed: int, step: int) -> npt.NDArray[np
         parents=_arrays.address(parents),
     )
     return parents
+
+
+@dataclass(frozen=True)
+class Moved:
+    """Where a flow has carried all replicas: positions (R, N, d), images (R, N, d) and energies (R,), in host memory."""
+
+    positions: FloatArray
+    images: npt.NDArray[np.int32]
+    energy: FloatArray
+
+
+def place(population: Ensemble, moved: Moved) -> None:
+    """Put all replicas where a flow has carried them, wherever the population is; doing it again does no harm."""
+    with cuda.find_device(population.device).current():
+        for name in ("positions", "images", "energy"):
+            array = getattr(population, name)
+            array[...] = _arrays.put(getattr(moved, name), array)
 
 
 def copy_replicas(population: Ensemble, parents: npt.NDArray[np.int64]) -> None:

@@ -8,14 +8,14 @@ from typing import Any, TypeGuard
 import numpy as np
 import numpy.typing as npt
 
-from .. import _arrays, _core, cuda
+from .. import _arrays, _check, _core, cuda
 from .._arrays import Device
 from .._native import native_system
 from ..ensemble import Ensemble
 from .explorer import Explorer
 from .monte_carlo import MonteCarlo, Records
 
-__all__ = ["Exchanges", "Recorder", "advance_monte_carlo", "exchange", "has_native_loop"]
+__all__ = ["Exchanges", "Recorder", "advance_monte_carlo", "exchange", "has_native_loop", "read_state"]
 
 _COUNTED = ("attempts", "accepts", "visits", "trips", "from_hot", "from_cold")
 
@@ -59,6 +59,18 @@ class Exchanges:
     def rounds(self) -> int:
         """Return the rounds of exchanges so far: after each of them the replica at the hot end has been there last."""
         return int(self.from_hot[0, 0])
+
+    def copy(self) -> Exchanges:
+        """Return the same with arrays of its own."""
+        other = object.__new__(Exchanges)
+        other.rungs = self.rungs
+        for name in ("order", *_COUNTED):
+            setattr(other, name, getattr(self, name).copy())
+        return other
+
+    def pairs_with(self, other: Exchanges) -> list[tuple[Any, Any]]:
+        """Return the arrays of this one beside those of another."""
+        return [(getattr(self, name), getattr(other, name)) for name in ("order", *_COUNTED)]
 
     def to_host(self) -> ExchangeCounts:
         """Return the counts as NumPy arrays."""
@@ -173,3 +185,13 @@ def advance_monte_carlo(
         ensemble.step = before + int(completed[0])
         raise
     return int(counters.pair_evaluations.sum())
+
+
+def read_state(state: Any, replicas: int, pairs: int) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64] | None]:
+    """Check the `state` of a run: return the visits (R,), and the steps of a flow (M - 1,), None where they are not given."""
+    if state is None:
+        return np.zeros(replicas, dtype=np.int32), None
+    given = _check.keys("state", state, required=("visits",), optional=("flow_steps",))
+    visits = _check.int_array("state['visits']", given["visits"], (replicas,), low=0, high=3, dtype=np.int32)
+    steps = given.get("flow_steps")
+    return visits.copy(), None if steps is None else _check.int_array("state['flow_steps']", steps, (pairs,), low=0)

@@ -106,18 +106,24 @@ def rejection_rates(temperatures: FloatArray, energy: FloatArray) -> FloatArray:
     Parameters
     ----------
     temperatures : (M,) float64, epsilon
-    energy : (records, M, ladders) float64, epsilon
+    energy : (records, M, ladders) or (records, M - 1, 2, ladders) float64, epsilon
+        By temperature; or by pair of neighbours, the one of index k first: effective energies of exchanges that a flow assists.
 
     Returns
     -------
     (M - 1,) float64
     """
-    beta = 1.0 / temperatures
+    beta, pairs = 1.0 / temperatures, _pairs_of(energy)
     rates = np.empty(beta.size - 1)
     for k in range(rates.size):
-        cold, hot = (k, k + 1) if beta[k] > beta[k + 1] else (k + 1, k)
-        rates[k] = 1.0 - _acceptance(beta[cold] - beta[hot], energy[:, cold].ravel(), energy[:, hot].ravel())
+        cold, hot = (0, 1) if beta[k] > beta[k + 1] else (1, 0)
+        rates[k] = 1.0 - _acceptance(abs(beta[k] - beta[k + 1]), pairs[:, k, cold].ravel(), pairs[:, k, hot].ravel())
     return rates
+
+
+def _pairs_of(energy: FloatArray) -> FloatArray:
+    """Return energies by pair of neighbours, (records, M - 1, 2, ladders)."""
+    return energy if energy.ndim == 4 else np.stack([energy[:, :-1], energy[:, 1:]], axis=2)
 
 
 def _acceptance(difference: float, cold: FloatArray, hot: FloatArray) -> float:
@@ -153,11 +159,11 @@ def barrier_increments(temperatures: FloatArray, energy: FloatArray) -> FloatArr
     """Return the part of the barrier in each interval of the ladder, (M - 1,).
 
     The rejection rate, which is what is to be equal; where it is nearly 1 the integral of the local barrier, which goes on
-    growing.
+    growing. Energies are as in `rejection_rates`.
     """
-    rates = rejection_rates(temperatures, energy)
-    density, width = local_barrier(energy), np.abs(np.diff(1.0 / temperatures))
-    integral = 0.5 * (density[1:] + density[:-1]) * width
+    rates, pairs = rejection_rates(temperatures, energy), _pairs_of(energy)
+    width = np.abs(np.diff(1.0 / temperatures))
+    integral = 0.5 * (local_barrier(pairs[:, :, 1]) + local_barrier(pairs[:, :, 0])) * width
     return np.where(rates > _SATURATED, np.maximum(rates, integral), rates)
 
 

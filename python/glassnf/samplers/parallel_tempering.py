@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,12 +12,15 @@ import numpy.typing as npt
 from .. import _arrays, _check, cuda
 from .._arrays import Device
 from ..ensemble import Ensemble
+from ..flows.transport import Flow, FlowError
 from ..systems import System
 from . import ladder as ladders_of
-from ._tempering import Exchanges, Recorder, advance_monte_carlo, exchange, has_native_loop
+from ._effective import Accuracy, Settings, check_range
+from ._flow_exchange import FlowExchange, Work
+from ._tempering import Exchanges, Recorder, advance_monte_carlo, has_native_loop, read_state
 from .explorer import Explorer
 from .monte_carlo import MonteCarlo
-from .pt_record import PoorExchangeWarning, PTEquilibration, PTRecord
+from .pt_record import ENOUGH_RECORDS, PTEquilibration, PTRecord, warn_of_poor_exchange
 from .schedule import record_sweeps
 
 __all__ = ["ParallelTempering"]
@@ -33,9 +34,6 @@ _CHUNK_SWEEPS = 500  # a native call costs some sweeps to set up; worth waiting 
 _CHUNK_LIMIT = 1.0  # seconds
 _ADAPTATION_BLOCK = 20  # sweeps, for explorers that adapt in blocks, as MonteCarlo does
 _DIAGNOSTIC_RECORDS = 100  # of energies in a run that records less, to judge the ladder by
-_ENOUGH_RECORDS = 10
-_ENOUGH_ATTEMPTS = 100  # of a pair before it is judged
-_POOR_ACCEPTANCE = 0.01
 _ROUNDS = (
     1 / 16,
     1 / 16,
@@ -43,15 +41,6 @@ _ROUNDS = (
     1 / 4,
     1 / 2,
 )  # shares of the sweeps of `equilibrate`; the ladder changes after all but the last
-
-
-@dataclass
-class _Work:
-    """What a run or an equilibration counts on the way."""
-
-    exchanges: Exchanges
-    pair_evaluations: int = 0
-    rounds: int = 0  # of `exchanges`, known without a look at the device
 
 
 class ParallelTempering:
@@ -79,10 +68,27 @@ class ParallelTempering:
     sweeps_per_exchange : int
         Sweeps (of molecular dynamics: time steps) from one round of exchanges to the next.
 
+    flow : Flow, optional
+        Assists exchanges: neighbours propose the configurations that the flow makes of theirs at each other's temperature, and
+        are accepted with the log Jacobians of its maps beside their energies (`docs/parallel_tempering.md`). All temperatures
+        are sampled exactly, whatever the flow, which must not change during a run.
+    flow_every : int
+        Of so many pairs of rounds of exchanges, an even and an odd one, the first has the flow.
+    flow_tolerance : float
+        Largest error of the log weight of a proposal, by the size of the integrator's steps and by the way there and back.
+        Measured at the start of a run, on the present configurations; the steps are doubled until it is met.
+    flow_position_tolerance : float, sigma
+        Largest distance of a particle from where it was, after the way there and back.
+    flow_max_steps : int
+        Steps of the integrator between two temperatures beyond which the flow is refused.
+
     Attributes
     ----------
     temperatures : (M,) float64, epsilon
         The ladder; changed by `equilibrate` only.
+    flow_steps : (M - 1,) int64 or None
+        Steps of the flow's integrator by pair of neighbours, from the first run on the ladder. A run without `state` may raise
+        them.
 
     Raises
     ------
@@ -97,6 +103,12 @@ class ParallelTempering:
         explorer: Explorer | None = None,
         ladders: int = 1,
         sweeps_per_exchange: int = 10,
+        *,
+        flow: Flow | None = None,
+        flow_every: int = 1,
+        flow_tolerance: float = 0.01,
+        flow_position_tolerance: float = 1e-3,
+        flow_max_steps: int = 128,
     ) -> None:
         if not isinstance(system, System):
             raise TypeError(f"system: expected a System, got {type(system).__name__}")
@@ -111,13 +123,22 @@ class ParallelTempering:
         if explorer.system != system:
             raise ValueError(f"explorer: expected a sampler of the system {system!r}, got one of {explorer.system!r}")
         self.explorer = explorer
+        self.flow_every = _check.integer("flow_every", flow_every, 1, 2**32)
+        accuracy = Accuracy.of(flow_tolerance, flow_position_tolerance, flow_max_steps)
+        self._flow: Settings | None = None
+        if flow is not None:
+            hot, cold = float(self.temperatures.max()), float(self.temperatures.min())
+            checked = check_range(flow, system, hot, cold, "the ladder")
+            self._flow = Settings(checked, system, accuracy, getattr(explorer, "threads", None))
+        self.flow_steps: npt.NDArray[np.int64] | None = None
         self._pace = 0.0  # seconds per replica-sweep of the last native call, to size the next; never changes results
 
     def __repr__(self) -> str:
         hot, cold = float(self.temperatures.max()), float(self.temperatures.min())
         return (
             f"ParallelTempering({self.system!r}, {self.temperatures.size} temperatures from {hot:.6g} to {cold:.6g}, "
-            f"explorer={self.explorer!r}, ladders={self.ladders}, sweeps_per_exchange={self.sweeps_per_exchange})"
+            f"explorer={self.explorer!r}, ladders={self.ladders}, sweeps_per_exchange={self.sweeps_per_exchange}"
+            f"{'' if self._flow is None else f', flow={self._flow.flow!r}'})"
         )
 
     @property
@@ -132,6 +153,7 @@ class ParallelTempering:
             "temperatures": self.temperatures.tolist(),
             "ladders": self.ladders,
             "sweeps_per_exchange": self.sweeps_per_exchange,
+            **({} if self._flow is None else {"flow": {**self._flow.describe(), "every": self.flow_every}}),
             **self.explorer.describe(),
         }
 
@@ -189,7 +211,7 @@ class ParallelTempering:
         record_at: npt.ArrayLike | None = None,
         record_positions: bool = False,
         progress: Progress | None = None,
-        state: dict[str, npt.NDArray[np.int32]] | None = None,
+        state: dict[str, npt.NDArray[Any]] | None = None,
     ) -> PTRecord:
         """Advance the ensemble in place and record; ladder and move sizes stay as they are.
 
@@ -211,7 +233,8 @@ class ParallelTempering:
             configurations and exchanges of an uninterrupted run, bit for bit. But there is no record of the interrupted call:
             its energies, its counts of exchanges and round trips, and which end each replica saw last in it, are lost.
         state : dict, optional
-            ``record.state`` of the run that ended where this one begins: which end of the ladder each replica saw last.
+            ``record.state`` of the run that ended where this one begins: which end of the ladder each replica saw last, and the
+            steps of the flow, which are then neither checked nor changed, for the bits of an uninterrupted run.
 
         Warns
         -----
@@ -222,35 +245,38 @@ class ParallelTempering:
         ------
         TypeError, ValueError
             If an argument is not as above or the ensemble does not fit; nothing has moved then.
+        FlowError
+            If the flow is not as exact as wanted, before anything has moved; or if it fails to carry a configuration: the
+            ensemble is then valid, after the sweep whose exchanges failed.
         glassnf.cuda.CudaError
             If the ensemble is on a CUDA device that has not the memory.
         """
         total, order = self._prepare(ensemble, sweeps)
         at = record_sweeps(total, record_every, record_at)
         _check.boolean("record_positions", record_positions)
-        visits = _visits(state, self.replicas)
+        visits, steps = read_state(state, self.replicas, self.temperatures.size - 1)
         device = cuda.find_device(ensemble.device)
         with device.current(), _arrays.out_of_memory("parallel tempering of this ensemble"):
-            return self._run(ensemble, total, order, at, record_positions, progress, visits, device)
+            work = Work(Exchanges(order, visits, device), flow=self._new_flow_exchange())
+            return self._run(ensemble, total, at, record_positions, progress, work, steps)
 
     def _run(
         self,
         ensemble: Ensemble,
         total: int,
-        order: npt.NDArray[np.int32],
         at: npt.NDArray[np.int64],
         record_positions: bool,
         progress: Progress | None,
-        visits: npt.NDArray[np.int32],
-        device: Device,
+        work: Work,
+        flow_steps: npt.NDArray[np.int64] | None,
     ) -> PTRecord:
         start, first_step = time.perf_counter(), ensemble.step
+        self._fix_flow_steps(ensemble, work, flow_steps)
         # A run that records little is judged by energies of its own.
         every = total // _DIAGNOSTIC_RECORDS
         spare = at.size < _DIAGNOSTIC_RECORDS and not record_positions and every > 0
         schedule = np.union1d(at, np.arange(every, total + 1, every)) if spare else at
         recorder = Recorder(ensemble, schedule, self.ladders, record_positions)
-        work = _Work(Exchanges(order, visits, device))
         done = 0
         while done < total:
             count = min(self._chunk(ensemble), total - done)
@@ -276,11 +302,12 @@ class ParallelTempering:
             dimension=self.system.dimension,
             pair_evaluations=work.pair_evaluations,
             wall_time=time.perf_counter() - start,
-            state={"visits": exchanges.visits},
+            state={"visits": exchanges.visits, **({} if self.flow_steps is None else {"flow_steps": self.flow_steps.copy()})},
             positions=recorder.positions,
             species=recorder.species,
+            transport=None if work.flow is None else work.flow.record(work.explorer_time, self._cold_first),
         )
-        self._warn_of_poor_exchange(record, energy)
+        warn_of_poor_exchange(record, energy, advise=self._flow is None)
         return record
 
     @property
@@ -302,25 +329,6 @@ class ParallelTempering:
         rows = np.arange(energy.shape[0])[:, None, None]
         return energy[rows, who], who
 
-    def _warn_of_poor_exchange(self, record: PTRecord, energy: FloatArray) -> None:
-        attempts = record.attempts.sum(axis=1)
-        poor = (attempts >= _ENOUGH_ATTEMPTS) & (record.accepts.sum(axis=1) < _POOR_ACCEPTANCE * attempts)
-        if not poor.any():
-            return
-        t, acceptance = self.temperatures, record.acceptance
-        pairs = ", ".join(f"{acceptance[k]:.2g} between T = {t[k]:g} and {t[k + 1]:g}" for k in np.flatnonzero(poor))
-        advice = ""
-        if energy.shape[0] * self.ladders >= _ENOUGH_RECORDS:
-            increments = ladders_of.barrier_increments(t, energy)
-            count = ladders_of.recommended_temperatures(float(increments.sum()))
-            suggested = ladders_of.equal_ladder(t, increments, max(count, t.size))
-            advice = f"; from the measured energies: {suggested.size} temperatures, " + ", ".join(f"{x:.4g}" for x in suggested)
-        warnings.warn(
-            f"temperatures: expected neighbours that exchange, got an acceptance of {pairs}{advice}",
-            PoorExchangeWarning,
-            stacklevel=4,
-        )
-
     # ---------------------------------------------------------------------------------------------------------- equilibration
 
     def equilibrate(
@@ -332,7 +340,8 @@ class ParallelTempering:
         adapts its move sizes; then one move size per temperature, the geometric mean over the ladders, is kept, and the second
         half runs with it. After each round but the last the ladder is placed anew between the same ends, so that the barrier
         measured in the round grows equally in all intervals (Syed et al. 2022, algorithm 2), and each replica stays at its
-        rung. In the end ``self.temperatures``, ``ensemble.beta`` and ``ensemble.move_size`` hold the frozen ladder.
+        rung. In the end ``self.temperatures``, ``ensemble.beta`` and ``ensemble.move_size`` hold the frozen ladder. With a flow
+        the barrier is that of the exchanges that it assists, measured by the log weights of proposals.
 
         Parameters
         ----------
@@ -366,8 +375,8 @@ class ParallelTempering:
         device: Device,
     ) -> PTEquilibration:
         start = time.perf_counter()
-        work = _Work(Exchanges(order, np.zeros(self.replicas, dtype=np.int32), device))
-        history = [self.temperatures.copy()]
+        work = Work(Exchanges(order, np.zeros(self.replicas, dtype=np.int32), device))
+        history, self.flow_steps = [self.temperatures.copy()], None
         energy = np.empty((0, self.temperatures.size, self.ladders))
         ends = np.rint(np.cumsum(_ROUNDS) * total).astype(np.int64).tolist()
         done = 0
@@ -375,14 +384,15 @@ class ParallelTempering:
             adaptive = (end - done) // 2 // _ADAPTATION_BLOCK * _ADAPTATION_BLOCK
             done = self._adapt_moves(ensemble, done, adaptive, total, work, progress)
             self._share_move_sizes(ensemble, work.exchanges)
+            self._renew_flow(ensemble, work)
             energy, done = self._measure(ensemble, done, end - done, total, work, progress)
-            enough = energy.shape[0] * self.ladders >= _ENOUGH_RECORDS
+            enough = energy.shape[0] * self.ladders >= ENOUGH_RECORDS
             if adapt_ladder and enough and number + 1 < len(ends):
                 increments = ladders_of.barrier_increments(self.temperatures, energy)
-                self._place_ladder(ensemble, work.exchanges, ladders_of.equal_ladder(self.temperatures, increments))
+                self._place_ladder(ensemble, work, ladders_of.equal_ladder(self.temperatures, increments))
                 history.append(self.temperatures.copy())
         rates = np.full(self.temperatures.size - 1, np.nan)
-        if energy.shape[0] * self.ladders >= _ENOUGH_RECORDS:
+        if energy.shape[0] * self.ladders >= ENOUGH_RECORDS:
             rates = ladders_of.rejection_rates(self.temperatures, energy)
         barrier = float(rates.sum())
         return PTEquilibration(
@@ -398,7 +408,7 @@ class ParallelTempering:
         )
 
     def _adapt_moves(
-        self, ensemble: Ensemble, done: int, sweeps: int, total: int, work: _Work, progress: Progress | None
+        self, ensemble: Ensemble, done: int, sweeps: int, total: int, work: Work, progress: Progress | None
     ) -> int:
         """Let the explorer adapt, with exchanges as often as its blocks allow."""
         interval = -(-self.sweeps_per_exchange // _ADAPTATION_BLOCK) * _ADAPTATION_BLOCK
@@ -412,20 +422,31 @@ class ParallelTempering:
         return done
 
     def _measure(
-        self, ensemble: Ensemble, done: int, sweeps: int, total: int, work: _Work, progress: Progress | None
+        self, ensemble: Ensemble, done: int, sweeps: int, total: int, work: Work, progress: Progress | None
     ) -> tuple[FloatArray, int]:
-        """Advance as in production and return energies by temperature, the first fifth left out."""
+        """Advance as in production and return energies by temperature, the first fifth left out.
+
+        With a flow they are effective ones, by pair: (records, M - 1, 2, ladders).
+        """
         every = max(self.sweeps_per_exchange, sweeps // (4 * _DIAGNOSTIC_RECORDS), 1)
         at = np.arange(every, sweeps + 1, every, dtype=np.int64)
         recorder = Recorder(ensemble, at, self.ladders, False)
-        end = done + sweeps
+        begin, end = done, done + sweeps
+        effective: list[FloatArray] = []
         while done < end:
             count = min(self._chunk(ensemble), end - done)
+            if work.flow is not None and len(effective) < at.size:
+                count = min(count, begin + int(at[len(effective)]) - done)
             self._advance(ensemble, count, work, recorder)
             done += count
+            if work.flow is not None and len(effective) < at.size and done == begin + at[len(effective)]:
+                effective.append(work.flow.effective(ensemble, work.exchanges))
             if progress is not None:
                 progress(done, total, self._info(ensemble, work.exchanges))
         energy, _ = self._by_temperature(recorder.energy, recorder.order)
+        if effective:
+            by_pair = np.array(effective)
+            energy = by_pair[:, ::-1, ::-1] if self._cold_first else by_pair
         return energy[energy.shape[0] // 5 :], done
 
     def _at_rungs(self, field: Any, exchanges: Exchanges) -> FloatArray:
@@ -446,8 +467,9 @@ class ParallelTempering:
         if self.ladders > 1:
             self._set_at_rungs(ensemble.move_size, exchanges, np.exp(np.log(sizes).mean(axis=0)))
 
-    def _place_ladder(self, ensemble: Ensemble, exchanges: Exchanges, new: FloatArray) -> None:
+    def _place_ladder(self, ensemble: Ensemble, work: Work, new: FloatArray) -> None:
         """Move every replica to the new temperature of its rung, with the move size interpolated between the old ones."""
+        exchanges, work.flow = work.exchanges, None  # until its steps on the new ladder are known
         sizes = np.log(self._at_rungs(ensemble.move_size, exchanges)[0])
         up = slice(None) if self._cold_first else slice(None, None, -1)
         move_size = np.exp(np.interp(np.log(new), np.log(self.temperatures[up]), sizes[up]))
@@ -457,6 +479,33 @@ class ParallelTempering:
         self.temperatures = new
         if ensemble.velocities is not None:
             ensemble.velocities *= ((old_beta / ensemble.beta) ** 0.5)[:, None, None]
+
+    # --------------------------------------------------------------------------------------------------------------- the flow
+
+    def _new_flow_exchange(self) -> FlowExchange | None:
+        if self._flow is None:
+            return None
+        return FlowExchange(self._flow, self.temperatures, self.sweeps_per_exchange, self.flow_every, self.ladders)
+
+    def _fix_flow_steps(self, ensemble: Ensemble, work: Work, given: npt.NDArray[np.int64] | None) -> None:
+        """Take the steps given, or find how many it takes for the flow to be as exact as wanted, before production."""
+        if self._flow is None:
+            return
+        flow = work.flow = work.flow or self._new_flow_exchange()
+        assert flow is not None
+        turn = slice(None, None, -1) if self._cold_first else slice(None)
+        if given is not None:
+            flow.steps[:] = given[turn]
+        else:
+            least = None if self.flow_steps is None else self.flow_steps[turn]
+            flow.choose_steps(ensemble, work.exchanges, least=least, strict=True)
+        self.flow_steps = flow.steps[turn].copy()
+
+    def _renew_flow(self, ensemble: Ensemble, work: Work) -> None:
+        """In equilibration: use the flow on the present ladder, with as many steps as configurations that may be bad allow."""
+        work.flow = self._new_flow_exchange()
+        if work.flow is not None:
+            work.flow.choose_steps(ensemble, work.exchanges, least=None, strict=False)
 
     # -------------------------------------------------------------------------------------------------------------- internals
 
@@ -468,10 +517,10 @@ class ParallelTempering:
         seconds = min(max(_CHUNK_SECONDS, _CHUNK_SWEEPS * sweep), _CHUNK_LIMIT)
         return max(1, min(1_000_000, int(seconds / sweep)))
 
-    def _advance(self, ensemble: Ensemble, sweeps: int, work: _Work, recorder: Recorder) -> None:
+    def _advance(self, ensemble: Ensemble, sweeps: int, work: Work, recorder: Recorder) -> None:
         """Advance by so many sweeps, with exchanges and records."""
         start = time.perf_counter()
-        if has_native_loop(self.explorer, ensemble):
+        if work.flow is None and has_native_loop(self.explorer, ensemble):
             work.pair_evaluations += advance_monte_carlo(
                 self.explorer, ensemble, sweeps, self.sweeps_per_exchange, work.exchanges, recorder
             )
@@ -480,10 +529,12 @@ class ParallelTempering:
             self._advance_by_pieces(ensemble, sweeps, work, recorder)
         self._pace = (time.perf_counter() - start) / (sweeps * ensemble.replicas)
 
-    def _advance_by_pieces(self, ensemble: Ensemble, sweeps: int, work: _Work, recorder: Recorder) -> None:
+    def _advance_by_pieces(self, ensemble: Ensemble, sweeps: int, work: Work, recorder: Recorder) -> None:
         """Do the same with any explorer: up to the next exchange or record at a time."""
         interval, end = self.sweeps_per_exchange, ensemble.step + sweeps
         while ensemble.step < end:
+            if work.flow is not None and self._advance_to_flow(ensemble, end, work, recorder):
+                continue
             count = min(interval - ensemble.step % interval, end - ensemble.step)
             due = recorder.next_step()
             if due is not None:
@@ -492,19 +543,38 @@ class ParallelTempering:
             if due == ensemble.step:
                 recorder.record(ensemble, work.exchanges)
 
+    def _advance_to_flow(self, ensemble: Ensemble, end: int, work: Work, recorder: Recorder) -> bool:
+        """Do the rounds before the next one with the flow in the native loop; False if there are none."""
+        assert work.flow is not None
+        sweeps = min(end, work.flow.plain_until(ensemble.step)) - ensemble.step
+        if sweeps == 0 or not has_native_loop(self.explorer, ensemble):
+            return False
+        start = time.perf_counter()
+        work.pair_evaluations += advance_monte_carlo(
+            self.explorer, ensemble, sweeps, self.sweeps_per_exchange, work.exchanges, recorder
+        )
+        work.rounds = work.exchanges.rounds()
+        work.explorer_time += time.perf_counter() - start
+        return True
+
     def _piece(
-        self, ensemble: Ensemble, sweeps: int, work: _Work, interval: int, advance: Callable[[Ensemble, int], int]
+        self, ensemble: Ensemble, sweeps: int, work: Work, interval: int, advance: Callable[[Ensemble, int], int]
     ) -> None:
         """Advance without leaving out the exchange that belongs to the last sweep, whenever Ctrl-C comes."""
-        end, rounds = ensemble.step + sweeps, work.rounds
+        end, rounds, start = ensemble.step + sweeps, work.rounds, time.perf_counter()
         try:
             work.pair_evaluations += advance(ensemble, sweeps)
+            work.explorer_time += time.perf_counter() - start
             if end % interval == 0:
-                exchange(ensemble, interval, work.exchanges)
+                work.exchange(ensemble, interval)
                 work.rounds += 1
+        except FlowError:
+            raise
         except BaseException:
+            if work.flow is not None:
+                work.flow.settle()
             if ensemble.step == end and end % interval == 0 and work.exchanges.rounds() == rounds:
-                exchange(ensemble, interval, work.exchanges)
+                work.exchange(ensemble, interval)
             raise
 
     def _info(self, ensemble: Ensemble, exchanges: Exchanges) -> dict[str, Any]:
@@ -524,11 +594,3 @@ class ParallelTempering:
 
 def _put(values: FloatArray, like: Any) -> Any:
     return _arrays.put(values, like)
-
-
-def _visits(state: Any, replicas: int) -> npt.NDArray[np.int32]:
-    if state is None:
-        return np.zeros(replicas, dtype=np.int32)
-    visits = _check.keys("state", state, required=("visits",))["visits"]
-    checked: npt.NDArray[np.int32] = _check.int_array("state['visits']", visits, (replicas,), low=0, high=3, dtype=np.int32)
-    return checked.copy()

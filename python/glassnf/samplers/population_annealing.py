@@ -15,9 +15,12 @@ import numpy.typing as npt
 from .. import _arrays, _check, cuda
 from .._native import default_threads
 from ..ensemble import Ensemble
+from ..flows.transport import Flow
 from ..systems import System
 from ._anneal import Anneal, Row, Stage, Transition
+from ._effective import Accuracy, Settings, check_range
 from ._families import error_of_log_z, error_of_mean, influence_of_step, sizes_of
+from ._flow_annealing import FlowStep, flow_step, given_flow_step
 from ._population import Reweighting, bring_back, find_step, host_energy, parents_of, reweight, take
 from .annealing_result import PAResult, PopulationCollapseWarning
 from .explorer import CountingExplorer, Explorer
@@ -78,6 +81,15 @@ class PopulationAnnealing:
         second.
     record_energy : bool
         Whether the result has the energies of all replicas at all temperatures.
+    flow : Flow, optional
+        Carries the replicas from each temperature to the next, where they are weighted with the log Jacobian of the way beside
+        their energies (`docs/population_annealing.md`). Steps of the temperature are then chosen by these weights, and are the
+        longer, the better the flow. It must have been trained on other samples, and must not change.
+    flow_tolerance : float
+        Largest error of a log weight by the size of the integrator's steps, found at every temperature on 64 replicas; the
+        steps are doubled until it is met.
+    flow_max_steps : int
+        Steps of the integrator between two temperatures beyond which the flow is refused with a `FlowError`.
 
     Raises
     ------
@@ -99,6 +111,9 @@ class PopulationAnnealing:
         adapt_move_size: bool = True,
         block: int | None = None,
         record_energy: bool = True,
+        flow: Flow | None = None,
+        flow_tolerance: float = 0.01,
+        flow_max_steps: int = 128,
     ) -> None:
         if not isinstance(system, System):
             raise TypeError(f"system: expected a System, got {type(system).__name__}")
@@ -114,6 +129,11 @@ class PopulationAnnealing:
         self.adapt_move_size = _check.boolean("adapt_move_size", adapt_move_size)
         self.block = None if block is None else _check.positive_int("block", block)
         self.record_energy = _check.boolean("record_energy", record_energy)
+        accuracy = Accuracy.of(flow_tolerance, math.inf, flow_max_steps)
+        self._flow: Settings | None = None
+        if flow is not None:
+            checked = check_range(flow, system, self.start, self.target, "the anneal")
+            self._flow = Settings(checked, system, accuracy, getattr(self.explorer, "threads", None))
         self._pace = 0.0  # seconds per replica-sweep of the last piece, to size the next; never changes results
 
     def __repr__(self) -> str:
@@ -144,6 +164,7 @@ class PopulationAnnealing:
             "adapt_move_size": self.adapt_move_size,
             "record_energy": self.record_energy,
             "explorer": self.explorer.describe(),
+            **({} if self._flow is None else {"flow": self._flow.describe()}),
         }
 
     # ---- running -----------------------------------------------------------------------------------------------------------
@@ -221,6 +242,9 @@ class PopulationAnnealing:
         ------
         TypeError, ValueError
             If `anneal` was begun with other settings, or its population is not valid.
+        FlowError
+            If the flow fails on the way to the next temperature, or its weights are not as exact as wanted; the anneal is then
+            where it was, all sweeps done.
         """
         self._check(anneal)
         self._prepare(anneal)
@@ -269,6 +293,7 @@ class PopulationAnnealing:
             energy=np.array(anneal.energies).reshape(len(anneal.energies), anneal.replicas),
             pair_evaluations=int(anneal.counts[2]),
             wall_time=anneal.wall_time,
+            flow_time=anneal.flow_time,
             **columns,
         )
 
@@ -404,7 +429,7 @@ class PopulationAnnealing:
         if stage.beta == 1.0 / self.target:
             following = replace(following, sweeps=0, finished=True)
             return Transition(following, None, families, anneal.influence, rows, energies)
-        beta, weighted = self._cool(energy, stage.beta, len(anneal.rows))
+        beta, weighted, carried = self._cool(anneal, energy)
         parents = parents_of(weighted, anneal.population.seed, step)
         following = replace(
             following,
@@ -414,18 +439,34 @@ class PopulationAnnealing:
             log_z=stage.log_z + weighted.log_mean,
             ess=weighted.ess,
             culled=weighted.culled,
+            flow_steps=0 if carried is None else carried.error.steps,
+            flow_error=0.0 if carried is None else carried.error.log_weight,
         )
         influence = anneal.influence + influence_of_step(weighted.tau(), families)
-        return Transition(following, parents, families[parents], influence, rows, energies)
+        moved = None if carried is None else carried.moved
+        return Transition(following, parents, families[parents], influence, rows, energies, moved)
 
-    def _cool(self, energy: npt.NDArray[np.float64], beta: float, steps: int) -> tuple[float, Reweighting]:
-        """Return the next inverse temperature, and the population weighted for it."""
+    def _cool(self, anneal: Anneal, energy: npt.NDArray[np.float64]) -> tuple[float, Reweighting, FlowStep | None]:
+        """Return the next inverse temperature, the population weighted for it, and what the flow did."""
+        beta, carried = anneal.stage.beta, None
         if not self.adaptive:
-            following = 1.0 / self.temperatures[steps + 1]
-            return following, reweight(energy, following - beta)
-        farthest = 1.0 / self.target - beta
-        found = find_step(energy, farthest, self.culling_fraction)
-        return 1.0 / self.target if found.beta_step == farthest else beta + found.beta_step, found
+            following = 1.0 / self.temperatures[len(anneal.rows) + 1]
+            if self._flow is None:
+                return following, reweight(energy, following - beta), None
+            carried = given_flow_step(self._flow, anneal.population, energy, beta, following)
+        else:
+            farthest = 1.0 / self.target - beta
+            if self._flow is not None:
+                before = beta - anneal.rows[-1].beta if anneal.rows else 0.0
+                carried = flow_step(
+                    self._flow, anneal.population, energy, beta, farthest, self.culling_fraction, previous=before
+                )
+            found = find_step(energy, farthest, self.culling_fraction) if carried is None else carried.weighted
+            following = 1.0 / self.target if found.beta_step == farthest else beta + found.beta_step
+        if carried is None:
+            return following, found, None
+        anneal.flow_time += carried.seconds
+        return following, carried.weighted, carried
 
     def _adapted(self, anneal: Anneal, tried: int, accepted: int) -> float:
         """Return the move size of the next stage, from the acceptance of the whole population in this one; 0: left alone."""
@@ -462,6 +503,8 @@ class PopulationAnnealing:
             specific_heat_error=per_particle * error_of_mean(squares, families),
             acceptance=acceptance,
             move_size=self._common_move_size(anneal.population),
+            flow_steps=stage.flow_steps,
+            flow_error=stage.flow_error,
         )
 
     # ---- what the caller hears ---------------------------------------------------------------------------------------------

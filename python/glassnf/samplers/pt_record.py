@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -14,16 +15,56 @@ from . import ladder
 if TYPE_CHECKING:
     from .reweighting import LadderReweighting
 
-__all__ = ["PTEquilibration", "PTRecord", "PoorExchangeWarning"]
+__all__ = ["ENOUGH_RECORDS", "FlowExchanges", "PTEquilibration", "PTRecord", "PoorExchangeWarning", "warn_of_poor_exchange"]
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
+ENOUGH_RECORDS = 10
+"""Energies of a temperature, all ladders, from which a barrier may be measured."""
+
+_ENOUGH_ATTEMPTS = 100  # of a pair before it is judged
+_POOR_ACCEPTANCE = 0.01
 _SAME = 1e-9  # relative difference up to which two temperatures are the same
 
 
 class PoorExchangeWarning(UserWarning):
     """Two neighbours of a ladder practically never exchange."""
+
+
+@dataclass(frozen=True)
+class FlowExchanges:
+    """What a run saw of its flow; pair k is that of the temperatures k and k + 1.
+
+    Attributes
+    ----------
+    attempts, accepts : (M - 1, ladders) int64
+        Exchanges that the flow assisted; they are among those of the record.
+    log_weight, log_weight_deviation : (M - 1, 2) float64
+        Mean and standard deviation of the log weights of the proposals from k to k + 1, and from k + 1 to k: minus the work of
+        the map. The two means have a sum below zero, which a better flow brings nearer to it.
+    steps : (M - 1,) int64
+        Of the integrator; 0 where nothing was integrated.
+    error : (M - 1,) float64
+        Largest error of a log weight that was found at the start, see `ParallelTempering`; NaN in a run that goes on.
+    time, explorer_time : float, s
+        Spent with the flow and its exchanges, and by the explorer.
+    """
+
+    attempts: IntArray
+    accepts: IntArray
+    log_weight: FloatArray
+    log_weight_deviation: FloatArray
+    steps: IntArray
+    error: FloatArray
+    time: float
+    explorer_time: float
+
+    @property
+    def acceptance(self) -> FloatArray:
+        """Accepted fraction of the assisted exchanges of each pair (M - 1,), all ladders; NaN where none was tried."""
+        attempts, accepts = self.attempts.sum(axis=1), self.accepts.sum(axis=1)
+        return np.where(attempts > 0, accepts / np.maximum(attempts, 1), np.nan)
 
 
 @dataclass(frozen=True)
@@ -55,10 +96,13 @@ class PTRecord:
         Distances evaluated, all replicas.
     wall_time : float, s
     state : dict of arrays
-        What a run that goes on needs to count its first round trips: ``{"visits": (R,) int32}``.
+        What a run that goes on needs to count its first round trips, ``{"visits": (R,) int32}``; with a flow also the steps of
+        its integrator, ``"flow_steps"``, (M - 1,) int64.
     positions : (records, R, N, d) float64, sigma, or None
         Unwrapped, by replica; see `replica`.
     species : (records, R, N) int32, or None
+    transport : FlowExchanges, or None
+        What a flow did.
     """
 
     temperatures: FloatArray
@@ -75,9 +119,10 @@ class PTRecord:
     dimension: int
     pair_evaluations: int
     wall_time: float
-    state: dict[str, npt.NDArray[np.int32]] = field(repr=False)
+    state: dict[str, npt.NDArray[Any]] = field(repr=False)
     positions: FloatArray | None = field(default=None, repr=False)
     species: npt.NDArray[np.int32] | None = field(default=None, repr=False)
+    transport: FlowExchanges | None = field(default=None, repr=False)
 
     @property
     def ladders(self) -> int:
@@ -147,7 +192,10 @@ class PTRecord:
 
     @property
     def local_barrier(self) -> FloatArray:
-        """Density of the barrier in beta at each temperature (M,), epsilon, from the recorded energies; NaN without two."""
+        """Density of the barrier in beta at each temperature (M,), epsilon, from the recorded energies; NaN without two.
+
+        That of plain exchanges, whether or not there was a flow.
+        """
         if self.sweeps.size * self.ladders < 2:
             return np.full(self.temperatures.size, np.nan)
         return ladder.local_barrier(self.energy)
@@ -209,3 +257,33 @@ class PTEquilibration:
     history: FloatArray = field(repr=False)
     pair_evaluations: int
     wall_time: float
+
+
+def warn_of_poor_exchange(record: PTRecord, energy: FloatArray, *, advise: bool) -> None:
+    """Warn the caller of the caller's caller if a pair of neighbours practically never exchanged.
+
+    Parameters
+    ----------
+    record : PTRecord
+    energy : (records, M, ladders) float64, epsilon
+        What a better ladder may be found from.
+    advise : bool
+        Whether to propose one.
+    """
+    attempts = record.attempts.sum(axis=1)
+    poor = (attempts >= _ENOUGH_ATTEMPTS) & (record.accepts.sum(axis=1) < _POOR_ACCEPTANCE * attempts)
+    if not poor.any():
+        return
+    t, acceptance = record.temperatures, record.acceptance
+    pairs = ", ".join(f"{acceptance[k]:.2g} between T = {t[k]:g} and {t[k + 1]:g}" for k in np.flatnonzero(poor))
+    advice = ""
+    if advise and energy.shape[0] * record.ladders >= ENOUGH_RECORDS:
+        increments = ladder.barrier_increments(t, energy)
+        count = ladder.recommended_temperatures(float(increments.sum()))
+        suggested = ladder.equal_ladder(t, increments, max(count, t.size))
+        advice = f"; from the measured energies: {suggested.size} temperatures, " + ", ".join(f"{x:.4g}" for x in suggested)
+    warnings.warn(
+        f"temperatures: expected neighbours that exchange, got an acceptance of {pairs}{advice}",
+        PoorExchangeWarning,
+        stacklevel=4,
+    )

@@ -1,0 +1,192 @@
+"""Flows along fields of radial functions and messages, by the native kernels."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .. import _check
+from ..systems import System
+from . import _native
+from .message_field import MessageField
+from .tables import RadialTables
+from .transport import FlowError, Transport, check_betas, steps_between
+
+if TYPE_CHECKING:
+    from .report import TrainingReport
+
+__all__ = ["RadialFlow"]
+
+FloatArray = npt.NDArray[np.float64]
+
+_CACHED_WAYS = 64  # tables of ways from one inverse temperature to another that a flow keeps
+
+
+class RadialFlow:
+    """A flow dx/dbeta = v(x, beta) along a `MessageField`, integrated by classical Runge-Kutta steps of fourth order.
+
+    Parameters
+    ----------
+    system : System
+    field : MessageField
+    hot, cold : float, epsilon
+        The range of temperatures in which the field was trained.
+    steps : int
+        Default number of steps over the whole range.
+    report : TrainingReport, optional
+        How it was trained.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not as above, or the field does not fit into half of the box.
+    FlowError
+        If all coefficients of the field are zero: such a flow has not been trained, and `IdentityFlow` says so by name.
+    """
+
+    def __init__(
+        self, system: System, field: MessageField, hot: float, cold: float, steps: int, report: TrainingReport | None = None
+    ) -> None:
+        if not isinstance(system, System):
+            raise TypeError(f"system: expected a System, got {type(system).__name__}")
+        if not isinstance(field, MessageField):
+            raise TypeError(f"field: expected a MessageField, got {type(field).__name__}")
+        if field.n_species != system.n_species:
+            raise ValueError(f"field: expected one of {system.n_species} species, got {field.n_species}")
+        field.pair_basis.check_box("field", system)
+        field.message_basis.check_box("field", system)
+        self.hot = _check.positive_float("hot", hot)
+        self.cold = _check.positive_float("cold", cold)
+        if not self.cold < self.hot:
+            raise ValueError(f"cold: expected a temperature below hot = {self.hot}, got {self.cold}")
+        if not field.pair.any() and not field.message.any():
+            raise FlowError("the field of this flow is zero everywhere: it has not been trained")
+        self.system = system
+        self.field = field
+        self.steps = _check.positive_int("steps", steps)
+        self.report = report
+        self._tables: OrderedDict[tuple[float, float, int], RadialTables] = OrderedDict()
+
+    def __repr__(self) -> str:
+        return (
+            f"RadialFlow({self.system!r}, T = {self.hot:.6g} to {self.cold:.6g}, {self.field.layers} layers of messages, "
+            f"{self.steps} steps)"
+        )
+
+    def _tables_of(self, beta_from: float, beta_to: float, steps: int) -> RadialTables:
+        key = (beta_from, beta_to, steps)
+        if key not in self._tables:
+            # The way back has the same tables in reverse, to the last bit.
+            back = self._tables.get((beta_to, beta_from, steps))
+            self._tables[key] = (
+                back.reversed() if back is not None else self.field.tables(np.linspace(beta_from, beta_to, 2 * steps + 1))
+            )
+            if len(self._tables) > _CACHED_WAYS:
+                self._tables.popitem(last=False)
+        self._tables.move_to_end(key)
+        return self._tables[key]
+
+    def transport(
+        self,
+        positions: FloatArray,
+        species: npt.NDArray[np.int32],
+        beta_from: float,
+        beta_to: float,
+        *,
+        steps: int | None = None,
+        threads: int | None = None,
+    ) -> Transport:
+        """Carry a batch from one inverse temperature to another, either way; see `Flow.transport`."""
+        check_betas(self, beta_from, beta_to)
+        count = steps_between(self, beta_from, beta_to) if steps is None else _check.positive_int("steps", steps)
+        if beta_from == beta_to:
+            return Transport(
+                np.array(positions, np.float64), np.zeros(np.shape(positions), np.int32), np.zeros(np.shape(positions)[0]), 0
+            )
+        tables = self._tables_of(float(beta_from), float(beta_to), count)
+        return _native.trajectory(
+            self.system, positions, species, tables, (float(beta_to) - float(beta_from)) / count, threads=threads
+        )
+
+    def velocity_and_divergence(
+        self, positions: FloatArray, species: npt.NDArray[np.int32], beta: float, *, threads: int | None = None
+    ) -> tuple[FloatArray, FloatArray]:
+        """Return the field and its divergence at one inverse temperature.
+
+        Parameters
+        ----------
+        positions : (R, N, d) float64, sigma
+        species : (R, N) int32
+        beta : float, 1/epsilon
+            Within the trained range.
+
+        Returns
+        -------
+        velocity : (R, N, d), sigma epsilon
+        divergence : (R,), epsilon
+        """
+        check_betas(self, beta, beta)
+        velocity, divergence = _native.velocity_and_divergence(
+            self.system, positions, species, self.field.tables([float(beta)]), threads=threads
+        )
+        return velocity, divergence
+
+    def for_system(self, system: System) -> RadialFlow:
+        """Return the same field for another number of particles or another box of the same liquid.
+
+        The field is a sum over neighbours within a fixed range, so that what it learnt from a small system applies to a large
+        one at the same density. The potential must be the same.
+
+        Raises
+        ------
+        ValueError
+            If the potential or the dimension differs, or the box is too small.
+        """
+        if not isinstance(system, System):
+            raise TypeError(f"system: expected a System, got {type(system).__name__}")
+        if system.potential != self.system.potential or system.dimension != self.system.dimension:
+            raise ValueError(
+                f"system: expected the potential and the dimension that the flow was trained for, {self.system!r}, got "
+                f"{system!r}"
+            )
+        return RadialFlow(system, self.field, self.hot, self.cold, self.steps, self.report)
+
+    def without_messages(self) -> RadialFlow:
+        """Return the flow along the pair field that training found first: cheaper, and not as good."""
+        field = self.field
+        while field.layers:
+            field = field.below()
+        return RadialFlow(self.system, field, self.hot, self.cold, self.steps, None)
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of system, range and coefficients, 64 hexadecimal digits."""
+        digest = hashlib.sha256(self.system.hash.encode())
+        for basis in (self.field.pair_basis, self.field.message_basis):
+            digest.update(np.array([basis.inner, basis.outer, basis.intervals], dtype="<f8").tobytes())
+        digest.update(np.array([self.hot, self.cold], dtype="<f8").tobytes())
+        for array in (self.field.pair, self.field.message):
+            digest.update(np.ascontiguousarray(array, dtype="<f8").tobytes())
+        return digest.hexdigest()
+
+    def describe(self) -> dict[str, Any]:
+        """Return what decides on its results, as numbers and strings."""
+        return {
+            "flow": "radial",
+            "hot": self.hot,
+            "cold": self.cold,
+            "steps": self.steps,
+            "layers": self.field.layers,
+            "hash": self.hash,
+        }
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the flow to a safetensors file, in one step; see `glassnf.flows.load`."""
+        from .storage import save
+
+        save(path, self)

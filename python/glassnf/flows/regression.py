@@ -1,0 +1,257 @@
+"""The continuity equation as a regression: moments of features over equilibrium samples, and the field that fits them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from ..energy import energy_and_forces
+from ..systems import System
+from .features import continuity_features, feature_count
+from .message_field import MessageField, species_pairs
+from .splines import RadialBasis, TemperatureBasis
+
+__all__ = ["Fit", "Moments", "NodeSamples", "Residual", "add_layer", "layer_moments"]
+
+FloatArray = npt.NDArray[np.float64]
+
+_CHUNK = 1024  # configurations whose features are in memory at a time
+
+
+@dataclass(frozen=True)
+class NodeSamples:
+    """Equilibrium samples of one inverse temperature.
+
+    Attributes
+    ----------
+    beta : float, 1/epsilon
+    positions : (n, N, d) float64, sigma
+    species : (n, N) int32
+    groups : (n,) int64
+        Chain that each sample comes from; a chain is either trained on or held out, never both.
+    """
+
+    beta: float
+    positions: FloatArray
+    species: npt.NDArray[np.int32]
+    groups: npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Sums over samples of the energy U and the features S; those of several processes add up.
+
+    Attributes
+    ----------
+    data : (K + 2, K + 2) float64
+        Sums of products of (1, U, S_1, ..., S_K).
+    """
+
+    data: FloatArray
+
+    @classmethod
+    def zero(cls, features: int) -> Moments:
+        """Return the moments of no sample."""
+        return cls(np.zeros((features + 2, features + 2)))
+
+    def add(self, energy: FloatArray, features: FloatArray) -> None:
+        """Add samples (n,) and (n, K), in place."""
+        rows = np.concatenate([np.ones((energy.size, 1)), energy[:, None], features], axis=1)
+        self.data[...] += rows.T @ rows
+
+    @property
+    def count(self) -> float:
+        """Number of samples."""
+        return float(self.data[0, 0])
+
+    @property
+    def mean_energy(self) -> float:
+        """Mean of U."""
+        return float(self.data[0, 1]) / self.count
+
+    @property
+    def energy_variance(self) -> float:
+        """Variance of U."""
+        return float(self.data[1, 1]) / self.count - self.mean_energy**2
+
+    def products(self) -> tuple[FloatArray, FloatArray]:
+        """Return the means of S S^T, (K, K), and of S (U - <U>), (K,)."""
+        mean = self.data[0, 2:] / self.count
+        return self.data[2:, 2:] / self.count, self.data[1, 2:] / self.count - self.mean_energy * mean
+
+    def residual_variance(self, coefficients: FloatArray) -> float:
+        """Return the variance of U - sum_k c_k S_k."""
+        c = np.concatenate([[1.0], -coefficients])
+        second = float(c @ self.data[1:, 1:] @ c) / self.count
+        first = float(c @ self.data[0, 1:]) / self.count
+        return max(second - first**2, 0.0)
+
+    def largest_z(self) -> float:
+        """Return the largest |mean| of a feature in units of its standard error, if samples were independent."""
+        mean = self.data[0, 2:] / self.count
+        variance = np.diag(self.data)[2:] / self.count - mean**2
+        seen = variance > 1e-12 * max(float(variance.max(initial=0.0)), 1e-300)
+        if not seen.any():
+            return 0.0
+        return float(np.abs(mean[seen] / np.sqrt(variance[seen] / self.count)).max())
+
+
+@dataclass(frozen=True)
+class Residual:
+    """How well a field fits at one inverse temperature.
+
+    Attributes
+    ----------
+    beta : float, 1/epsilon
+    samples, held_out : int
+    energy_spread : float, epsilon
+        Standard deviation of U.
+    train, held_out_variance : float
+        Explained fraction of the variance of U, on the samples of the fit and on those held out.
+    spread : float, epsilon
+        Standard deviation of what is left of U, held out.
+    largest_z : float
+        Largest |mean| of a feature in units of its standard error; the exact mean is zero.
+    """
+
+    beta: float
+    samples: int
+    held_out: int
+    energy_spread: float
+    train: float
+    held_out_variance: float
+    spread: float
+    largest_z: float
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A field, and how well it fits at each inverse temperature of its samples."""
+
+    field: MessageField
+    residuals: tuple[Residual, ...]
+
+
+def held_out(groups: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    """Return which samples are kept from the fit: those of every eighth chain."""
+    kept: npt.NDArray[np.bool_] = groups % 8 == 7
+    return kept
+
+
+def _chunks(size: int) -> Iterator[slice]:
+    for first in range(0, size, _CHUNK):
+        yield slice(first, min(first + _CHUNK, size))
+
+
+def layer_moments(
+    system: System,
+    nodes: Sequence[NodeSamples],
+    pair: RadialBasis,
+    message: RadialBasis,
+    below: MessageField | None,
+    threads: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[tuple[Moments, Moments]]:
+    """Return, for each node, the moments of the samples of the fit and of those held out, of the layer above a field.
+
+    Parameters
+    ----------
+    system : System
+    nodes : sequence of NodeSamples
+    pair, message : RadialBasis
+    below : MessageField or None
+        The layers below; None for the pair field.
+    threads : int, optional
+    progress : callable, optional
+        ``progress(done, total)`` in configurations.
+    """
+    layers = 0 if below is None else below.layers + 1
+    size = feature_count(system.n_species, pair, message, layers)
+    total, done = sum(node.groups.size for node in nodes), 0
+    result = []
+    for node in nodes:
+        moments = (Moments.zero(size), Moments.zero(size))
+        no_pair, no_message = np.zeros((0, 0, 0)), np.zeros((0, 0, 0, 0))
+        pair_below, message_below = (no_pair, no_message) if below is None else below.at(node.beta)
+        for part in _chunks(node.groups.size):
+            positions, species = node.positions[part], node.species[part]
+            energy, forces = energy_and_forces(system, positions, species, threads=threads)
+            features = continuity_features(
+                system, positions, species, forces, node.beta, pair, message, pair_below, message_below, threads
+            )
+            kept = held_out(node.groups[part])
+            moments[0].add(energy[~kept], features[~kept])
+            moments[1].add(energy[kept], features[kept])
+            done += positions.shape[0]
+            if progress is not None:
+                progress(done, total)
+        result.append(moments)
+    return result
+
+
+def _solve(moments: Sequence[Moments], weights: FloatArray, ridge: float) -> FloatArray:
+    """Return coefficients (T, K) of least residual variance, summed over nodes; weights (nodes, T) of the functions of beta."""
+    size, terms = moments[0].data.shape[0] - 2, weights.shape[1]
+    matrix = np.zeros((terms, size, terms, size))
+    vector = np.zeros((terms, size))
+    for node, w in zip(moments, weights, strict=True):
+        square, product = node.products()
+        matrix += w[:, None, None, None] * w[None, None, :, None] * square[None, :, None, :]
+        vector += w[:, None] * product
+    flat = matrix.reshape(terms * size, terms * size)
+    scale = np.sqrt(np.diag(flat))
+    seen = scale > 1e-10 * scale.max(initial=0.0)
+    scale = np.where(seen, scale, 1.0)
+    flat = flat / scale[:, None] / scale[None, :] + ridge * np.eye(terms * size)
+    solution = np.linalg.solve(flat, vector.ravel() / scale) / scale
+    return np.where(seen, solution, 0.0).reshape(terms, size)
+
+
+def add_layer(
+    system: System,
+    betas: Sequence[float],
+    moments: Sequence[tuple[Moments, Moments]],
+    pair: RadialBasis,
+    message: RadialBasis,
+    temperature: TemperatureBasis,
+    below: MessageField | None,
+    ridge: float,
+) -> Fit:
+    """Solve for the radial functions of a layer, given the moments of its features at each inverse temperature.
+
+    The sum over nodes of the mean of (sum_k c_k(beta) S_k - (U - <U>))^2 is a quadratic form in the coefficients; `ridge` times
+    the diagonal is added to its matrix.
+    """
+    layers = 0 if below is None else below.layers + 1
+    pairs, terms = len(species_pairs(system.n_species)), temperature.size
+    weights = temperature(np.asarray(betas))
+    solution = _solve([m for m, _ in moments], weights, ridge)
+    new_pair = solution[:, : pairs * pair.size].reshape(1, terms, pairs, pair.size)
+    if below is None:
+        old_pair, all_messages = np.zeros((0, terms, pairs, pair.size)), np.zeros((0, terms, 2, pairs, message.size))
+    else:
+        old_pair = below.pair
+        new = solution[:, pairs * pair.size :].reshape(1, terms, 2, pairs, message.size)
+        all_messages = np.concatenate([below.message, new])
+    field = MessageField(system.n_species, pair, message, temperature, np.concatenate([old_pair, new_pair]), all_messages)
+    assert field.layers == layers
+    residuals = []
+    for beta, w, (train, kept) in zip(betas, weights, moments, strict=True):
+        c = w @ solution
+        judge = kept if kept.count > 1 else train
+        residuals.append(
+            Residual(
+                beta=float(beta),
+                samples=int(train.count),
+                held_out=int(kept.count),
+                energy_spread=float(np.sqrt(judge.energy_variance)),
+                train=1.0 - train.residual_variance(c) / train.energy_variance,
+                held_out_variance=1.0 - judge.residual_variance(c) / judge.energy_variance,
+                spread=float(np.sqrt(judge.residual_variance(c))),
+                largest_z=train.largest_z(),
+            )
+        )
+    return Fit(field, tuple(residuals))
