@@ -269,7 +269,7 @@ def test_an_algorithm_of_your_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     spec = comparing.AlgorithmSpec("frozen", "frozen", "#009E73", "^", _Frozen)
     register_algorithm(spec)
     register_algorithm(spec)
-    assert algorithm_names() == (*ALGORITHMS, "frozen")
+    assert algorithm_names() == (*ALGORITHMS, "nf", "frozen")
     assert get_algorithm("frozen") is spec
     with pytest.raises(ValueError, match=r"^name: expected a name that is not taken, got 'mc'"):
         register_algorithm(comparing.AlgorithmSpec("mc", "frozen", "#009E73", "^", _Frozen))
@@ -293,7 +293,7 @@ def test_an_algorithm_of_your_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     ("change", "message"),
     [
         ({"temperatures": ()}, "temperatures: expected at least one, got none"),
-        ({"algorithms": ()}, "algorithms: expected at least one of md, mc, swap, pt, pa, got none"),
+        ({"algorithms": ()}, "algorithms: expected at least one of md, mc, swap, pt, pa, nf, got none"),
         ({"runs": 3}, "runs: expected an integer of at least 4, got 3"),
         ({"sweeps": 100}, "sweeps: expected a multiple of 20 of at least 160, got 100"),
         ({"start_sweeps": 30}, "start_sweeps: expected a multiple of 20 of at least 0, got 30"),

@@ -35,33 +35,33 @@ Version = Annotated[bool, option(None, "Print the version and exit.", "--version
 
 # Options of glassnf sample.
 Temperature = Annotated[
-    Text, option("NUMBER", "Temperature in epsilon / k_B; the lowest one of pt and pa. Required.", "-T", "--temperature")
+    Text, option("NUMBER", "Temperature in epsilon / k_B; the lowest one of pt, pa and nf. Required.", "-T", "--temperature")
 ]
 AlgorithmName = Annotated[
     Text,
     option(
-        "md|mc|swap|pt|pa",
-        "Molecular dynamics, local or swap Monte Carlo, parallel tempering, population annealing (default: swap; mc where "
-        "there is one species).",
+        "md|mc|swap|pt|pa|nf",
+        "Molecular dynamics, local or swap Monte Carlo, parallel tempering, population annealing, a normalizing flow (default: "
+        "swap; mc where there is one species).",
         "--algorithm",
     ),
 ]
-Replicas = Annotated[Text, option("INTEGER", "Independent replicas of md, mc, swap (default: 64).", "--replicas")]
+Replicas = Annotated[Text, option("INTEGER", "Independent replicas of md, mc, swap, nf (default: 64).", "--replicas")]
 Equilibration = Annotated[
     Text,
     option(
         "SWEEPS",
         "Sweeps, or time steps of md, before production; move sizes and ladders adapt (default: a quarter of the production; "
-        "1000 at the start temperature of pa).",
+        "1000 at the start temperature of pa, 4000 at that of nf).",
         "--equilibration",
     ),
 ]
 Sweeps = Annotated[
-    Text, option("SWEEPS", "Sweeps of production of mc, swap, pt; N trial moves each (default: 10000).", "--sweeps")
+    Text, option("SWEEPS", "Sweeps of production of mc, swap, pt, nf; N trial moves each (default: 10000).", "--sweeps")
 ]
 RecordEvery = Annotated[
     Text,
-    option("SWEEPS", "Sweeps, or time steps of md, between energy records (default: 10; md 100).", "--record-every"),
+    option("SWEEPS", "Sweeps, or time steps of md, between energy records (default: 10; md 100; nf 50).", "--record-every"),
 ]
 Output = Annotated[Text, option("FILE", "HDF5 file to write. Required.", "-o", "--output")]
 CheckpointEvery = Annotated[
@@ -101,8 +101,17 @@ ExplorerName = Annotated[
     Text,
     option(
         "mc|swap|md",
-        "What moves the replicas of pt and pa (default: swap; mc with one species).",
+        "What moves the replicas of pt, pa and nf (default: swap; mc with one species).",
         "--explorer",
+        panel=TEMPERING,
+    ),
+]
+AssistingFlow = Annotated[
+    Text,
+    option(
+        "FILE",
+        "Trained flow (glassnf train) that assists exchanges of pt and makes the temperature steps of pa.",
+        "--flow",
         panel=TEMPERING,
     ),
 ]
@@ -130,7 +139,15 @@ FixedLadder = Annotated[
     bool,
     option(None, "Keep the ladder; otherwise equilibration adapts the inner temperatures.", "--fixed-ladder", panel=TEMPERING),
 ]
-Start = Annotated[Text, option("NUMBER", "First temperature (default: the larger of 1 and 2 T).", "--start", panel=ANNEALING)]
+Start = Annotated[
+    Text,
+    option(
+        "NUMBER",
+        "First temperature (default: the larger of 1 and 2 T; of nf the hot end of the flow).",
+        "--start",
+        panel=ANNEALING,
+    ),
+]
 Population = Annotated[Text, option("INTEGER", "Replicas (default: 1000).", "--population", panel=ANNEALING)]
 SweepsPerStep = Annotated[
     Text,
@@ -168,9 +185,7 @@ AlgorithmList = Annotated[
         "--algorithms",
     ),
 ]
-FlowFile = Annotated[
-    Text, option("FILE", "Trained flow of the algorithm nf (glassnf train). Training is no part of its cost.", "--flow")
-]
+FlowFile = Annotated[Text, option("FILE", "Trained flow of the algorithm nf, from glassnf train.", "--flow")]
 Runs = Annotated[Text, option("INTEGER", "Independent runs of each algorithm (default: 32).", "--runs")]
 Budget = Annotated[
     Text, option("SECONDS", "Wall time to aim at, for all together (default: 900; 90 with --quick).", "--budget")
@@ -217,7 +232,7 @@ TrainingTemperatures = Annotated[
 SamplerName = Annotated[
     Text, option("swap|mc|md", "What makes the samples (default: swap; mc where there is one species).", "--sampler")
 ]
-TrainingReplicas = Annotated[Text, option("INTEGER", "Independent replicas of the sampler (default: 256).", "--replicas")]
+TrainingReplicas = Annotated[Text, option("INTEGER", "Independent replicas of the sampler (default: 512).", "--replicas")]
 Spacing = Annotated[
     Text, option("SWEEPS", "Sweeps, or time steps of md, between samples of a replica (default: 50; md 500).", "--spacing")
 ]

@@ -13,8 +13,6 @@ from ._sample import find_system
 
 if TYPE_CHECKING:
     from ..compare import Comparison, Event, Settings
-    from ..flows import Flow
-    from ..systems import System
 
 __all__ = ["OPTIONS", "compare_command"]
 
@@ -65,15 +63,9 @@ OPTIONS: Final = (
 )
 
 
-def load_flow(path: str, system: System) -> Flow:
-    """Return the flow in a file, for a system."""
-    from ..flows import load
-
-    return load(path, system)
-
-
 def _settings(choices: Choices) -> Settings:
     from ..compare import Settings
+    from ._runners.flow import load_flow
 
     quick = choices["quick"]
     temperatures = choices["temperature"] or ((QUICK_TEMPERATURE,) if quick else None)

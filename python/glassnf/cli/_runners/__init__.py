@@ -21,6 +21,10 @@ def runner_of(algorithm: str) -> type[Runner]:
         from .population_annealing import PopulationAnnealingRunner
 
         return PopulationAnnealingRunner
+    if algorithm == "nf":
+        from .flow import FlowRunner
+
+        return FlowRunner
     from .monte_carlo import MonteCarloRunner
 
     return MonteCarloRunner
