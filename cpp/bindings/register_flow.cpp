@@ -12,8 +12,8 @@ FlowRange flow_range(const SystemView& system, const std::string& name, double i
   require(std::isfinite(inner) && inner >= 0.0, name + "inner: expected a non-negative number, got " + std::to_string(inner));
   require(std::isfinite(outer) && outer > inner, name + "outer: expected a number above inner, got " + std::to_string(outer));
   for (int k = 0; k < system.dimension; ++k)
-    require(outer < 0.5 * system.box[k],
-            name + "outer: expected less than half of every side of the box, got " + std::to_string(outer));
+    require(outer <= 0.5 * system.box[k],
+            name + "outer: expected at most half of every side of the box, got " + std::to_string(outer));
   require(intervals >= 1 && intervals <= 65536, name + "intervals: expected 1 to 65536, got " + std::to_string(intervals));
   return {inner, outer, intervals};
 }

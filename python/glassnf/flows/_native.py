@@ -142,9 +142,9 @@ def _checked(system: System, positions: Any, species: Any, tables: RadialTables)
     if tables.n_species != system.n_species:
         raise ValueError(f"tables: expected functions of {system.n_species} species, got {tables.n_species}")
     half = 0.5 * float(np.min(system.box))
-    if not tables.reach < half:
+    if not tables.reach <= half:
         raise ValueError(
-            f"tables: expected functions that end below half of the box, {half}, got some that reach {tables.reach}"
+            f"tables: expected functions that end within half of the box, {half}, got some that reach {tables.reach}"
         )
     return batch
 
