@@ -162,3 +162,12 @@ class RadialFlow:
 
     def describe(self) -> dict[str, Any]:
         return {"flow": "radial", "strength": self.strength}
+
+
+class NeglectfulFlow(RadialFlow):
+    """The same map with half of its log Jacobian: wrong, and consistently so on the way back."""
+
+    def transport(self, *args: Any, **options: Any) -> Transport:
+        moved = super().transport(*args, **options)
+        moved.log_jacobian[:] *= 0.5
+        return moved

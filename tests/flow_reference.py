@@ -1,7 +1,7 @@
-"""Plain NumPy reference of the flow fields: all pairs, radial functions as sums of cubic B-splines, no tables and no code of the package.
+"""Plain NumPy reference of the flow fields: all pairs, radial functions as sums of B-splines, no code of the package.
 
-Velocities are written down as in the mathematics; divergences come from complex steps, which have no truncation error, and for pair
-fields from the formula too.
+Velocities are written down as in the mathematics; divergences come from complex steps, which have no truncation error, and for
+pair fields from the formula too.
 """
 
 from __future__ import annotations

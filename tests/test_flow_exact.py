@@ -61,7 +61,7 @@ def test_a_field_cut_at_half_the_box_is_refused() -> None:
 @pytest.mark.parametrize("layers", [0, 1, 2])
 def test_log_jacobian_is_that_of_the_discrete_map(layers: int) -> None:
     # det dx_1/dx_0 by central differences of the whole map; the quadrature of the divergence converges to it as n^-4.
-    potential = cases.potential("lennard_jones", 2)
+    potential = cases.potential("inverse_power", 2)
     system = cases.mixture(potential, 9, cases.cells_box(potential, (2.1, 2.1)))
     field = random_field(system, layers, seed=layers, size=0.12)
     flow = RadialFlow(system, field, hot=1.0, cold=0.5, steps=4)
@@ -85,7 +85,7 @@ def test_log_jacobian_is_that_of_the_discrete_map(layers: int) -> None:
 
 @pytest.mark.parametrize("dimension", [2, 3])
 def test_symmetries_of_the_field(dimension: int) -> None:
-    potential = cases.potential("lennard_jones", 2)
+    potential = cases.potential("inverse_power", 2)
     system = cases.mixture(potential, 20, cases.cells_box(potential, (2.1,) * dimension))
     flow = RadialFlow(system, random_field(system, 2, seed=3), hot=1.0, cold=0.5, steps=4)
     x, species = cases.lattice_batch(system, 1, seed=4)

@@ -42,7 +42,7 @@ def random_field(system: gnf.systems.System, layers: int, seed: int, size: float
 @pytest.mark.parametrize("layers", [0, 1, 2, 3])
 @pytest.mark.parametrize("dimension", [2, 3])
 def test_features_are_divergence_and_work_of_the_native_field(layers: int, dimension: int) -> None:
-    potential = cases.potential("lennard_jones", 2)
+    potential = cases.potential("inverse_power", 2)
     system = cases.mixture(potential, 24, cases.cells_box(potential, (2.2,) * dimension))
     positions, species = cases.lattice_batch(system, 3, seed=layers)
     field, beta = random_field(system, layers, seed=10 * dimension + layers), 1.4
@@ -94,7 +94,7 @@ def test_features_have_mean_zero_in_equilibrium() -> None:
         return moments.largest_z()
 
     assert largest(forces) < 5.0
-    assert largest(0.9 * forces) > 20.0
+    assert largest(0.9 * forces) > 8.0
 
 
 def test_moments_are_those_of_numpy() -> None:
@@ -142,7 +142,7 @@ def test_training_explains_and_beats_plain_reweighting(flow: RadialFlow) -> None
     assert abs(report.measured_ess - report.expected_ess) < 0.15
     assert report.integration_error is not None
     assert report.integration_error < 0.02
-    assert report.provenance["sampler"]["sampler"] == "monte_carlo" or "explorer" in report.provenance["sampler"]
+    assert report.provenance["sampler"]["explorer"] == "monte_carlo"
 
 
 def test_training_does_not_depend_on_threads_and_does_on_the_seed(system: gnf.systems.System) -> None:
@@ -191,7 +191,7 @@ def test_flow_survives_a_file(flow: RadialFlow, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="compositions"):
         gnf.flows.load(file, other)
     with pytest.raises(ValueError, match="boxes"):
-        gnf.flows.load(file, gnf.systems.ka2d(n=43, density=1.15))
+        gnf.flows.load(file, gnf.systems.System.from_dict({**flow.system.to_dict(), "box": [6.0, 6.1]}))
     content = bytearray(file.read_bytes())
     content[-5] ^= 64
     file.write_bytes(content)

@@ -106,6 +106,15 @@ ExplorerName = Annotated[
         panel=TEMPERING,
     ),
 ]
+AssistingFlow = Annotated[
+    Text,
+    option(
+        "FILE",
+        "Trained flow (glassnf train) that assists exchanges of pt and makes the temperature steps of pa.",
+        "--flow",
+        panel=TEMPERING,
+    ),
+]
 Temperatures = Annotated[
     Texts,
     option(
@@ -223,7 +232,7 @@ TrainingTemperatures = Annotated[
 SamplerName = Annotated[
     Text, option("swap|mc|md", "What makes the samples (default: swap; mc where there is one species).", "--sampler")
 ]
-TrainingReplicas = Annotated[Text, option("INTEGER", "Independent replicas of the sampler (default: 256).", "--replicas")]
+TrainingReplicas = Annotated[Text, option("INTEGER", "Independent replicas of the sampler (default: 512).", "--replicas")]
 Spacing = Annotated[
     Text, option("SWEEPS", "Sweeps, or time steps of md, between samples of a replica (default: 50; md 500).", "--spacing")
 ]

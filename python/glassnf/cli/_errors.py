@@ -11,6 +11,7 @@ from typing import Any, Final, TypeVar
 import typer
 
 from .. import cuda
+from ..flows.transport import FlowError
 
 __all__ = ["BAD_INPUT", "CommandError", "fail", "guarded", "user_input"]
 
@@ -69,7 +70,7 @@ def guarded(command: Command) -> Command:
         except CommandError as error:
             fail(error.message, error.code, json=bool(options.get("json")))
             raise typer.Exit(error.code) from None
-        except (cuda.CudaUnavailableError, cuda.CudaOutOfMemoryError) as error:
+        except (cuda.CudaUnavailableError, cuda.CudaOutOfMemoryError, FlowError) as error:
             message = " ".join(str(error).split())
             fail(message, BAD_INPUT, json=bool(options.get("json")))
             raise typer.Exit(BAD_INPUT) from None

@@ -168,6 +168,8 @@ def _open(choices: Choices) -> RunFile:
     if choices["algorithm"] == stored["algorithm"] or "algorithm" not in choices.explicit:
         refuse_foreign(choices, stored["algorithm"], stored.get("explorer"))
     stored = {**stored, "device": choices["device"] if "device" in choices.explicit else stored.get("device", "cpu")}
+    if "flow" in choices.explicit and "flow" not in stored:
+        raise CommandError(f"--flow: expected no flow, as the run in {path} began without one, got {choices['flow']}")
     asked = _asked(choices, stored)
     grows = runner_of(stored["algorithm"]).grows
     if grows is not None and asked[grows] > stored[grows]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from .. import _check
@@ -12,6 +13,7 @@ from ._errors import CommandError
 from ._options import Choices, Option, flag, floats, fraction, integer, positive, text
 
 if TYPE_CHECKING:
+    from ..flows import Flow
     from ..systems import System
 
 __all__ = [
@@ -19,10 +21,12 @@ __all__ = [
     "EXPLORERS",
     "OPTIONS",
     "engine_of",
+    "flow_parameters",
     "for_species",
     "given_by",
     "refuse_foreign",
     "resolve_engine",
+    "stored_flow",
     "twice",
 ]
 
@@ -75,6 +79,11 @@ def _choice(options: tuple[str, ...]) -> Callable[[str, object], str]:
     return convert
 
 
+def _file(name: str, value: object) -> str:
+    """Convert to the name of a file, from the root, so that a run can be resumed from any folder."""
+    return str(Path(text(name, value)).absolute())
+
+
 def ladder(name: str, value: object) -> tuple[float, ...]:
     """Convert to the temperatures of a ladder, ascending: a list of at least two, or ``LOW:HIGH:COUNT``, geometric."""
     if isinstance(value, (list, tuple)) and len(value) == 1:
@@ -116,6 +125,7 @@ OPTIONS: Final = (
     Option("relaxation-time", positive, owners=_DYNAMICS),
     Option("swap-every", integer(1), owners=_DYNAMICS),
     Option("explorer", _choice(EXPLORERS), owners=_OUTER),
+    Option("flow", _file, owners=_OUTER),
     Option("temperatures", ladder, owners=("pt",)),
     Option("ladders", integer(1), owners=("pt",)),
     Option("sweeps-per-exchange", integer(1), owners=("pt",)),
@@ -193,6 +203,43 @@ def given_by(choices: Choices, key: str, default: Any) -> Any:
     """Return an option's value, or a default that depends on the algorithm."""
     value = choices[key]
     return default if value is None else value
+
+
+def flow_parameters(choices: Choices, system: System) -> tuple[dict[str, Any], float]:
+    """Return the name and the hash of the file of a flow, nothing where there is to be none, and its hottest temperature.
+
+    Raises
+    ------
+    OSError, ValueError
+        If the file is not there, or is none of a flow for the system.
+    """
+    if choices["flow"] is None:
+        return {}, math.inf
+    from ..flows import load
+
+    flow = load(choices["flow"], system)
+    return {"flow": choices["flow"], "flow_hash": flow.hash}, flow.hot
+
+
+def stored_flow(parameters: dict[str, Any], system: System) -> Flow | None:
+    """Return the flow that the parameters of a run name, if they do.
+
+    Raises
+    ------
+    CommandError
+        If the file holds another one now.
+    """
+    if parameters.get("flow") is None:
+        return None
+    from ..flows import load
+
+    flow = load(parameters["flow"], system)
+    if flow.hash != parameters["flow_hash"]:
+        raise CommandError(
+            f"--flow: expected the flow that the run began with, of hash {parameters['flow_hash'][:12]}..., in "
+            f"{parameters['flow']}, got another one, of hash {flow.hash[:12]}..."
+        )
+    return flow
 
 
 def resolve_engine(choices: Choices, engine: str, system: System) -> dict[str, Any]:

@@ -37,7 +37,7 @@ OPTIONS: Final = (
     Option("samples", integer(256), 20_000),
     Option("temperatures", floats),
     Option("sampler", _sampler),
-    Option("replicas", integer(16), 256),
+    Option("replicas", integer(16), 512),
     Option("spacing", integer(1)),
     Option("equilibration", integer(0)),
     Option("steps", integer(1)),

@@ -75,7 +75,7 @@ class TrainingCheckpoint:
 
     def _read(self, file: Path) -> None:
         try:
-            with np.load(file, allow_pickle=False) as content:
+            with file.open("rb") as opened, np.load(opened, allow_pickle=False) as content:
                 about = json.loads(bytes(content["about"]))
                 if about["format"] != _FORMAT:
                     raise FileFormatError(f"{file}: expected a checkpoint of a training, got {about['format']!r}")

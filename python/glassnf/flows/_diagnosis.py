@@ -21,7 +21,7 @@ __all__ = ["diagnose"]
 FloatArray = npt.NDArray[np.float64]
 
 _QUENCHED = 512  # held-out configurations of a temperature whose inherent structures are sought
-_TRIED = 256  # configurations on which the number of steps is chosen
+_TRIED = 1024  # configurations on which the number of steps is chosen
 _ERROR = 0.005  # of a log weight, that an automatic number of steps may leave
 _MOST_STEPS = 256
 

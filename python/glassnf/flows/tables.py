@@ -155,7 +155,7 @@ def _checked_table(name: str, value: object, shape: str, dimensions: int) -> Flo
 
 
 def _check_joints(name: str, table: FloatArray) -> None:
-    """Raise ValueError unless functions (..., rows, 4) and their first two derivatives go on at every knot, from zero to zero."""
+    """Raise ValueError unless functions (..., rows, 4) are twice continuously differentiable, from zero to zero."""
     if table[..., 0, :].any() or table[..., -1, :].any():
         raise ValueError(f"{name}: expected zeros in the first and last row, for distances below the range and beyond it")
     c0, c1, c2, c3 = np.moveaxis(table, -1, 0)
@@ -166,6 +166,6 @@ def _check_joints(name: str, table: FloatArray) -> None:
         place = tuple(int(i) for i in np.unravel_index(int(jumps.argmax()), jumps.shape))
         what = ("function", "slope", "curvature")[place[0]]
         raise ValueError(
-            f"{name}: expected functions twice continuously differentiable and zero at both ends, got a jump of {worst:g} of the "
-            f"{what} before row {place[-1] + 1} of the function at {place[1:-1]}"
+            f"{name}: expected functions twice continuously differentiable and zero at both ends, got a jump of {worst:g} of "
+            f"the {what} before row {place[-1] + 1} of the function at {place[1:-1]}"
         )

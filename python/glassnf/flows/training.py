@@ -45,7 +45,7 @@ def train(
     samples: int = 20_000,
     temperatures: Sequence[float] | None = None,
     sampler: Explorer | None = None,
-    replicas: int = 256,
+    replicas: int = 512,
     spacing: int = 50,
     equilibration_sweeps: int = 4_000,
     pair: RadialBasis | None = None,

@@ -18,7 +18,7 @@ import numpy as np
 from .._chain import Turn
 from .._errors import CommandError
 from .._options import Choices
-from .._sample_options import engine_of, given_by, resolve_engine, twice
+from .._sample_options import engine_of, flow_parameters, given_by, resolve_engine, stored_flow, twice
 from .base import Runner, averages, lengths, make_engine, number_table, plain_table, shown
 from .monte_carlo import due_records
 
@@ -60,8 +60,9 @@ class ParallelTemperingRunner(Runner):
             explorer=make_engine(self.parameters, self.system, threads),
             ladders=self.parameters["ladders"],
             sweeps_per_exchange=self.parameters["sweeps_per_exchange"],
+            flow=stored_flow(self.parameters, self.system),
         )
-        self._visits = run.state.get("visits")
+        self._state: dict[str, Any] = {name: run.state[name] for name in ("visits", "flow_steps") if name in run.state}
         self._equilibration = int(self.parameters["equilibration"])
         self._total = self._equilibration + int(self.parameters["sweeps"])
 
@@ -81,9 +82,10 @@ class ParallelTemperingRunner(Runner):
             raise CommandError(
                 f"--temperature: expected the lowest of --temperatures, {given[0]:g}, or no such option, got {temperature:g}"
             )
+        flow, hottest = flow_parameters(choices, system)
         ladder = given
         if ladder is None:
-            ladder = suggested_ladder(system.n, temperature, twice("--temperature", temperature))
+            ladder = suggested_ladder(system.n, temperature, min(hottest, twice("--temperature", temperature)))
         explorer = engine_of("pt", choices["explorer"])
         engine = resolve_engine(choices, explorer, system)
         if engine.get("thermostat") == "nve":
@@ -95,6 +97,7 @@ class ParallelTemperingRunner(Runner):
             "ladders": given_by(choices, "ladders", LADDERS),
             "explorer": explorer,
             **engine,
+            **flow,
             "sweeps_per_exchange": given_by(choices, "sweeps-per-exchange", 100 if explorer == "md" else 10),
             **lengths(choices, "sweeps", 10_000, 100 if explorer == "md" else 10),
         }
@@ -118,9 +121,8 @@ class ParallelTemperingRunner(Runner):
         return f"{int(self.ensemble.step)} of {self._total} sweeps"
 
     def state(self) -> dict[str, Any]:
-        """Return the ladder, and which end each replica saw last."""
-        state = {"temperatures": np.array(self._sampler.temperatures)}
-        return state if self._visits is None else {**state, "visits": self._visits}
+        """Return the ladder, which end each replica saw last, and the steps of the flow."""
+        return {"temperatures": np.array(self._sampler.temperatures), **self._state}
 
     # ---- the run -----------------------------------------------------------------------------------------------------------
 
@@ -135,7 +137,8 @@ class ParallelTemperingRunner(Runner):
                 self._adapt(turn, step, end)
             elif step < self._equilibration:
                 sweeps = min(self.pace.chunk(), self._equilibration - step)
-                self._sampler.run(self.ensemble, sweeps, progress=self._relay(turn, "equilibration"))
+                record = self._run(sweeps, progress=self._relay(turn, "equilibration"))
+                self._state = {name: value for name, value in record.state.items() if name != "visits"}
             else:
                 self._produce(turn, min(self.pace.chunk(), self._total - step))
             self.pace.measure(int(self.ensemble.step) - step, time.perf_counter() - begin)
@@ -166,10 +169,15 @@ class ParallelTemperingRunner(Runner):
     def _produce(self, turn: Turn, sweeps: int) -> None:
         done = int(self.ensemble.step) - self._equilibration
         due = due_records(done, sweeps, self.parameters["record_every"])
-        state = None if self._visits is None else {"visits": self._visits}
-        record = self._sampler.run(self.ensemble, sweeps, record_at=due, progress=self._relay(turn, "production"), state=state)
-        self._visits = record.state["visits"]
+        record = self._run(sweeps, record_at=due, progress=self._relay(turn, "production"))
+        self._state = record.state
         self.run.append({"sweep": record.sweeps, "energy": record.energy, "replica": record.replica}, _counts(record))
+
+    def _run(self, sweeps: int, **options: Any) -> PTRecord:
+        """Advance with the state of the run so far, so that it does not matter how a run is cut into turns."""
+        nowhere = np.zeros(len(self.ensemble), dtype=np.int32)
+        state = {"visits": nowhere, **self._state} if self._state else None
+        return self._sampler.run(self.ensemble, sweeps, state=state, **options)
 
     def _relay(self, turn: Turn, stage: str) -> Callable[[int, int, dict[str, Any]], None]:
         before = int(np.sum(self.run.counters.get("round_trips", 0)))

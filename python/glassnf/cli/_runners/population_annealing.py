@@ -16,7 +16,7 @@ import numpy as np
 from .._chain import Turn
 from .._errors import CommandError
 from .._options import Choices
-from .._sample_options import engine_of, given_by, resolve_engine, twice
+from .._sample_options import engine_of, flow_parameters, given_by, resolve_engine, stored_flow, twice
 from .base import Runner, make_engine, number_table, plain_table, shown
 
 if TYPE_CHECKING:
@@ -65,6 +65,7 @@ class PopulationAnnealingRunner(Runner):
             culling_fraction=parameters["culling_fraction"],
             equilibration_sweeps=parameters["equilibration"],
             block=parameters["block"],
+            flow=stored_flow(parameters, self.system),
         )
         if run.state:
             energies = run.records.get("energy", np.empty((0, parameters["population"])))
@@ -90,7 +91,8 @@ class PopulationAnnealingRunner(Runner):
             If the start is not above the target, or options do not go together.
         """
         target = choices["temperature"]
-        start = choices["start"] if choices["start"] is not None else twice("--temperature", target)
+        flow, hottest = flow_parameters(choices, system)
+        start = choices["start"] if choices["start"] is not None else min(hottest, twice("--temperature", target))
         if start <= target:
             raise CommandError(f"--start: expected a temperature above the target -T, {target:g}, got {start:g}")
         fraction = given_by(choices, "culling-fraction", 0.1)
@@ -105,6 +107,7 @@ class PopulationAnnealingRunner(Runner):
             "population": given_by(choices, "population", POPULATION),
             "explorer": explorer,
             **engine,
+            **flow,
             "sweeps_per_step": given_by(choices, "sweeps-per-step", 100),
             "culling_fraction": fraction,
             "equilibration": given_by(choices, "equilibration", 1000),
