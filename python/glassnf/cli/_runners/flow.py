@@ -141,10 +141,11 @@ class FlowRunner(Runner):
             self._engine.adapt(self.ensemble, sweeps)
             turn.show("equilibration", int(self.ensemble.step), self._equilibration, self._note())
         else:
-            while not (self.done or turn.over):
-                self._produce(begin)
+            while True:
+                self._produce(time.perf_counter())
                 turn.show("production", int(self.ensemble.step) - self._equilibration, self.parameters["sweeps"], self._note())
-                begin = time.perf_counter()
+                if self.done or turn.over:
+                    break
         self.pace.measure(int(self.ensemble.step) - step, time.perf_counter() - begin)
 
     def _produce(self, begin: float) -> None:
