@@ -35,12 +35,13 @@ RUNS = {
 }
 
 
-def weak_flow(strength: float = 0.004, n: int = 43, hot: float = 0.8) -> RadialFlow:
-    """Return a pair field that nobody trained."""
-    pair, message, beta = RadialBasis(0.6, 2.5, 12), RadialBasis(0.6, 2.0, 6), TemperatureBasis(1.0 / hot, 2.0, 2)
-    coefficients = np.random.default_rng(1).normal(0.0, strength, (1, 2, 6, pair.size))
-    field = MessageField(3, pair, message, beta, coefficients, np.zeros((0, 2, 2, 6, message.size)))
-    return RadialFlow(gnf.systems.ka2d(n), field, hot, 0.5, 4)
+def weak_flow(strength: float = 0.004, n: int = 43, hot: float = 0.8, cold: float = 0.5, layers: int = 0) -> RadialFlow:
+    """Return a field that nobody trained."""
+    pair, message, beta = RadialBasis(0.6, 2.5, 12), RadialBasis(0.6, 2.0, 6), TemperatureBasis(1.0 / hot, 1.0 / cold, 2)
+    rng = np.random.default_rng(1)
+    of_pairs = rng.normal(0.0, strength, (layers + 1, 2, 6, pair.size))
+    of_messages = rng.normal(0.0, strength, (layers, 2, 2, 6, message.size))
+    return RadialFlow(gnf.systems.ka2d(n), MessageField(3, pair, message, beta, of_pairs, of_messages), hot, cold, 4)
 
 
 @pytest.fixture(scope="module")
