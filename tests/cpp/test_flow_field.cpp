@@ -61,8 +61,8 @@ TEST_CASE("radial table: values and slopes are those of the function") {
   const auto grid = RadialGrid<double>::make(inner, outer, intervals);
   for (double d = 0.0; d < 3.0; d += 0.00371) {
     const auto phi = radial_at(table.data(), locate(grid, d));
-    CHECK(phi.value == doctest::Approx(f(d)).epsilon(1e-13).scale(1.0));
-    CHECK(phi.slope == doctest::Approx(spacing * f(d, 1)).epsilon(1e-13).scale(1.0));
+    CHECK(phi.value == doctest::Approx(f(d)).epsilon(1e-11).scale(1.0));
+    CHECK(phi.slope == doctest::Approx(spacing * f(d, 1)).epsilon(1e-11).scale(1.0));
   }
 }
 
@@ -188,7 +188,7 @@ TEST_CASE("a coordinate is split into a place in the box and crossings") {
     CHECK(split_coordinate(x, length, wrapped, sides));
     CHECK(wrapped >= 0.0);
     CHECK(wrapped < length);
-    CHECK(wrapped + sides * length == doctest::Approx(x).epsilon(1e-14).scale(1e-14));
+    CHECK(wrapped + sides * length == doctest::Approx(x).epsilon(1e-14).scale(1.0));
   }
   for (double x : {1e11, -1e11, 1e300, std::numeric_limits<double>::infinity(), std::numeric_limits<double>::quiet_NaN()}) {
     double wrapped = -1.0;

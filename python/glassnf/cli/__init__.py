@@ -81,7 +81,6 @@ def sample(
     relaxation_time: arg.RelaxationTime = None,
     swap_every: arg.SwapEvery = None,
     explorer: arg.ExplorerName = None,
-    flow: arg.AssistingFlow = None,
     temperatures: arg.Temperatures = None,
     ladders: arg.Ladders = None,
     sweeps_per_exchange: arg.SweepsPerExchange = None,

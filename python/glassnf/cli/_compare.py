@@ -65,7 +65,7 @@ OPTIONS: Final = (
 
 def _settings(choices: Choices) -> Settings:
     from ..compare import Settings
-    from ._runners.flow import load_flow
+    from ._runners.flow_file import load_flow
 
     quick = choices["quick"]
     temperatures = choices["temperature"] or ((QUICK_TEMPERATURE,) if quick else None)

@@ -19,18 +19,18 @@ from .._errors import CommandError, user_input
 from .._options import Choices
 from .._sample_options import engine_of, given_by, resolve_engine
 from .base import REPLICAS, Runner, agreement_row, averages, make_engine, plain_table, shown
+from .flow_file import load_flow
 from .monte_carlo import ADAPTATION_BLOCK
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from ...ensemble import Ensemble
-    from ...flows import Flow
     from ...io.runfile import RunFile
     from ...samplers._carry import Carried
     from ...systems import System
 
-__all__ = ["FlowRunner", "load_flow"]
+__all__ = ["FlowRunner"]
 
 SWEEPS: Final = 10_000
 EQUILIBRATION: Final = 4_000
@@ -39,20 +39,6 @@ TOLERANCE: Final = 0.01
 MAX_STEPS: Final = 1024
 CHECKED: Final = 8
 """Configurations of a record that are integrated with twice the steps, and a quarter of it of the heaviest."""
-
-
-def load_flow(path: str, system: System) -> Flow:
-    """Return the flow in a file, for a system.
-
-    Raises
-    ------
-    CommandError
-        If there is none, or it does not fit the system.
-    """
-    from ...flows import load
-
-    with user_input():
-        return load(path, system)
 
 
 class FlowRunner(Runner):
@@ -141,10 +127,11 @@ class FlowRunner(Runner):
             self._engine.adapt(self.ensemble, sweeps)
             turn.show("equilibration", int(self.ensemble.step), self._equilibration, self._note())
         else:
-            while not (self.done or turn.over):
-                self._produce(begin)
+            while True:
+                self._produce(time.perf_counter())
                 turn.show("production", int(self.ensemble.step) - self._equilibration, self.parameters["sweeps"], self._note())
-                begin = time.perf_counter()
+                if self.done or turn.over:
+                    break
         self.pace.measure(int(self.ensemble.step) - step, time.perf_counter() - begin)
 
     def _produce(self, begin: float) -> None:
