@@ -152,6 +152,8 @@ def match_moments(
     return total
 
 
-def solve_matching(total: FloatArray, terms: int, ridge: float) -> FloatArray:
-    """Return coefficients (T, K) of the field nearest to the displacements, from `match_moments`."""
-    return solve_ridge(total[:-1, :-1], total[:-1, -1], ridge).reshape(terms, -1)
+def solve_matching(total: FloatArray, terms: int, ridge: float, kinds: npt.NDArray[np.int64]) -> FloatArray:
+    """Return coefficients (T, K) of the field nearest to the displacements, from `match_moments`; `kinds` as in `solve_ridge`."""
+    count = float(total[-1, -1])  # a scale for the noise: the displacements are mostly noise
+    noise = count / max(float(total.shape[0]), 1.0) * 1e-3
+    return solve_ridge(total[:-1, :-1], total[:-1, -1], ridge, np.tile(kinds, terms), noise).reshape(terms, -1)
