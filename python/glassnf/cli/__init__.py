@@ -91,7 +91,6 @@ def sample(
     sweeps_per_step: arg.SweepsPerStep = None,
     culling_fraction: arg.CullingFraction = None,
     block: arg.Block = None,
-    flow: arg.FlowFile = None,
 ) -> None:
     """Sample one system, from random starts, into an HDF5 file: molecular dynamics, Monte Carlo, tempering, annealing, flows.
 

@@ -110,7 +110,7 @@ AssistingFlow = Annotated[
     Text,
     option(
         "FILE",
-        "Trained flow (glassnf train) that assists exchanges of pt and makes the temperature steps of pa.",
+        "Trained flow (glassnf train) of nf; one that assists exchanges of pt, and makes the temperature steps of pa.",
         "--flow",
         panel=TEMPERING,
     ),

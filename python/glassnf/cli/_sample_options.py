@@ -135,7 +135,6 @@ OPTIONS: Final = (
     Option("sweeps-per-step", integer(1), owners=("pa",)),
     Option("culling-fraction", fraction, owners=("pa",)),
     Option("block", integer(1), owners=("pa",)),
-    Option("flow", text, owners=("nf",)),
     Option("threads", integer(1)),
     Option("device", text, "cpu"),
     Option("seed", integer(0, 2**64 - 1), 1),

@@ -17,7 +17,7 @@ import numpy as np
 from .._chain import Turn
 from .._errors import CommandError, user_input
 from .._options import Choices
-from .._sample_options import engine_of, given_by, resolve_engine
+from .._sample_options import engine_of, flow_parameters, given_by, resolve_engine, stored_flow
 from .base import REPLICAS, Runner, agreement_row, averages, make_engine, plain_table, shown
 from .monte_carlo import ADAPTATION_BLOCK
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from ...samplers._carry import Carried
     from ...systems import System
 
-__all__ = ["FlowRunner", "load_flow"]
+__all__ = ["FlowRunner"]
 
 SWEEPS: Final = 10_000
 EQUILIBRATION: Final = 4_000
@@ -41,18 +41,11 @@ CHECKED: Final = 8
 """Configurations of a record that are integrated with twice the steps, and a quarter of it of the heaviest."""
 
 
-def load_flow(path: str, system: System) -> Flow:
-    """Return the flow in a file, for a system.
-
-    Raises
-    ------
-    CommandError
-        If there is none, or it does not fit the system.
-    """
-    from ...flows import load
-
-    with user_input():
-        return load(path, system)
+def require_flow(flow: Flow | None) -> Flow:
+    """Return a flow that must be there."""
+    if flow is None:
+        raise CommandError("--flow: expected the file of a trained flow with --algorithm nf, got none")
+    return flow
 
 
 class FlowRunner(Runner):
@@ -63,11 +56,7 @@ class FlowRunner(Runner):
 
         super().__init__(run, threads, device)
         parameters = self.parameters
-        self._flow = load_flow(parameters["flow"], self.system)
-        if self._flow.describe() != parameters["flow_is"]:
-            raise CommandError(
-                f"--flow: expected the flow that the run was begun with, got another one in {parameters['flow']}"
-            )
+        self._flow = require_flow(stored_flow(parameters, self.system))
         self._engine = make_engine(parameters, self.system, threads)
         self._equilibration = int(parameters["equilibration"])
         self._total = self._equilibration + int(parameters["sweeps"])
@@ -86,9 +75,8 @@ class FlowRunner(Runner):
         """
         from ...samplers._carry import check_temperature
 
-        if choices["flow"] is None:
-            raise CommandError("--flow: expected the file of a trained flow with --algorithm nf, got none")
-        flow = load_flow(choices["flow"], system)
+        named, _ = flow_parameters(choices, system)
+        flow = require_flow(stored_flow(named, system))
         with user_input():
             cold = check_temperature("--temperature", choices["temperature"], flow)
             hot = check_temperature("--start", given_by(choices, "start", flow.hot), flow)
@@ -100,8 +88,7 @@ class FlowRunner(Runner):
             raise CommandError("--thermostat: expected langevin or rescaling for the samples of a flow, got nve")
         return {
             "start": hot,
-            "flow": choices["flow"],
-            "flow_is": flow.describe(),
+            **named,
             "explorer": explorer,
             **engine,
             "replicas": given_by(choices, "replicas", REPLICAS),
