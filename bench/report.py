@@ -208,7 +208,77 @@ def population_annealing(document: dict[str, Any]) -> list[str]:
     return [ratios(document), rates(document["replica_sweeps_per_cpu_s"], "replica-sweeps per s of CPU time")]
 
 
+def flow_assisted(document: dict[str, Any]) -> list[str]:
+    def measured(found: dict[str, Any]) -> list[str]:
+        return [
+            f"{found['energy']:.4f} ± {found['energy_error']:.4f} ({found['energy_sigmas']:+.1f})",
+            f"{found['heat']:.3f} ± {found['heat_error']:.3f} ({found['heat_sigmas']:+.1f})",
+        ]
+
+    results, parts = document["results"], []
+    if "exchange" in results:
+        rows = [
+            (
+                name,
+                f"{found['acceptance']:.3f} ± {found['error']:.3f}",
+                f"{found['steps']}" if "steps" in found else "",
+                f"{found['replica_sweeps_per_attempt']:.3g}" if "steps" in found else "",
+            )
+            for name, found in results["exchange"].items()
+        ]
+        parts.append(table(("exchange, T = 0.4 and 0.3", "acceptance", "steps", "cost of one in sweeps of a replica"), rows))
+    if "tempering" in results:
+        rows = [
+            (
+                name,
+                ", ".join(f"{rate:.2f}" for rate in found["acceptance"]),
+                f"{found['round_trips_per_1e6_replica_sweeps']:.0f}",
+                f"{found['round_trips_per_s']:.3g}",
+                *measured(found),
+            )
+            for name, found in results["tempering"].items()
+        ]
+        head = (
+            "parallel tempering",
+            "acceptance",
+            "round trips per 1e6 sweeps",
+            "per s",
+            "<U>/N at 0.3 (sigmas)",
+            "C_v at 0.3",
+        )
+        parts.append(table(head, rows))
+    if "annealing" in results:
+        rows = [
+            (
+                name,
+                f"{found['temperature_steps']}",
+                f"{found['ess_of_a_step']:.3f}",
+                f"{found['fewer_steps_than_plain']:.2f}",
+                f"{found['time_of_plain']:.2f}",
+                *measured(found),
+            )
+            for name, found in results["annealing"].items()
+        ]
+        head = (
+            "population annealing",
+            "steps",
+            "ESS of one",
+            "times fewer",
+            "times faster",
+            "<U>/N at 0.3 (sigmas)",
+            "C_v at 0.3",
+        )
+        parts.append(table(head, rows))
+    reference = document["swap Monte Carlo"]
+    parts.append(
+        f"Swap Monte Carlo at T = 0.3: <U>/N {reference['energy']:.4f} ± {reference['energy_error']:.4f}, "
+        f"C_v {reference['heat']:.3f} ± {reference['heat_error']:.3f}."
+    )
+    return parts
+
+
 SECTIONS = {
+    "flow_assisted": flow_assisted,
     "monte_carlo": monte_carlo,
     "energy": energy,
     "kernels": kernels,

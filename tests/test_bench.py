@@ -110,3 +110,25 @@ def test_population_annealing(tmp_path: Path) -> None:
     assert set(document["ratios"]) == names
     assert all(rate["median"] > 0 for rate in document["replica_sweeps_per_cpu_s"].values())
     assert "below 1.03" in run("report.py", path)
+
+
+def test_flow_assisted(tmp_path: Path) -> None:
+    from test_cli_flow_assisted import weak_flow
+
+    files = [tmp_path / "hot.safetensors", tmp_path / "cold.safetensors"]
+    weak_flow(0.002, hot=0.5, cold=0.4, layers=1).save(files[0])
+    weak_flow(0.002, hot=0.4, cold=0.3, layers=1).save(files[1])
+    path = tmp_path / "flow_assisted.json"
+    document = result(
+        "flow_assisted.py",
+        path,
+        *("--flow", *files, "--ladders", 4, "--rounds", 2, "--sweeps", 80, "--population", 32, "--sweeps-per-step", 2),
+        *("--culling", 0.3, "--equilibration", 100, "--reference", 100),
+    )
+    assert set(document["results"]) == {"exchange", "tempering", "annealing"}
+    for case in document["results"]["exchange"].values():
+        assert 0.0 <= case["acceptance"] <= 1.0
+    assert document["results"]["annealing"]["culled 0.3, flow"]["integration_error"] < 0.01
+    report = run("report.py", path)
+    assert "| culled 0.3, pair field |" in report
+    assert "Swap Monte Carlo at T = 0.3" in report

@@ -15,7 +15,7 @@ from glassnf.cli import run
 from glassnf.flows import RadialFlow, save
 from glassnf.io.runfile import RunFile
 from runs import same_runs
-from test_cli_flow import weak_flow
+from test_cli_flow_assisted import weak_flow
 
 HOT, COLD = 0.8, 0.7
 BASE = ["sample", "-T", str(COLD), "--algorithm", "nf", "--seed", "3", "--replicas", "6"]
@@ -154,7 +154,7 @@ def test_going_on_with_another_flow_is_refused(flow: list[str], tmp_path: Path, 
     assert run([*BASE, *flow, *LENGTHS, "--quiet", "-o", str(path)]) == 0
     save(flow[1], weak_flow(0.005))
     assert run(["sample", "--resume", "--sweeps", "90", "-o", str(path)]) == 2
-    assert "--flow: expected the flow that the run began with, of hash" in capsys.readouterr().err
+    assert "--flow: expected the flow that the run was begun with, got another one in" in capsys.readouterr().err
 
 
 def test_a_flow_that_fails_leaves_the_file(

@@ -422,29 +422,32 @@ class FlowRows {
     }
   }
 
-  // Row i of G J for the particles of eight columns: out(a, c) += sum_k E e_a (e . J_k(:, c)) + (K_i J_i)(a, c).
-  // G is that of layer `lower` + 1, J that of layer `lower`.
+  // Row i of G J for the particles of eight columns: out(a, c) += sum_k E e_a (e . J_k(:, c)) + (K_i J_i)(a, c). G is that of the layer
+  // `lower` + 1, J that of the layer `lower`.
   GLASSNF_HD void multiply_columns(std::int64_t i, int lower, std::int64_t column, double* out, bool add) const {
-    const double *jacobian = dense_block(lower, 0), *own = own_ + lower * n_ * blocks, *strength = strength_[lower];
-    const std::int64_t block = blocks * columns_;
-    for (int c = 0; c < D; ++c) {
-      Vec<Pack, D> total;
-      const double* of_i = jacobian + i * block + c * columns_ + column;
-      for_axes<D>([&](auto a) GLASSNF_INLINE {
-        total.at(a) = add ? load(out + (a.value * D + c) * columns_ + column) : Pack(0.0);
-        for_axes<D>([&](auto b) GLASSNF_INLINE {
-          total.at(a) = fused(Pack(own[i * blocks + a.value * D + b.value]), load(of_i + b.value * D * columns_), total.at(a));
-        });
+    const double *const jacobian = dense_block(lower, 0) + column, *const own = own_ + (lower * n_ + i) * blocks;
+    const double* const strength = strength_[lower];
+    const std::int64_t columns = columns_, block = blocks * columns;
+    Block<D, Pack> total = Block<D, Pack>::zero();
+    total.for_entries([&](auto a, auto c, Pack& entry) GLASSNF_INLINE {
+      if (add) entry = load(out + (a.value * D + c.value) * columns + column);
+      for_axes<D>([&](auto b) GLASSNF_INLINE {
+        entry = fused(Pack(own[a.value * D + b.value]), load(jacobian + i * block + (b.value * D + c.value) * columns), entry);
       });
-      for (std::int64_t k = from_[i], end = from_[i] + close_[i]; k < end; ++k) {
-        const double* of_k = jacobian + index_[k] * block + c * columns_ + column;
-        Pack along = Pack(unit_[0][k]) * load(of_k);
-        for (int b = 1; b < D; ++b) along = fused(Pack(unit_[b][k]), load(of_k + b * D * columns_), along);
-        along = along * Pack(strength[k]);
-        for_axes<D>([&](auto a) GLASSNF_INLINE { total.at(a) = fused(Pack(unit_[a][k]), along, total.at(a)); });
-      }
-      for_axes<D>([&](auto a) GLASSNF_INLINE { store(out + (a.value * D + c) * columns_ + column, total.at(a)); });
+    });
+    for (std::int64_t k = from_[i], end = from_[i] + close_[i]; k < end; ++k) {
+      const double* of_k = jacobian + index_[k] * block;
+      Vec<double, D> e;
+      for_axes<D>([&](auto a) GLASSNF_INLINE { e.at(a) = unit_[a][k]; });
+      for_axes<D>([&](auto c) GLASSNF_INLINE {
+        Pack along = Pack(strength[k] * e.x) * load(of_k + c.value * columns);
+        along = fused(Pack(strength[k] * e.y), load(of_k + (D + c.value) * columns), along);
+        if constexpr (D == 3) along = fused(Pack(strength[k] * e.z), load(of_k + (2 * D + c.value) * columns), along);
+        for_axes<D>([&](auto a) GLASSNF_INLINE { total.rows.at(a).at(c) = fused(Pack(e.at(a)), along, total.rows.at(a).at(c)); });
+      });
     }
+    total.for_entries([&](auto a, auto c, Pack& entry)
+                          GLASSNF_INLINE { store(out + (a.value * D + c.value) * columns + column, entry); });
   }
 
   // J^1 = P^1 + G^1 J^0, of three layers.

@@ -81,7 +81,6 @@ def sample(
     relaxation_time: arg.RelaxationTime = None,
     swap_every: arg.SwapEvery = None,
     explorer: arg.ExplorerName = None,
-    flow: arg.AssistingFlow = None,
     temperatures: arg.Temperatures = None,
     ladders: arg.Ladders = None,
     sweeps_per_exchange: arg.SweepsPerExchange = None,
@@ -91,6 +90,7 @@ def sample(
     sweeps_per_step: arg.SweepsPerStep = None,
     culling_fraction: arg.CullingFraction = None,
     block: arg.Block = None,
+    flow: arg.FlowFile = None,
 ) -> None:
     """Sample one system, from random starts, into an HDF5 file: molecular dynamics, Monte Carlo, tempering, annealing, flows.
 

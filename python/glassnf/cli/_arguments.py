@@ -106,15 +106,6 @@ ExplorerName = Annotated[
         panel=TEMPERING,
     ),
 ]
-AssistingFlow = Annotated[
-    Text,
-    option(
-        "FILE",
-        "Trained flow (glassnf train) of nf; one that assists exchanges of pt, and makes the temperature steps of pa.",
-        "--flow",
-        panel=TEMPERING,
-    ),
-]
 Temperatures = Annotated[
     Texts,
     option(
@@ -185,7 +176,9 @@ AlgorithmList = Annotated[
         "--algorithms",
     ),
 ]
-FlowFile = Annotated[Text, option("FILE", "Trained flow of the algorithm nf, from glassnf train.", "--flow")]
+FlowFile = Annotated[
+    Text, option("FILE", "Trained flow (glassnf train): of nf, or to assist the exchanges of pt and the steps of pa.", "--flow")
+]
 Runs = Annotated[Text, option("INTEGER", "Independent runs of each algorithm (default: 32).", "--runs")]
 Budget = Annotated[
     Text, option("SECONDS", "Wall time to aim at, for all together (default: 900; 90 with --quick).", "--budget")

@@ -65,7 +65,7 @@ OPTIONS: Final = (
 
 def _settings(choices: Choices) -> Settings:
     from ..compare import Settings
-    from ..flows import load
+    from ._runners.flow_file import load_flow
 
     quick = choices["quick"]
     temperatures = choices["temperature"] or ((QUICK_TEMPERATURE,) if quick else None)
@@ -79,7 +79,7 @@ def _settings(choices: Choices) -> Settings:
         system = find_system(choices["system"], choices["particles"])
         return Settings(
             system=system,
-            flow=None if choices["flow"] is None else load(choices["flow"], system),
+            flow=None if choices["flow"] is None else load_flow(choices["flow"], system),
             temperatures=tuple(sorted(temperatures, reverse=True)),
             algorithms=choices["algorithms"],
             runs=choices["runs"],

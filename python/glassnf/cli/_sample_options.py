@@ -13,7 +13,6 @@ from ._errors import CommandError
 from ._options import Choices, Option, flag, floats, fraction, integer, positive, text
 
 if TYPE_CHECKING:
-    from ..flows import Flow
     from ..systems import System
 
 __all__ = [
@@ -21,12 +20,10 @@ __all__ = [
     "EXPLORERS",
     "OPTIONS",
     "engine_of",
-    "flow_parameters",
     "for_species",
     "given_by",
     "refuse_foreign",
     "resolve_engine",
-    "stored_flow",
     "twice",
 ]
 
@@ -125,7 +122,6 @@ OPTIONS: Final = (
     Option("relaxation-time", positive, owners=_DYNAMICS),
     Option("swap-every", integer(1), owners=_DYNAMICS),
     Option("explorer", _choice(EXPLORERS), owners=_OUTER),
-    Option("flow", _file, owners=_OUTER),
     Option("temperatures", ladder, owners=("pt",)),
     Option("ladders", integer(1), owners=("pt",)),
     Option("sweeps-per-exchange", integer(1), owners=("pt",)),
@@ -135,6 +131,7 @@ OPTIONS: Final = (
     Option("sweeps-per-step", integer(1), owners=("pa",)),
     Option("culling-fraction", fraction, owners=("pa",)),
     Option("block", integer(1), owners=("pa",)),
+    Option("flow", _file, owners=("pt", "pa", "nf")),
     Option("threads", integer(1)),
     Option("device", text, "cpu"),
     Option("seed", integer(0, 2**64 - 1), 1),
@@ -202,43 +199,6 @@ def given_by(choices: Choices, key: str, default: Any) -> Any:
     """Return an option's value, or a default that depends on the algorithm."""
     value = choices[key]
     return default if value is None else value
-
-
-def flow_parameters(choices: Choices, system: System) -> tuple[dict[str, Any], float]:
-    """Return the name and the hash of the file of a flow, nothing where there is to be none, and its hottest temperature.
-
-    Raises
-    ------
-    OSError, ValueError
-        If the file is not there, or is none of a flow for the system.
-    """
-    if choices["flow"] is None:
-        return {}, math.inf
-    from ..flows import load
-
-    flow = load(choices["flow"], system)
-    return {"flow": choices["flow"], "flow_hash": flow.hash}, flow.hot
-
-
-def stored_flow(parameters: dict[str, Any], system: System) -> Flow | None:
-    """Return the flow that the parameters of a run name, if they do.
-
-    Raises
-    ------
-    CommandError
-        If the file holds another one now.
-    """
-    if parameters.get("flow") is None:
-        return None
-    from ..flows import load
-
-    flow = load(parameters["flow"], system)
-    if flow.hash != parameters["flow_hash"]:
-        raise CommandError(
-            f"--flow: expected the flow that the run began with, of hash {parameters['flow_hash'][:12]}..., in "
-            f"{parameters['flow']}, got another one, of hash {flow.hash[:12]}..."
-        )
-    return flow
 
 
 def resolve_engine(choices: Choices, engine: str, system: System) -> dict[str, Any]:

@@ -14,7 +14,17 @@ from .features import continuity_features, feature_count
 from .message_field import MessageField, species_pairs
 from .splines import RadialBasis, TemperatureBasis
 
-__all__ = ["Fit", "Moments", "NodeSamples", "Residual", "add_layer", "layer_moments"]
+__all__ = [
+    "Fit",
+    "Moments",
+    "NodeSamples",
+    "Residual",
+    "held_out",
+    "layer_moments",
+    "layer_of",
+    "solve_continuity",
+    "solve_ridge",
+]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -192,66 +202,90 @@ def layer_moments(
     return result
 
 
-def _solve(moments: Sequence[Moments], weights: FloatArray, ridge: float) -> FloatArray:
-    """Return coefficients (T, K) of least residual variance, summed over nodes; weights (nodes, T) of the functions of beta."""
-    size, terms = moments[0].data.shape[0] - 2, weights.shape[1]
+def solve_ridge(matrix: FloatArray, vector: FloatArray, ridge: float) -> FloatArray:
+    """Return the solution of normal equations, with `ridge` times the diagonal added; unknowns that no sample sees are 0."""
+    scale = np.sqrt(np.diag(matrix))
+    seen = scale > 1e-10 * scale.max(initial=0.0)
+    scale = np.where(seen, scale, 1.0)
+    scaled = matrix / scale[:, None] / scale[None, :] + ridge * np.eye(scale.size)
+    solution: FloatArray = np.where(seen, np.linalg.solve(scaled, vector / scale) / scale, 0.0)
+    return solution
+
+
+def solve_continuity(moments: Sequence[tuple[Moments, Moments]], weights: FloatArray, ridge: float) -> FloatArray:
+    """Return coefficients (T, K) that leave the least variance of U, summed over temperatures.
+
+    The sum over nodes of the mean of (sum_k c_k(beta) S_k - (U - <U>))^2 is a quadratic form in the coefficients.
+
+    Parameters
+    ----------
+    moments : sequence of pairs of Moments
+        Of each temperature; the first of a pair counts.
+    weights : (nodes, T)
+        Functions of beta at the nodes.
+    ridge : float
+        Times the diagonal of the normal matrix is added to it.
+    """
+    size, terms = moments[0][0].data.shape[0] - 2, weights.shape[1]
     matrix = np.zeros((terms, size, terms, size))
     vector = np.zeros((terms, size))
-    for node, w in zip(moments, weights, strict=True):
+    for (node, _), w in zip(moments, weights, strict=True):
         square, product = node.products()
         matrix += w[:, None, None, None] * w[None, None, :, None] * square[None, :, None, :]
         vector += w[:, None] * product
-    flat = matrix.reshape(terms * size, terms * size)
-    scale = np.sqrt(np.diag(flat))
-    seen = scale > 1e-10 * scale.max(initial=0.0)
-    scale = np.where(seen, scale, 1.0)
-    flat = flat / scale[:, None] / scale[None, :] + ridge * np.eye(terms * size)
-    solution = np.linalg.solve(flat, vector.ravel() / scale) / scale
-    return np.where(seen, solution, 0.0).reshape(terms, size)
+    return solve_ridge(matrix.reshape(terms * size, -1), vector.ravel(), ridge).reshape(terms, size)
 
 
-def add_layer(
+def layer_of(
     system: System,
-    betas: Sequence[float],
+    nodes: Sequence[float],
     moments: Sequence[tuple[Moments, Moments]],
+    solution: FloatArray,
     pair: RadialBasis,
     message: RadialBasis,
     temperature: TemperatureBasis,
     below: MessageField | None,
-    ridge: float,
 ) -> Fit:
-    """Solve for the radial functions of a layer, given the moments of its features at each inverse temperature.
+    """Return the field with one more layer, and how well it fits.
 
-    The sum over nodes of the mean of (sum_k c_k(beta) S_k - (U - <U>))^2 is a quadratic form in the coefficients; `ridge` times
-    the diagonal is added to its matrix.
+    Parameters
+    ----------
+    system : System
+    nodes : sequence of floats, 1/epsilon
+        Inverse temperatures of the moments.
+    moments : sequence of pairs of Moments
+        Of the samples of the fit and of those held out.
+    solution : (T, K)
+        Coefficients of the layer.
+    pair, message : RadialBasis
+    temperature : TemperatureBasis
+    below : MessageField or None
+        The layers below.
     """
-    layers = 0 if below is None else below.layers + 1
     pairs, terms = len(species_pairs(system.n_species)), temperature.size
-    weights = temperature(np.asarray(betas))
-    solution = _solve([m for m, _ in moments], weights, ridge)
     new_pair = solution[:, : pairs * pair.size].reshape(1, terms, pairs, pair.size)
     if below is None:
-        old_pair, all_messages = np.zeros((0, terms, pairs, pair.size)), np.zeros((0, terms, 2, pairs, message.size))
-    else:
-        old_pair = below.pair
-        new = solution[:, pairs * pair.size :].reshape(1, terms, 2, pairs, message.size)
-        all_messages = np.concatenate([below.message, new])
-    field = MessageField(system.n_species, pair, message, temperature, np.concatenate([old_pair, new_pair]), all_messages)
-    assert field.layers == layers
-    residuals = []
-    for beta, w, (train, kept) in zip(betas, weights, moments, strict=True):
-        c = w @ solution
-        judge = kept if kept.count > 1 else train
-        residuals.append(
-            Residual(
-                beta=float(beta),
-                samples=int(train.count),
-                held_out=int(kept.count),
-                energy_spread=float(np.sqrt(judge.energy_variance)),
-                train=1.0 - train.residual_variance(c) / train.energy_variance,
-                held_out_variance=1.0 - judge.residual_variance(c) / judge.energy_variance,
-                spread=float(np.sqrt(judge.residual_variance(c))),
-                largest_z=train.largest_z(),
-            )
+        field = MessageField(
+            system.n_species, pair, message, temperature, new_pair, np.zeros((0, terms, 2, pairs, message.size))
         )
-    return Fit(field, tuple(residuals))
+    else:
+        new = solution[:, pairs * pair.size :].reshape(1, terms, 2, pairs, message.size)
+        both = np.concatenate([below.pair, new_pair]), np.concatenate([below.message, new])
+        field = MessageField(system.n_species, pair, message, temperature, *both)
+    weights = temperature(np.asarray(nodes))
+    return Fit(field, tuple(_residual(b, w @ solution, *m) for b, w, m in zip(nodes, weights, moments, strict=True)))
+
+
+def _residual(beta: float, coefficients: FloatArray, train: Moments, kept: Moments) -> Residual:
+    """Return how well coefficients (K,) fit at one temperature."""
+    judge = kept if kept.count > 1 else train
+    return Residual(
+        beta=float(beta),
+        samples=int(train.count),
+        held_out=int(kept.count),
+        energy_spread=float(np.sqrt(judge.energy_variance)),
+        train=1.0 - train.residual_variance(coefficients) / train.energy_variance,
+        held_out_variance=1.0 - judge.residual_variance(coefficients) / judge.energy_variance,
+        spread=float(np.sqrt(judge.residual_variance(coefficients))),
+        largest_z=train.largest_z(),
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 import time
@@ -10,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from .. import _check
 from .._native import threads_of
@@ -19,7 +21,7 @@ from ._diagnosis import diagnose
 from ._processes import process_of, sum_over_processes
 from .message_field import MessageField
 from .radial_flow import RadialFlow
-from .regression import Fit, Moments, NodeSamples, add_layer, layer_moments
+from .regression import Fit, Moments, NodeSamples, layer_moments, layer_of, solve_continuity
 from .splines import RadialBasis, TemperatureBasis
 
 if TYPE_CHECKING:
@@ -32,6 +34,7 @@ Progress = Callable[[int, int, dict[str, Any]], None]
 _NODE_DISTANCE = 0.15  # of log beta, between temperatures of samples
 _MOST_TERMS = 5  # functions of beta
 _MOST_SPECIES = 8
+_MOST_COUPLED = 4096  # configurations that matching moves each way: its sums are dearer than those of the continuity equation
 _UNITS = 1000  # of progress, for the samples of a temperature and for a layer
 
 
@@ -51,6 +54,8 @@ def train(
     pair: RadialBasis | None = None,
     message: RadialBasis | None = None,
     ridge: float = 3e-3,
+    method: str = "continuity",
+    matching_sweeps: int = 5,
     steps: int | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
     resume: bool = False,
@@ -90,6 +95,11 @@ def train(
         half the box, with intervals of a tenth (pair) and a sixth (message) of sigma.
     ridge : float
         Relative regularisation of the normal equations.
+    method : {"continuity", "matching"}
+        What is fitted: the continuity equation, or the displacements of configurations that local Monte Carlo moves for
+        `matching_sweeps` sweeps at a neighbouring temperature (dynamical flow matching). The second is for comparison: it
+        takes longer, and its fields are not better.
+    matching_sweeps : int
     steps : int, optional
         Default number of integration steps of the flow. Default: the smallest that keeps log weights of held-out configurations
         within 0.005 of those with twice as many.
@@ -119,7 +129,21 @@ def train(
         If the fitted field cannot be integrated.
     """
     plan = _Plan.checked(
-        system, hot, cold, seed, layers, samples, temperatures, replicas, spacing, equilibration_sweeps, pair, message, ridge
+        system,
+        hot,
+        cold,
+        seed,
+        layers,
+        samples,
+        temperatures,
+        replicas,
+        spacing,
+        equilibration_sweeps,
+        pair,
+        message,
+        ridge,
+        method,
+        matching_sweeps,
     )
     explorer = _explorer(system, sampler, threads)
     if steps is not None:
@@ -161,6 +185,8 @@ class _Plan:
     pair: RadialBasis
     message: RadialBasis
     ridge: float
+    method: str
+    matching_sweeps: int
     basis: TemperatureBasis = field(repr=False)
 
     @classmethod
@@ -179,6 +205,8 @@ class _Plan:
         pair: RadialBasis | None,
         message: RadialBasis | None,
         ridge: float,
+        method: str,
+        matching_sweeps: int,
     ) -> _Plan:
         if not isinstance(system, System):
             raise TypeError(f"system: expected a System, got {type(system).__name__}")
@@ -204,13 +232,16 @@ class _Plan:
             pair,
             message,
             _check.positive_float("ridge", ridge),
+            _check.choice("method", method, ("continuity", "matching")),
+            _check.positive_int("matching_sweeps", matching_sweeps),
             TemperatureBasis(1.0 / hot, 1.0 / cold, min(len(nodes), _MOST_TERMS)),
         )
 
     def settings(self, explorer: Explorer) -> dict[str, Any]:
         """Return what decides on the result, as numbers, strings and lists."""
         return {
-            "method": "continuity",
+            "method": self.method,
+            "matching_sweeps": self.matching_sweeps if self.method == "matching" else None,
             "system_hash": self.system.hash,
             "temperatures": list(self.temperatures),
             "seed": self.seed,
@@ -317,9 +348,30 @@ def _fit(plan: _Plan, kept: TrainingCheckpoint, threads: int, total: int, progre
                 progress(start + _UNITS * done // of, total, {"stage": f"layer {layer}"})
 
         moments = layer_moments(plan.system, kept.nodes, plan.pair, plan.message, below, threads, report)
-        summed = [tuple(Moments(sum_over_processes(m.data)) for m in node) for node in moments]
-        fit = add_layer(plan.system, betas, [(a, b) for a, b in summed], plan.pair, plan.message, plan.basis, below, plan.ridge)
+        summed = [(_summed(a), _summed(b)) for a, b in moments]
+        if plan.method == "continuity":
+            solution = solve_continuity(summed, plan.basis(np.asarray(betas)), plan.ridge)
+        else:
+            solution = _matched(plan, kept, below, threads)
+        fit = layer_of(plan.system, betas, summed, solution, plan.pair, plan.message, plan.basis, below)
         below = fit.field
         kept.add_layer(below.pair, below.message)
     assert fit is not None
     return fit
+
+
+def _summed(moments: Moments) -> Moments:
+    return Moments(sum_over_processes(moments.data))
+
+
+def _matched(plan: _Plan, kept: TrainingCheckpoint, below: MessageField | None, threads: int) -> npt.NDArray[np.float64]:
+    """Return the coefficients of a layer by dynamical flow matching."""
+    from .matching import couple, match_moments, solve_matching
+
+    most = max(256, _MOST_COUPLED // (len(kept.nodes) - 1))
+    couplings = [
+        couple(plan.system, hot, cold, plan.matching_sweeps, most, plan.seed + 2 * k, threads)
+        for k, (hot, cold) in enumerate(itertools.pairwise(kept.nodes))
+    ]
+    total = match_moments(plan.system, couplings, plan.pair, plan.message, plan.basis, below, threads)
+    return solve_matching(sum_over_processes(total), plan.basis.size, plan.ridge)

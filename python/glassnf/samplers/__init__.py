@@ -16,7 +16,7 @@ from .molecular_dynamics import BlowUpError, MDRecord, MolecularDynamics
 from .monte_carlo import Equilibration, MCRecord, MonteCarlo
 from .parallel_tempering import ParallelTempering
 from .population_annealing import PopulationAnnealing
-from .pt_record import PoorExchangeWarning, PTEquilibration, PTRecord
+from .pt_record import FlowExchanges, PoorExchangeWarning, PTEquilibration, PTRecord
 from .schedule import log_schedule
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "Explorer",
     "FlowChains",
     "FlowCheck",
+    "FlowExchanges",
     "FlowMetropolis",
     "FlowMetropolisRecord",
     "FlowResult",

@@ -68,7 +68,7 @@ class FlowExchange:
     Attributes
     ----------
     steps : (M - 1,) int64
-        Of the integrator, by pair; chosen by `choose_steps`.
+        Of the integrator, by pair, chosen by `choose_steps`; 0 at first: those of the flow.
     errors : list of MapError
         By pair, found when the steps were chosen.
     """
@@ -101,7 +101,7 @@ class FlowExchange:
 
     # ---- how exactly ---------------------------------------------------------------------------------------------------------
 
-    def choose_steps(self, ensemble: Ensemble, exchanges: Exchanges, *, least: IntArray | None, strict: bool) -> None:
+    def choose_steps(self, ensemble: Ensemble, exchanges: Exchanges, *, least: IntArray | None) -> None:
         """Find how many steps each pair needs, on the present configurations, of 16 ladders at most.
 
         Parameters
@@ -110,8 +110,6 @@ class FlowExchange:
         exchanges : Exchanges
         least : (M - 1,) int64, optional
             Steps to begin with. Default: those of the flow.
-        strict : bool
-            Whether to refuse a map that is not as exact as wanted; else it is used with as many steps as allowed.
 
         Raises
         ------
@@ -130,7 +128,7 @@ class FlowExchange:
                 ways.append((host.positions[who], host.species[who], host.energy[who], beta_from, beta_to))
             first = None if least is None or least[pair] == 0 else int(least[pair])
             worst = enough_steps(self.settings, ways, steps=first, reversible=True)
-            if strict and not worst.within(accuracy):
+            if not worst.within(accuracy):
                 hot, cold = 1.0 / self.beta[pair], 1.0 / self.beta[pair + 1]
                 raise FlowError(
                     f"flow: expected a map that is exact and reversible to {accuracy.log_weight:.2g} in log weight and "

@@ -341,7 +341,8 @@ class ParallelTempering:
         half runs with it. After each round but the last the ladder is placed anew between the same ends, so that the barrier
         measured in the round grows equally in all intervals (Syed et al. 2022, algorithm 2), and each replica stays at its
         rung. In the end ``self.temperatures``, ``ensemble.beta`` and ``ensemble.move_size`` hold the frozen ladder. With a flow
-        the barrier is that of the exchanges that it assists, measured by the log weights of proposals.
+        the barrier is that of the exchanges that it assists, measured by the log weights of proposals; it is integrated with
+        its own number of steps then, which `run` checks.
 
         Parameters
         ----------
@@ -384,7 +385,7 @@ class ParallelTempering:
             adaptive = (end - done) // 2 // _ADAPTATION_BLOCK * _ADAPTATION_BLOCK
             done = self._adapt_moves(ensemble, done, adaptive, total, work, progress)
             self._share_move_sizes(ensemble, work.exchanges)
-            self._renew_flow(ensemble, work)
+            work.flow = self._new_flow_exchange()
             energy, done = self._measure(ensemble, done, end - done, total, work, progress)
             enough = energy.shape[0] * self.ladders >= ENOUGH_RECORDS
             if adapt_ladder and enough and number + 1 < len(ends):
@@ -469,7 +470,7 @@ class ParallelTempering:
 
     def _place_ladder(self, ensemble: Ensemble, work: Work, new: FloatArray) -> None:
         """Move every replica to the new temperature of its rung, with the move size interpolated between the old ones."""
-        exchanges, work.flow = work.exchanges, None  # until its steps on the new ladder are known
+        exchanges, work.flow = work.exchanges, None  # which is of the old ladder
         sizes = np.log(self._at_rungs(ensemble.move_size, exchanges)[0])
         up = slice(None) if self._cold_first else slice(None, None, -1)
         move_size = np.exp(np.interp(np.log(new), np.log(self.temperatures[up]), sizes[up]))
@@ -498,14 +499,8 @@ class ParallelTempering:
             flow.steps[:] = given[turn]
         else:
             least = None if self.flow_steps is None else self.flow_steps[turn]
-            flow.choose_steps(ensemble, work.exchanges, least=least, strict=True)
+            flow.choose_steps(ensemble, work.exchanges, least=least)
         self.flow_steps = flow.steps[turn].copy()
-
-    def _renew_flow(self, ensemble: Ensemble, work: Work) -> None:
-        """In equilibration: use the flow on the present ladder, with as many steps as configurations that may be bad allow."""
-        work.flow = self._new_flow_exchange()
-        if work.flow is not None:
-            work.flow.choose_steps(ensemble, work.exchanges, least=None, strict=False)
 
     # -------------------------------------------------------------------------------------------------------------- internals
 

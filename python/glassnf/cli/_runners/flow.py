@@ -17,15 +17,15 @@ import numpy as np
 from .._chain import Turn
 from .._errors import CommandError, user_input
 from .._options import Choices
-from .._sample_options import engine_of, flow_parameters, given_by, resolve_engine, stored_flow
+from .._sample_options import engine_of, given_by, resolve_engine
 from .base import REPLICAS, Runner, agreement_row, averages, make_engine, plain_table, shown
+from .flow_file import load_flow
 from .monte_carlo import ADAPTATION_BLOCK
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from ...ensemble import Ensemble
-    from ...flows import Flow
     from ...io.runfile import RunFile
     from ...samplers._carry import Carried
     from ...systems import System
@@ -41,13 +41,6 @@ CHECKED: Final = 8
 """Configurations of a record that are integrated with twice the steps, and a quarter of it of the heaviest."""
 
 
-def require_flow(flow: Flow | None) -> Flow:
-    """Return a flow that must be there."""
-    if flow is None:
-        raise CommandError("--flow: expected the file of a trained flow with --algorithm nf, got none")
-    return flow
-
-
 class FlowRunner(Runner):
     """Independent replicas at the hot temperature, whose records a flow carries to the cold one."""
 
@@ -56,7 +49,11 @@ class FlowRunner(Runner):
 
         super().__init__(run, threads, device)
         parameters = self.parameters
-        self._flow = require_flow(stored_flow(parameters, self.system))
+        self._flow = load_flow(parameters["flow"], self.system)
+        if self._flow.describe() != parameters["flow_is"]:
+            raise CommandError(
+                f"--flow: expected the flow that the run was begun with, got another one in {parameters['flow']}"
+            )
         self._engine = make_engine(parameters, self.system, threads)
         self._equilibration = int(parameters["equilibration"])
         self._total = self._equilibration + int(parameters["sweeps"])
@@ -75,8 +72,9 @@ class FlowRunner(Runner):
         """
         from ...samplers._carry import check_temperature
 
-        named, _ = flow_parameters(choices, system)
-        flow = require_flow(stored_flow(named, system))
+        if choices["flow"] is None:
+            raise CommandError("--flow: expected the file of a trained flow with --algorithm nf, got none")
+        flow = load_flow(choices["flow"], system)
         with user_input():
             cold = check_temperature("--temperature", choices["temperature"], flow)
             hot = check_temperature("--start", given_by(choices, "start", flow.hot), flow)
@@ -88,7 +86,8 @@ class FlowRunner(Runner):
             raise CommandError("--thermostat: expected langevin or rescaling for the samples of a flow, got nve")
         return {
             "start": hot,
-            **named,
+            "flow": choices["flow"],
+            "flow_is": flow.describe(),
             "explorer": explorer,
             **engine,
             "replicas": given_by(choices, "replicas", REPLICAS),

@@ -18,8 +18,9 @@ import numpy as np
 from .._chain import Turn
 from .._errors import CommandError
 from .._options import Choices
-from .._sample_options import engine_of, flow_parameters, given_by, resolve_engine, stored_flow, twice
+from .._sample_options import engine_of, given_by, resolve_engine, twice
 from .base import Runner, averages, lengths, make_engine, number_table, plain_table, shown
+from .flow_file import assisting_flow, flow_parameters
 from .monte_carlo import due_records
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ class ParallelTemperingRunner(Runner):
             explorer=make_engine(self.parameters, self.system, threads),
             ladders=self.parameters["ladders"],
             sweeps_per_exchange=self.parameters["sweeps_per_exchange"],
-            flow=stored_flow(self.parameters, self.system),
+            flow=assisting_flow(self.parameters, self.system),
         )
         self._state: dict[str, Any] = {name: run.state[name] for name in ("visits", "flow_steps") if name in run.state}
         self._equilibration = int(self.parameters["equilibration"])

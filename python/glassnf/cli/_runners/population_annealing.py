@@ -16,8 +16,9 @@ import numpy as np
 from .._chain import Turn
 from .._errors import CommandError
 from .._options import Choices
-from .._sample_options import engine_of, flow_parameters, given_by, resolve_engine, stored_flow, twice
+from .._sample_options import engine_of, given_by, resolve_engine, twice
 from .base import Runner, make_engine, number_table, plain_table, shown
+from .flow_file import assisting_flow, flow_parameters
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -65,7 +66,7 @@ class PopulationAnnealingRunner(Runner):
             culling_fraction=parameters["culling_fraction"],
             equilibration_sweeps=parameters["equilibration"],
             block=parameters["block"],
-            flow=stored_flow(parameters, self.system),
+            flow=assisting_flow(parameters, self.system),
         )
         if run.state:
             energies = run.records.get("energy", np.empty((0, parameters["population"])))

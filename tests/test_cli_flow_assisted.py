@@ -35,12 +35,13 @@ RUNS = {
 }
 
 
-def weak_flow(strength: float = 0.004, n: int = 43, hot: float = 0.8) -> RadialFlow:
-    """Return a pair field that nobody trained."""
-    pair, message, beta = RadialBasis(0.6, 2.5, 12), RadialBasis(0.6, 2.0, 6), TemperatureBasis(1.0 / hot, 2.0, 2)
-    coefficients = np.random.default_rng(1).normal(0.0, strength, (1, 2, 6, pair.size))
-    field = MessageField(3, pair, message, beta, coefficients, np.zeros((0, 2, 2, 6, message.size)))
-    return RadialFlow(gnf.systems.ka2d(n), field, hot, 0.5, 4)
+def weak_flow(strength: float = 0.004, n: int = 43, hot: float = 0.8, cold: float = 0.5, layers: int = 0) -> RadialFlow:
+    """Return a field that nobody trained."""
+    pair, message, beta = RadialBasis(0.6, 2.5, 12), RadialBasis(0.6, 2.0, 6), TemperatureBasis(1.0 / hot, 1.0 / cold, 2)
+    rng = np.random.default_rng(1)
+    of_pairs = rng.normal(0.0, strength, (layers + 1, 2, 6, pair.size))
+    of_messages = rng.normal(0.0, strength, (layers, 2, 2, 6, message.size))
+    return RadialFlow(gnf.systems.ka2d(n), MessageField(3, pair, message, beta, of_pairs, of_messages), hot, cold, 4)
 
 
 @pytest.fixture(scope="module")
@@ -124,7 +125,7 @@ def test_files_that_do_not_fit(flow_file: Path, tmp_path: Path, capsys: pytest.C
     garbage.write_bytes(b"nothing of the kind")
     output = tmp_path / "run.h5"
     for file, message in (
-        (tmp_path / "none", r"none: no such file"),
+        (tmp_path / "none", r"expected an existing file, got .*none"),
         (garbage, r"expected a safetensors file"),
         (other, r"expected a flow trained for .*n=43.*, got one for .*n=44"),
     ):
@@ -132,7 +133,7 @@ def test_files_that_do_not_fit(flow_file: Path, tmp_path: Path, capsys: pytest.C
             assert re.search(message, error_of(arguments(name, file, output), capsys), re.IGNORECASE)
     wide = [*arguments("pt", flow_file, output), "--temperatures", "0.5,0.9"]
     assert "flow: expected one for temperatures from 0.9 to 0.5, the ends of the ladder" in error_of(wide, capsys)
-    assert "--flow: expected no such option with --algorithm swap" in error_of(
+    assert "--flow: expected no such option with --algorithm swap, it belongs to --algorithm pt|pa|nf" in error_of(
         [*COMMON, "-T", "0.5", "--flow", str(flow_file), "-o", str(output)], capsys
     )
     assert not output.exists()
@@ -144,7 +145,7 @@ def test_a_run_goes_on_with_its_own_flow_only(tmp_path: Path, capsys: pytest.Cap
     assert run([*arguments("pt", file, output), "--sweeps", "8"]) == 0
     resume = ["sample", "--resume", "--quiet", "--sweeps", "16", "-o", str(output)]
     save(file, weak_flow(0.003))
-    assert "--flow: expected the flow that the run began with" in error_of(resume, capsys)
+    assert "--flow: expected the flow that the run was begun with" in error_of(resume, capsys)
     save(file, weak_flow())
     assert run(resume) == 0
     plain = tmp_path / "plain.h5"
