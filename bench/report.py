@@ -23,6 +23,8 @@ TARGETS = {
     "glassnf, N=43, cut potential / LAMMPS": "2, aim 3",
     "glassnf, N=1290, cut potential / LAMMPS": "1.3, aim 2",
     "annealing / its own sweeps": "below 1.03",
+    "cost: pair field, N=43 / energies and forces": "at most 2.5",
+    "trajectory: native / torch, pair field, N=43": "20",
     "explorer, same calls / annealing": "below 1.03",
     "explorer, long calls / annealing": "below 1.03",
 }
@@ -208,6 +210,17 @@ def population_annealing(document: dict[str, Any]) -> list[str]:
     return [ratios(document), rates(document["replica_sweeps_per_cpu_s"], "replica-sweeps per s of CPU time")]
 
 
+def flow_field(document: dict[str, Any]) -> list[str]:
+    limits = document["limits"]
+    return [
+        rates(document["evaluations_per_s"], "configurations/s"),
+        ratios(document),
+        f"Opponent: the torch twin, eager, torch {document['settings']['torch']}. glassnf, trajectory of a pair field: "
+        f"{number(limits['pairs_per_s'])} pairs/s, {document['flops_per_pair']} flops each, "
+        f"{100 * limits['fraction_of_flops']:.1f} % of the flop limit of {document['peak']['flops_per_s'] / 1e9:.1f} Gflop/s.",
+    ]
+
+
 def flow_assisted(document: dict[str, Any]) -> list[str]:
     def measured(found: dict[str, Any]) -> list[str]:
         return [
@@ -285,6 +298,7 @@ SECTIONS = {
     "dynamics": dynamics,
     "parallel_tempering": parallel_tempering,
     "population_annealing": population_annealing,
+    "flow_field": flow_field,
     "time_step": time_step,
     "relaxation_time": relaxation_time,
     "cuda": cuda,

@@ -58,6 +58,17 @@ def test_energy(tmp_path: Path) -> None:
 
 
 @needs_compiler
+def test_flow_field(tmp_path: Path) -> None:
+    path = tmp_path / "flow_field.json"
+    document = result("flow_field.py", path, "--seconds", 0.001, "--repetitions", 1)
+    names = {"pair field, N=43", "trajectory, 1 layer of messages, N=1290", "torch trajectory, 2 layers of messages, N=43"}
+    assert names <= set(document["evaluations_per_s"])
+    assert all(ratio["median"] > 0 for ratio in document["ratios"].values())
+    assert 0 < document["limits"]["fraction_of_flops"] < 1
+    assert "cost: pair field, N=43 / energies and forces | at most 2.5" in run("report.py", path)
+
+
+@needs_compiler
 def test_dynamics(tmp_path: Path) -> None:
     path = tmp_path / "dynamics.json"
     document = result("dynamics.py", path, "--seconds", 0.02, "--repetitions", 2)

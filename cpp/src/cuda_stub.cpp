@@ -1,5 +1,5 @@
 // Stands in for the CUDA backend in a build without CUDA.
-#include "backend.hpp"
+#include "flow_batches.hpp"
 
 namespace glassnf::cuda {
 
@@ -20,6 +20,8 @@ void molecular_dynamics(const SystemView&, const DynamicsBatch&, const DynamicsP
 }
 void exchange(const TemperingBatch&, const TemperingRound&, const TemperingCounts&, const Target&) { throw Error(why_not()); }
 void gather(std::int64_t, const std::int64_t*, const ReplicaArray*, int, const Target&) { throw Error(why_not()); }
+void flow_trajectory(const SystemView&, const FlowBatch&, const FlowPlan&, const Target&) { throw Error(why_not()); }
+void flow_field(const SystemView&, const FlowFieldBatch&, const FlowTables&, const Target&) { throw Error(why_not()); }
 std::string device_name(int) { throw Error(why_not()); }
 void memory(int, std::int64_t&, std::int64_t&) { throw Error(why_not()); }
 

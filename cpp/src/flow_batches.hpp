@@ -10,7 +10,7 @@ inline constexpr std::int64_t most_dense_coordinates = 2048;
 
 // Radial functions (glassnf/radial_table.hpp) on uniform knots.
 struct FlowRange {
-  double inner, outer;  // of distances; outer is below half of every side of the box
+  double inner, outer;  // of distances; outer is at most half of every side of the box
   std::int64_t intervals;
 
   std::int64_t row_size() const { return 4 * (intervals + 2); }  // doubles of one function
@@ -48,5 +48,14 @@ struct FlowFieldBatch {
   double* velocity;             // (R, N, d)
   double* divergence;           // (R,)
 };
+
+namespace cuda {
+
+// Like those of the CPU, with arrays of the batch on the device and tables in host memory, for up to two layers; they return before the work
+// is done. Results differ from those of the CPU in the order of sums.
+void flow_trajectory(const SystemView& system, const FlowBatch& batch, const FlowPlan& plan, const Target& target);
+void flow_field(const SystemView& system, const FlowFieldBatch& batch, const FlowTables& tables, const Target& target);
+
+}  // namespace cuda
 
 }  // namespace glassnf

@@ -87,6 +87,48 @@ def cuda_exchange(
     device: int,
     stream: int,
 ) -> None: ...
+def cuda_flow_field(
+    system: System,
+    *,
+    replicas: int,
+    positions: int,
+    species: int,
+    velocity: int,
+    divergence: int,
+    inner: float,
+    outer: float,
+    intervals: int,
+    pair: int,
+    layers: int = 0,
+    message_inner: float = 0.0,
+    message_outer: float = 0.0,
+    message_intervals: int = 0,
+    messages: int = 0,
+    device: int,
+    stream: int,
+) -> None: ...
+def cuda_flow_trajectory(
+    system: System,
+    *,
+    replicas: int,
+    positions: int,
+    images: int,
+    species: int,
+    log_jacobian: int,
+    inner: float,
+    outer: float,
+    intervals: int,
+    pair: int,
+    layers: int = 0,
+    message_inner: float = 0.0,
+    message_outer: float = 0.0,
+    message_intervals: int = 0,
+    messages: int = 0,
+    steps: int,
+    step_size: float,
+    device: int,
+    stream: int,
+) -> None: ...
 def cuda_gather_replicas(
     *, replicas: int, parents: int, arrays: Sequence[tuple[int, int]], device: int, stream: int
 ) -> None: ...

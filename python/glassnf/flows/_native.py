@@ -32,7 +32,7 @@ def velocity_and_divergence(
     ----------
     system : System
     positions : (R, N, d) or (N, d) float64, sigma
-        In host memory. Coordinates need not be wrapped.
+        As in `glassnf.energy`: of NumPy, torch or CuPy, on the CPU or a GPU. Coordinates need not be wrapped.
     species : (R, N) or (N,) integers, optional
         None: the order of ``system.species``.
     tables : RadialTables
@@ -41,7 +41,7 @@ def velocity_and_divergence(
     threads : int, optional
         CPU threads; never changes the result.
     search : {0, 1, 2}
-        For tests: all pairs (1) or cells (2) instead of the faster of the two; results differ in rounding.
+        For tests, of the CPU: all pairs (1) or cells (2) instead of the faster of the two; results differ in rounding.
 
     Returns
     -------
@@ -56,19 +56,24 @@ def velocity_and_divergence(
     """
     batch, count = _checked(system, positions, species, tables), threads_of(threads)
     stage = _check.integer("stage", stage, 0, tables.stages - 1)
-    velocity = np.empty(batch.positions.shape)
-    divergence = np.empty(batch.positions.shape[0])
-    _core.flow_field(
-        native_system(system),
-        replicas=batch.positions.shape[0],
-        positions=_arrays.address(batch.positions),
-        species=_arrays.address(batch.species),
-        velocity=_arrays.address(velocity),
-        divergence=_arrays.address(divergence),
-        **_table_arguments(tables, stage),
-        search=_check.integer("search", search, 0, 2),
-        threads=count,
-    )
+    search = _check.integer("search", search, 0, 2)
+    with _arrays.guard(batch.positions), _arrays.out_of_memory("velocities"):
+        velocity = _arrays.empty(batch.positions.shape, batch.positions)
+        divergence = _arrays.empty(batch.positions.shape[:1], batch.positions)
+        arguments = {
+            "replicas": int(batch.positions.shape[0]),
+            "positions": _arrays.address(batch.positions),
+            "species": _arrays.address(batch.species),
+            "velocity": _arrays.address(velocity),
+            "divergence": _arrays.address(divergence),
+            **_table_arguments(tables, stage),
+        }
+        device = _arrays.device_of(batch.positions)
+        if device.ordinal is None:
+            _core.flow_field(native_system(system), **arguments, search=search, threads=count)
+        else:
+            stream = _arrays.stream_of(batch.positions)
+            _core.cuda_flow_field(native_system(system), **arguments, device=device.ordinal, stream=stream)
     return answer(batch, velocity), answer(batch, divergence)
 
 
@@ -96,7 +101,7 @@ def trajectory(
     Returns
     -------
     Transport
-        NumPy arrays; (R, N, d) also of one configuration.
+        Arrays (R, N, d) and (R,), also of one configuration; of NumPy, or on the GPU of the positions and of their library.
 
     Raises
     ------
@@ -107,23 +112,30 @@ def trajectory(
     """
     batch, count = _checked(system, positions, species, tables), threads_of(threads)
     steps, h = tables.steps, _check.finite_float("beta_step", beta_step)
-    moved = np.array(_arrays.to_host(batch.positions))
-    images = np.zeros(moved.shape, dtype=np.int32)
-    log_jacobian = np.empty(moved.shape[0])
-    _core.flow_trajectory(
-        native_system(system),
-        replicas=moved.shape[0],
-        positions=_arrays.address(moved),
-        images=_arrays.address(images),
-        species=_arrays.address(batch.species),
-        log_jacobian=_arrays.address(log_jacobian),
-        **_table_arguments(tables),
-        steps=steps,
-        step_size=h,
-        search=_check.integer("search", search, 0, 2),
-        threads=count,
-    )
-    lost = np.flatnonzero(~np.isfinite(log_jacobian))
+    search = _check.integer("search", search, 0, 2)
+    start = batch.positions
+    with _arrays.guard(start), _arrays.out_of_memory("a flow"):
+        moved = start.clone() if _arrays.is_torch(start) else start.copy()
+        images = _arrays.put(np.zeros(tuple(moved.shape), np.int32), moved)
+        log_jacobian = _arrays.empty(moved.shape[:1], moved)
+        arguments = {
+            "replicas": int(moved.shape[0]),
+            "positions": _arrays.address(moved),
+            "images": _arrays.address(images),
+            "species": _arrays.address(batch.species),
+            "log_jacobian": _arrays.address(log_jacobian),
+            **_table_arguments(tables),
+            "steps": steps,
+            "step_size": h,
+        }
+        device = _arrays.device_of(moved)
+        if device.ordinal is None:
+            _core.flow_trajectory(native_system(system), **arguments, search=search, threads=count)
+        else:
+            _core.cuda_flow_trajectory(
+                native_system(system), **arguments, device=device.ordinal, stream=_arrays.stream_of(moved)
+            )
+    lost = np.flatnonzero(~np.isfinite(_arrays.to_host(log_jacobian)))
     if lost.size:
         raise FlowError(
             f"the flow lost {lost.size} of {moved.shape[0]} configurations, the first of them number {lost[0]}: positions or "
@@ -136,15 +148,13 @@ def trajectory(
 def _checked(system: System, positions: Any, species: Any, tables: RadialTables) -> Batch:
     if not isinstance(tables, RadialTables):
         raise TypeError(f"tables: expected RadialTables, got {type(tables).__name__}")
-    if _arrays.on_gpu(positions):
-        raise ValueError("positions: expected an array in host memory, got one on a GPU")
     batch = as_batch(system, positions, species)
     if tables.n_species != system.n_species:
         raise ValueError(f"tables: expected functions of {system.n_species} species, got {tables.n_species}")
     half = 0.5 * float(np.min(system.box))
-    if not tables.reach < half:
+    if not tables.reach <= half:
         raise ValueError(
-            f"tables: expected functions that end below half of the box, {half}, got some that reach {tables.reach}"
+            f"tables: expected functions that end within half of the box, {half}, got some that reach {tables.reach}"
         )
     return batch
 

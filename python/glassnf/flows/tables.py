@@ -37,7 +37,7 @@ class RadialTables:
     Attributes
     ----------
     inner, outer : float, sigma
-        Range of the pair functions p; `outer` must lie below half of every side of the box.
+        Range of the pair functions p; `outer` is at most half of every side of the box.
     pair : (stages, L + 1, S, S, intervals + 2, 4) float64, 1/beta
         Coefficients c0 .. c3 of p0 .. pL. An integrator of n Runge-Kutta steps takes 2 n + 1 stages: the beginning, the middle
         of the first step, its end, ...
