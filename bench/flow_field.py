@@ -32,9 +32,8 @@ STEPS = 4
 BETA_STEP = 1e-3
 EVALUATIONS = 4 * STEPS  # of the field in a trajectory
 SIZES = (43, 172, 1290)
-REPLICAS = {43: 1024, 172: 128, 1290: 16}
 MOST_LAYERS = {43: 3, 172: 3, 1290: 1}
-OF_TWIN = {0: 64, 1: 16, 2: 16}  # layers, and configurations: the twin has matrices of (N d)^2 for each
+OF_TWIN = {0: 64, 1: 16, 2: 16}  # layers, and most configurations: the twin has matrices of (N d)^2 for each
 
 # Floating-point operations per pair of the inner loop in two dimensions (FlowLanes::pairs in cpp/src/kernels/flow_lanes.hpp
 # with locate and radial_at in cpp/include/glassnf/radial_table.hpp). Additions and multiplications count one, fused
@@ -48,11 +47,12 @@ OF_TWIN = {0: 64, 1: 16, 2: 16}  # layers, and configurations: the twin has matr
 FLOPS_PER_PAIR = 44
 
 
-def configurations(n: int) -> gnf.Ensemble:
-    """Return liquid configurations."""
+def configurations(n: int, options: Any) -> gnf.Ensemble:
+    """Return liquid configurations, the fewer the larger they are."""
     system = gnf.systems.ka2d(n=n)
-    ensemble = gnf.Ensemble.random(system, replicas=REPLICAS[n], temperature=TEMPERATURE, seed=n)
-    gnf.MonteCarlo(system, swap_probability=0.2, threads=1).equilibrate(ensemble, 200)
+    replicas = max(4, options.configurations * SIZES[0] // n // (1 if n == SIZES[0] else 2))
+    ensemble = gnf.Ensemble.random(system, replicas=replicas, temperature=TEMPERATURE, seed=n)
+    gnf.MonteCarlo(system, swap_probability=0.2, threads=1).equilibrate(ensemble, options.equilibration)
     return ensemble
 
 
@@ -78,7 +78,7 @@ class Torch:
     """A trajectory of the torch twin, of some of the configurations."""
 
     def __init__(self, ensemble: gnf.Ensemble, tables: RadialTables) -> None:
-        count = OF_TWIN[tables.layers]
+        count = min(ensemble.replicas, OF_TWIN[tables.layers])
         self.start = torch.from_numpy(np.array(ensemble.positions[:count]))
         species = torch.from_numpy(ensemble.species[:count].astype(np.int64))
         stages = [torch_twin.stage_tensors(tables, k) for k in range(tables.stages)]
@@ -136,15 +136,18 @@ def cases_of(ensemble: gnf.Ensemble, seconds: float) -> dict[str, Callable[[], f
         if n == SIZES[0] and layers in OF_TWIN:
             twin = Torch(ensemble, tables)
             check(ensemble, tables, twin)
-            cases[f"torch trajectory, {name}"] = timed(twin, EVALUATIONS * OF_TWIN[layers], seconds)
+            cases[f"torch trajectory, {name}"] = timed(twin, EVALUATIONS * twin.start.shape[0], seconds)
     return cases
 
 
 def measure(options: Any) -> dict[str, Any]:
     torch.set_num_threads(1)
     rates: dict[str, list[float]] = {}
+    replicas: dict[str, int] = {}
     for n in SIZES:
-        rates |= common.interleave(cases_of(configurations(n), options.seconds), options.repetitions)
+        ensemble = configurations(n, options)
+        replicas[f"N={n}"] = ensemble.replicas
+        rates |= common.interleave(cases_of(ensemble, options.seconds), options.repetitions)
     ratios = {}
     for n in SIZES:
         for layers in range(MOST_LAYERS[n] + 1):
@@ -161,7 +164,7 @@ def measure(options: Any) -> dict[str, Any]:
         "settings": {
             "temperature": TEMPERATURE,
             "steps": STEPS,
-            "replicas": {f"N={n}": count for n, count in REPLICAS.items()},
+            "replicas": replicas,
             "replicas_of_torch": {name_of(layers): count for layers, count in OF_TWIN.items()},
             "seconds": options.seconds,
             "repetitions": options.repetitions,
@@ -177,6 +180,8 @@ def measure(options: Any) -> dict[str, Any]:
 
 def main() -> None:
     parser = common.arguments((__doc__ or "").partition("\n")[0])
+    parser.add_argument("--configurations", type=int, default=1024, help="of N = 43")
+    parser.add_argument("--equilibration", type=int, default=200, help="sweeps")
     parser.add_argument("--seconds", type=float, default=0.5, help="length of each measurement")
     options = parser.parse_args()
     cpu = common.pin(options.cpu)

@@ -60,7 +60,9 @@ def test_energy(tmp_path: Path) -> None:
 @needs_compiler
 def test_flow_field(tmp_path: Path) -> None:
     path = tmp_path / "flow_field.json"
-    document = result("flow_field.py", path, "--seconds", 0.001, "--repetitions", 1)
+    document = result(
+        "flow_field.py", path, "--seconds", 0.001, "--repetitions", 1, "--configurations", 8, "--equilibration", 5
+    )
     names = {"pair field, N=43", "trajectory, 1 layer of messages, N=1290", "torch trajectory, 2 layers of messages, N=43"}
     assert names <= set(document["evaluations_per_s"])
     assert all(ratio["median"] > 0 for ratio in document["ratios"].values())
