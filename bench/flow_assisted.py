@@ -154,6 +154,7 @@ def exchanges(mc: gnf.MonteCarlo, pool: Pool, flows: dict[str, Any], options: An
                 / (transport.explorer_time / (2 * options.rounds * options.interval * ensemble.replicas)),
                 "steps": int(transport.steps[0]),
                 "integration_error": float(transport.error[0]),
+                "lost": transport.lost[0].tolist(),
                 "log_weight": transport.log_weight[0].tolist(),
                 "log_weight_deviation": transport.log_weight_deviation[0].tolist(),
             }
@@ -244,7 +245,8 @@ def measure(options: Any) -> dict[str, Any]:
         "annealing": lambda: annealing(mc, flows, reference, options),
     }
     results = {name: part() for name, part in parts.items() if name in options.parts}
-    settings = {name: value for name, value in vars(options).items() if name not in ("output", "cpu", "flow", "repetitions")}
+    skipped = ("output", "cpu", "flow", "repetitions")
+    settings = {name: value for name, value in vars(options).items() if name not in skipped}
     return {"settings": settings, "flow": about, "swap Monte Carlo": reference, "results": results}
 
 
