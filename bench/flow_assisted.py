@@ -17,6 +17,7 @@ of the processor, so that other programs disturb less. Several files, of flows f
 from __future__ import annotations
 
 import itertools
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -267,6 +268,7 @@ def main() -> None:
     parser.add_argument("--equilibration", type=int, default=6_000, help="sweeps")
     parser.add_argument("--reference", type=int, default=20_000, help="sweeps of swap Monte Carlo")
     options = parser.parse_args()
+    sys.argv = [Path(word).name if word.endswith(".safetensors") else word for word in sys.argv]  # for the report
     cpu = common.pin(options.cpu)
     common.report("flow_assisted", cpu, options.output, measure(options))
 
