@@ -26,7 +26,7 @@ import torch
 
 STEEPEST = 0.02  # smallest share of the range that an interval of a spline keeps, in units of its own share
 SLOWEST = 0.05  # smallest slope of a spline at a knot
-NEWTON_STEPS = 12
+NEWTON_STEPS = 12  # at most; four are the rule
 
 
 def minimum_image(delta: Any, box: Any) -> Any:
@@ -141,7 +141,10 @@ class Centre(torch.nn.Module):
             with torch.no_grad():
                 for _ in range(NEWTON_STEPS):
                     image, jacobian = self.image(found, x, species, free, box)
-                    found = found - torch.linalg.solve(jacobian, image - place)
+                    step = torch.linalg.solve(jacobian, image - place)
+                    found = found - step
+                    if step.abs().max() < 1e-9:  # the next one, below, is quadratically smaller
+                        break
             image, jacobian = self.image(found, x, species, free, box)
             result = found - torch.linalg.solve(jacobian.detach(), image - place)  # carries the derivatives
             log_jacobian = -torch.linalg.slogdet(self.image(result, x, species, free, box)[1])[1]

@@ -165,9 +165,9 @@ def hats(r: Any, species: Any, kinds: int, inner: float, outer: float, intervals
 def fit_response(data: dict[str, Any], radial: Radial, box: Any, ridge: float = 1e-3) -> None:
     """Set a radial map to the least-squares response of neighbours to the exchange.
 
-    Displacements u_k from one minimum to the other are fitted by f(r_ki) e_ki - f(r_kj) e_kj, the first with distances before, the
-    second with those after, where the inverse map is at home. Neighbours that moved by more than 0.3 sigma rearranged and are
-    left out.
+    Displacements u_k from one minimum to the other are fitted by f(r_ki) e_ki - f(r_kj) e_kj, the first with distances
+    before, the second with those after, where the inverse map is at home. Neighbours that moved by more than 0.3 sigma
+    rearranged and are left out.
     """
     kinds, intervals = radial.heights.shape
     moved = minimum_image(data["after"] - data["before"], box)
@@ -335,11 +335,11 @@ def main() -> None:
     parser.add_argument("--replicas", type=int, default=128)
     parser.add_argument("--equilibration", type=int, default=20_000, help="sweeps of swap Monte Carlo")
     parser.add_argument("--records", type=int, default=40, help="configurations of each replica, 100 sweeps apart")
-    parser.add_argument("--quenches", type=int, default=768)
-    parser.add_argument("--iterations", type=int, default=400, help="steps of Adam for each map")
+    parser.add_argument("--quenches", type=int, default=640)
+    parser.add_argument("--iterations", type=int, default=300, help="steps of Adam for each map")
     parser.add_argument("--rounds", type=int, default=2, help="radial maps and moves of the centre in turn")
-    parser.add_argument("--repeats", type=int, default=8, help="trials of each configuration, to measure acceptance")
-    parser.add_argument("--trials", type=int, default=40, help="trials of each configuration, to see that <U> stays")
+    parser.add_argument("--repeats", type=int, default=4, help="trials of each configuration, to measure acceptance")
+    parser.add_argument("--trials", type=int, default=20, help="trials of each configuration, to see that <U> stays")
     parser.add_argument("--seed", type=int, default=5)
     options = parser.parse_args()
     core = common.pin(options.cpu)

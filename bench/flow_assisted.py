@@ -17,6 +17,7 @@ of the processor, so that other programs disturb less. Several files, of flows f
 from __future__ import annotations
 
 import itertools
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -154,6 +155,7 @@ def exchanges(mc: gnf.MonteCarlo, pool: Pool, flows: dict[str, Any], options: An
                 / (transport.explorer_time / (2 * options.rounds * options.interval * ensemble.replicas)),
                 "steps": int(transport.steps[0]),
                 "integration_error": float(transport.error[0]),
+                "lost": transport.lost[0].tolist(),
                 "log_weight": transport.log_weight[0].tolist(),
                 "log_weight_deviation": transport.log_weight_deviation[0].tolist(),
             }
@@ -244,7 +246,8 @@ def measure(options: Any) -> dict[str, Any]:
         "annealing": lambda: annealing(mc, flows, reference, options),
     }
     results = {name: part() for name, part in parts.items() if name in options.parts}
-    settings = {name: value for name, value in vars(options).items() if name not in ("output", "cpu", "flow", "repetitions")}
+    skipped = ("output", "cpu", "flow", "repetitions")
+    settings = {name: value for name, value in vars(options).items() if name not in skipped}
     return {"settings": settings, "flow": about, "swap Monte Carlo": reference, "results": results}
 
 
@@ -265,6 +268,7 @@ def main() -> None:
     parser.add_argument("--equilibration", type=int, default=6_000, help="sweeps")
     parser.add_argument("--reference", type=int, default=20_000, help="sweeps of swap Monte Carlo")
     options = parser.parse_args()
+    sys.argv = [Path(word).name if word.endswith(".safetensors") else word for word in sys.argv]  # for the report
     cpu = common.pin(options.cpu)
     common.report("flow_assisted", cpu, options.output, measure(options))
 

@@ -31,10 +31,10 @@ def log(message: str) -> None:
 
 
 def fresh(system: gnf.systems.System, temperature: float, samples: int, seed: int) -> Any:
-    """Return equilibrium configurations: 1024 chains, so that nearly all are independent."""
+    """Return equilibrium configurations of 512 chains."""
     explorer = gnf.MonteCarlo(system, swap_probability=0.2)
-    replicas = min(1024, samples)
-    return gnf.harvest(explorer, temperature, samples, seed, replicas=replicas, spacing=100, equilibration_sweeps=6_000)
+    replicas = min(512, samples)
+    return gnf.harvest(explorer, temperature, samples, seed, replicas=replicas, spacing=100, equilibration_sweeps=12_000)
 
 
 def measure(flow: Any, hot: Any, cold: Any) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,34 +11,28 @@ import numpy as np
 import pytest
 
 import glassnf as gnf
-from flows_for_tests import BrokenFlow, PairFlow
 from glassnf.cli import run
-from glassnf.flows import IdentityFlow
+from glassnf.flows import RadialFlow, save
 from glassnf.io.runfile import RunFile
 from runs import same_runs
+from test_cli_flow_assisted import weak_flow
 
 HOT, COLD = 0.8, 0.7
-BASE = ["sample", "-T", str(COLD), "--algorithm", "nf", "--flow", "my.safetensors", "--seed", "3", "--replicas", "6"]
+BASE = ["sample", "-T", str(COLD), "--algorithm", "nf", "--seed", "3", "--replicas", "6"]
 LENGTHS = ["--equilibration", "60", "--sweeps", "70", "--record-every", "20"]
 SYSTEM = gnf.systems.ka2d(43)
 
 
 @pytest.fixture
-def flow(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """Make the flow in every file a small one in NumPy; what it is may be changed."""
-    kept: dict[str, Any] = {"flow": PairFlow(SYSTEM, HOT, COLD, 0.01, outer=2.2, steps=2)}
-
-    def load(path: str, system: Any) -> Any:
-        assert system == SYSTEM
-        return kept["flow"]
-
-    monkeypatch.setattr("glassnf.flows.load", load)
-    return kept
+def flow(tmp_path: Path) -> list[str]:
+    """Return options that name the file of a flow."""
+    save(tmp_path / "weak.safetensors", weak_flow())
+    return ["--flow", str(tmp_path / "weak.safetensors")]
 
 
-def test_the_file_and_the_averages(flow: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_file_and_the_averages(flow: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "run.h5"
-    assert run([*BASE, *LENGTHS, "--json", "-o", str(path)]) == 0
+    assert run([*BASE, *flow, *LENGTHS, "--json", "-o", str(path)]) == 0
     said = json.loads(capsys.readouterr().out)
     file = RunFile.open(path)
     records = file.records
@@ -62,7 +57,9 @@ def test_the_file_and_the_averages(flow: dict[str, Any], tmp_path: Path, capsys:
         temperature=HOT,
         seed=3,
     )
-    result = gnf.FlowSampler(SYSTEM, flow["flow"], steps=said["steps"]).run_from(base, np.tile(np.arange(6), 3))
+    result = gnf.FlowSampler(SYSTEM, weak_flow(), hot=HOT, cold=COLD, steps=said["steps"]).run_from(
+        base, np.tile(np.arange(6), 3)
+    )
     np.testing.assert_array_equal(records["log_weight"].ravel(), result.log_weights)
     np.testing.assert_array_equal(records["energy"].ravel(), result.energy_after)
     np.testing.assert_array_equal(records["positions"].reshape(18, 43, 2), result.ensemble.positions)
@@ -73,7 +70,7 @@ def test_the_file_and_the_averages(flow: dict[str, Any], tmp_path: Path, capsys:
     assert 0.0 < said["integration_error"] < 0.01
 
 
-def test_a_run_in_pieces_is_the_same(flow: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_in_pieces_is_the_same(flow: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Stopped by SIGINT after each of some turns and resumed; and made longer."""
     import os
     import signal
@@ -81,7 +78,7 @@ def test_a_run_in_pieces_is_the_same(flow: dict[str, Any], tmp_path: Path, monke
     from glassnf.cli._runners.flow import FlowRunner
 
     whole, pieces = tmp_path / "whole.h5", tmp_path / "pieces.h5"
-    assert run([*BASE, *LENGTHS, "--sweeps", "100", "--quiet", "-o", str(whole)]) == 0
+    assert run([*BASE, *flow, *LENGTHS, "--sweeps", "100", "--quiet", "-o", str(whole)]) == 0
     advance = FlowRunner.advance
 
     def one_turn(self: FlowRunner, turn: Any) -> None:
@@ -91,7 +88,7 @@ def test_a_run_in_pieces_is_the_same(flow: dict[str, Any], tmp_path: Path, monke
     monkeypatch.setattr("glassnf.cli._chain._CHUNK_SECONDS", 0.0)
     with monkeypatch.context() as patch:
         patch.setattr(FlowRunner, "advance", one_turn)
-        code = run([*BASE, *LENGTHS, "--quiet", "-o", str(pieces)])
+        code = run([*BASE, *flow, *LENGTHS, "--quiet", "-o", str(pieces)])
         stops = 1
         while code == 128 + signal.SIGINT:
             code = run(["sample", "--resume", "--quiet", "-o", str(pieces)])
@@ -106,47 +103,29 @@ def test_a_run_in_pieces_is_the_same(flow: dict[str, Any], tmp_path: Path, monke
     assert a.n_records == 5
 
 
-def test_tables_in_words(flow: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run([*BASE, *LENGTHS, "-o", str(tmp_path / "run.h5")]) == 0
+def test_tables_in_words(flow: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([*BASE, *flow, *LENGTHS, "-o", str(tmp_path / "run.h5")]) == 0
     text = capsys.readouterr().out
     for words in (
         "T = 0.8 to 0.7, nf (swap)",
         "<U>/N",
         "log Z, relative to the hot one",
         "effective samples",
-        "2 steps, error",
+        "steps, error",
     ):
         assert words in text
-    flow["flow"] = IdentityFlow(SYSTEM, 2.0, 0.2)
-    assert (
-        run(
-            [
-                *BASE,
-                "-T",
-                "0.2",
-                "--equilibration",
-                "20",
-                "--sweeps",
-                "200",
-                "--record-every",
-                "10",
-                "-o",
-                str(tmp_path / "b.h5"),
-            ]
-        )
-        == 0
-    )
+    few = ["--equilibration", "20", "--sweeps", "200", "--record-every", "10"]
+    assert run([*BASE, *flow, "-T", "0.5", *few, "-o", str(tmp_path / "b.h5")]) == 0
     assert "ONE SAMPLE dominates" in capsys.readouterr().out
-    assert run([*BASE, "--equilibration", "0", "--sweeps", "10", "-o", str(tmp_path / "c.h5")]) == 0
+    assert run([*BASE, *flow, "--equilibration", "0", "--sweeps", "10", "-o", str(tmp_path / "c.h5")]) == 0
     assert "too few records" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--flow", ""], "--flow: expected"),
-        (["-T", "0.5"], "--temperature: expected a temperature from 0.7 to 0.8, the range of the flow, got 0.5"),
-        (["--start", "0.9"], "--start: expected a temperature from 0.7 to 0.8, the range of the flow, got 0.9"),
+        (["-T", "0.4"], "--temperature: expected a temperature from 0.5 to 0.8, the range of the flow, got 0.4"),
+        (["--start", "0.9"], "--start: expected a temperature from 0.5 to 0.8, the range of the flow, got 0.9"),
         (["--start", "0.7"], "--temperature: expected one below the hot one, 0.7, got 0.7"),
         (["--explorer", "md", "--thermostat", "nve"], "--thermostat: expected langevin or rescaling for the samples of a flow"),
         (["--population", "5"], "--population: expected no such option with --algorithm nf --explorer swap"),
@@ -154,9 +133,9 @@ def test_tables_in_words(flow: dict[str, Any], tmp_path: Path, capsys: pytest.Ca
     ],
 )
 def test_options_that_make_no_sense(
-    flow: dict[str, Any], options: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    flow: list[str], options: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run([*BASE, *LENGTHS, *options, "-o", str(tmp_path / "run.h5")]) == 2
+    assert run([*BASE, *flow, *LENGTHS, *options, "-o", str(tmp_path / "run.h5")]) == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "run.h5").exists()
 
@@ -165,34 +144,38 @@ def test_a_flow_is_needed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     path = tmp_path / "run.h5"
     assert run(["sample", "-T", "0.7", "--algorithm", "nf", "-o", str(path)]) == 2
     assert "--flow: expected the file of a trained flow with --algorithm nf, got none" in capsys.readouterr().err
-    assert run(["sample", "-T", "0.7", "--flow", "f.safetensors", "-o", str(path)]) == 2
-    assert "--flow: expected no such option with --algorithm swap, it belongs to --algorithm nf" in capsys.readouterr().err
     missing = str(tmp_path / "none.safetensors")
     assert run(["sample", "-T", "0.7", "--algorithm", "nf", "--flow", missing, "-o", str(path)]) == 2
     assert "none.safetensors" in capsys.readouterr().err
 
 
-def test_going_on_with_another_flow_is_refused(
-    flow: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_going_on_with_another_flow_is_refused(flow: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "run.h5"
-    assert run([*BASE, *LENGTHS, "--quiet", "-o", str(path)]) == 0
-    flow["flow"] = PairFlow(SYSTEM, HOT, COLD, 0.02, outer=2.2, steps=2)
+    assert run([*BASE, *flow, *LENGTHS, "--quiet", "-o", str(path)]) == 0
+    save(flow[1], weak_flow(0.005))
     assert run(["sample", "--resume", "--sweeps", "90", "-o", str(path)]) == 2
-    assert "--flow: expected the flow that the run was begun with, got another one in my.safetensors" in capsys.readouterr().err
+    assert "--flow: expected the flow that the run was begun with, got another one in" in capsys.readouterr().err
 
 
-def test_a_flow_that_fails_leaves_the_file(flow: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    flow["flow"] = BrokenFlow(SYSTEM, HOT, COLD, 0.01, outer=2.2, steps=2)
+def test_a_flow_that_fails_leaves_the_file(
+    flow: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = RadialFlow.transport
+
+    def broken(*args: Any, **options: Any) -> Any:
+        moved = real(*args, **options)
+        return replace(moved, log_jacobian=np.full_like(moved.log_jacobian, np.nan))
+
+    monkeypatch.setattr(RadialFlow, "transport", broken)
     path = tmp_path / "run.h5"
-    assert run([*BASE, *LENGTHS, "--quiet", "-o", str(path)]) == 2
+    assert run([*BASE, *flow, *LENGTHS, "--quiet", "-o", str(path)]) == 2
     assert "expected finite positions and Jacobians" in capsys.readouterr().err
     assert RunFile.open(path).n_records == 0
 
 
-def test_dynamics_may_move_the_replicas(flow: dict[str, Any], tmp_path: Path) -> None:
+def test_dynamics_may_move_the_replicas(flow: list[str], tmp_path: Path) -> None:
     path = tmp_path / "run.h5"
-    assert run([*BASE, *LENGTHS, "--explorer", "md", "--quiet", "-o", str(path)]) == 0
+    assert run([*BASE, *flow, *LENGTHS, "--explorer", "md", "--quiet", "-o", str(path)]) == 0
     file = RunFile.open(path)
     assert file.n_records == 3
     assert file.ensemble.velocities is not None

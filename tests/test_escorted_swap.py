@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from scipy.stats import kstest
+
 from test_bench import result
 from tolerances import FALSE_ALARM
 

@@ -154,6 +154,15 @@ def test_training_does_not_depend_on_threads_and_does_on_the_seed(system: gnf.sy
     assert one.hash != other.hash
 
 
+def test_matching_learns_a_field_like_that_of_the_continuity_equation(system: gnf.systems.System) -> None:
+    # Two regressions that share nothing but the samples. Displacements of a few sweeps are noisy and only part of the way.
+    arguments: dict[str, Any] = {**QUICK, "samples": 1024, "replicas": 64, "layers": 0, "steps": 4}
+    one, other = (gnf.flows.train(system, 1.0, 0.7, 5, method=method, **arguments) for method in ("continuity", "matching"))
+    positions, species = cases.small(16, temperature=0.9).positions, cases.small(16, temperature=0.9).species
+    a, b = (f.velocity_and_divergence(positions, species, 1.2)[0].ravel() for f in (one, other))
+    assert np.corrcoef(a, b)[0, 1] > 0.4
+
+
 def test_resumed_training_is_the_same(system: gnf.systems.System, tmp_path: Path) -> None:
     arguments: dict[str, Any] = {"hot": 1.0, "cold": 0.9, "seed": 3, "layers": 2, "steps": 4, **QUICK}
     whole = gnf.flows.train(system, **arguments)
@@ -250,6 +259,8 @@ def test_one_field_for_two_sizes(flow: RadialFlow) -> None:
         ({"temperatures": [1.0, 0.95]}, "temperatures: expected distinct temperatures from hot"),
         ({"pair": RadialBasis(0.5, 3.2, 20)}, "pair: expected a range of at most half the box"),
         ({"seed": -1}, "seed: expected"),
+        ({"method": "gradient"}, "method: expected"),
+        ({"matching_sweeps": 0}, "matching_sweeps: expected"),
         ({"steps": 0}, "steps: expected"),
         ({"resume": True}, "checkpoint: expected the file to resume from"),
     ],

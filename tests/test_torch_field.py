@@ -10,12 +10,11 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from torch_fields import COLD, HOT, NAMES, Truncated, batch, field, soft  # noqa: E402
-
 from glassnf.flows import FlowError  # noqa: E402
 from glassnf.flows.equivariant import EquivariantField  # noqa: E402
 from glassnf.flows.torch_field import TorchFlow, divergence, field_errors  # noqa: E402
 from glassnf.flows.torch_twin import TableField, integrate  # noqa: E402
+from torch_fields import COLD, HOT, NAMES, Truncated, batch, field, soft  # noqa: E402
 
 BETA = 1.4
 
@@ -36,7 +35,7 @@ def whole_jacobian(map_of: Any, x: Any) -> Any:
     return torch.autograd.functional.jacobian(lambda flat: map_of(flat.reshape(x.shape)).reshape(-1), x.reshape(-1))
 
 
-# ---- divergence ----------------------------------------------------------------------------------------------------------------
+# ---- divergence -----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("d", [2, 3])
@@ -78,7 +77,7 @@ def test_the_weights_of_tables_have_the_derivatives_of_differences() -> None:
         velocity, trace = module.velocity_and_divergence(x, kinds, BETA)
         return (velocity * probe).sum() + trace.sum()
 
-    for weight in (module.pair, module.messages):
+    for weight in (module.pair, module.message):
         (gradient,) = torch.autograd.grad(scalar(), weight)
         step = torch.randn(weight.shape, generator=generator, dtype=torch.float64)
         with torch.no_grad():
@@ -113,7 +112,7 @@ def test_the_integral_is_the_determinant_of_the_map(name: str) -> None:
     assert np.abs(moved - positions).max() > 0.02
 
 
-# ---- symmetries ----------------------------------------------------------------------------------------------------------------
+# ---- symmetries -----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("d", [2, 3])
@@ -184,14 +183,14 @@ def test_radial_functions_are_twice_differentiable_at_the_cutoff() -> None:
         assert sizes[1] < 0.2 * sizes[0]
 
 
-# ---- the density ---------------------------------------------------------------------------------------------------------------
+# ---- the density ----------------------------------------------------------------------------------------------------------
 
 
 def integral_of_q(module: Any, system: Any, grid: int = 64) -> float:
     """Return the integral of the density that the flow makes of a uniform one, for two particles, over their relative position.
 
-    q(x) = |det dF^-1/dx| / V. A flow that conserves the centre of mass is its own one for the relative coordinate; the midpoint rule
-    on a torus converges faster than any power of the grid for smooth densities.
+    q(x) = |det dF^-1/dx| / V. The flow conserves the centre of mass, so that the relative position is all that counts. The
+    midpoint rule on a torus converges faster than any power of the grid for smooth densities.
     """
     side, d = float(system.box[0]), system.dimension
     points = (np.arange(grid) + 0.5) / grid * side
@@ -238,7 +237,7 @@ def test_the_way_back_undoes_the_way(name: str) -> None:
     assert np.abs(there.log_jacobian).min() > 1e-3
 
 
-# ---- the flow as an object -----------------------------------------------------------------------------------------------------
+# ---- the flow as an object ------------------------------------------------------------------------------------------------
 
 
 def test_transport_wraps_and_counts_box_crossings() -> None:
@@ -327,15 +326,19 @@ def test_bad_objects() -> None:
         TorchFlow(system, lambda x: x, HOT, COLD)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="cutoff: expected a distance below 2"):
         EquivariantField(system, HOT, COLD, cutoff=2.0)
-    with pytest.raises(ValueError, match="pair_range: expected 0 <= inner < outer < 2"):
-        TableField(system, HOT, COLD, pair_range=(0.5, 2.0))
+    with pytest.raises(TypeError, match="field: expected a MessageField, got str"):
+        TableField(system, "pair")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="field: expected a range of at most half the box"):
+        TableField(soft(6, 2, side=3.6), field("pair", system).field())
+    with pytest.raises(ValueError, match="field: expected one of 1 species, got 2"):
+        TableField(soft(6, 2, kinds=1), field("pair", system).field())
 
 
 def test_bad_batches() -> None:
     system = soft(6, 2)
     flow = TorchFlow(system, field("pair", system), HOT, COLD)
     positions, species = batch(system, 2)
-    with pytest.raises(ValueError, match="beta_to: expected an inverse temperature from 1 to 2"):
+    with pytest.raises(ValueError, match="beta_to: expected a temperature between 0.5 and 1"):
         flow.transport(positions, species, 1.0, 2.1)
     with pytest.raises(ValueError, match="positions: expected shape"):
         flow.transport(positions[:, :5], species, 1.0, 2.0)

@@ -6,9 +6,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from cases import jittered_lattice, shuffled_species
 
+from cases import jittered_lattice, shuffled_species
+from glassnf.flows import MessageField, RadialBasis, TemperatureBasis
 from glassnf.flows.equivariant import EquivariantField
+from glassnf.flows.message_field import species_pairs
 from glassnf.flows.torch_twin import TableField
 from glassnf.systems import PairPotential, System, custom
 
@@ -39,13 +41,20 @@ def field(name: str, system: System, size: float = 0.05, seed: int = 7) -> Any:
             module.last.copy_(size * torch.randn(module.last.shape, generator=generator, dtype=torch.float64))
         return module
     layers = NAMES.index(name)
-    ranges = {"pair_range": (0.1, 1.9), "message_range": (0.1, 1.7), "pair_intervals": 9, "message_intervals": 8}
-    module = TableField(system, HOT, COLD, layers=layers, degree=2, **ranges)
-    with torch.no_grad():
-        for name_of, weight in module.named_parameters():
-            scale = size if name_of == "pair" else 0.3
-            weight.copy_(scale * torch.randn(weight.shape, generator=generator, dtype=torch.float64))
-    return module
+    rng = np.random.default_rng(seed)
+    pair, message = RadialBasis(0.1, 1.9, 9), RadialBasis(0.1, 1.7, 8)
+    terms, pairs = 3, len(species_pairs(system.n_species))
+    return TableField(
+        system,
+        MessageField(
+            system.n_species,
+            pair,
+            message,
+            TemperatureBasis(1.0 / HOT, 1.0 / COLD, terms),
+            size * rng.normal(size=(layers + 1, terms, pairs, pair.size)),
+            0.3 * rng.normal(size=(layers, terms, 2, pairs, message.size)),
+        ),
+    )
 
 
 class Truncated(torch.nn.Module):

@@ -105,7 +105,7 @@ def _log_weights(flow: RadialFlow, start: NodeSamples, steps: int, threads: int)
 def _choose_steps(flow: RadialFlow, start: NodeSamples, threads: int) -> int:
     """Return the smallest of some numbers of steps that is accurate enough."""
     part = NodeSamples(start.beta, start.positions[:_TRIED], start.species[:_TRIED], start.groups[:_TRIED])
-    steps = 4
+    steps = 2
     coarse = _log_weights(flow, part, steps, threads)
     while True:
         fine = _log_weights(flow, part, 2 * steps, threads)

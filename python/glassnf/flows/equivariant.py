@@ -10,7 +10,7 @@ import numpy as np
 from .. import _check
 from .._optional import require
 from ..systems import System
-from .torch_twin import _temperatures
+from .torch_field import temperature_range
 
 if TYPE_CHECKING:
     import torch
@@ -25,17 +25,17 @@ Tensor = Any
 class EquivariantField(torch.nn.Module):
     r"""Velocities from messages that know distances only, after Satorras, Hoogeboom and Welling (ICML 2021).
 
-    With d the distance of the nearest image of j from i, radial functions b_m(d) = exp(-(d - d_m)^2 / 2 w^2) u(d) and the envelope
-    u(d) = (1 - d^2 / r_c^2)^3, whose value and first two derivatives vanish at r_c, below half of the box:
+    With d the distance of the nearest image of j from i, radial functions b_m(d) = exp(-(d - d_m)^2 / 2 w^2) u(d) and the
+    envelope u(d) = (1 - d^2 / r_c^2)^3, whose value and first two derivatives vanish at r_c, below half of the box:
 
         h_i^0 = M_0(s_i, beta, sum_j W[s_j] b(d_ij)),                     scalars from species and density
         h_i^l = h_i^(l-1) + M_l(h_i^(l-1), beta, sum_j (V_l b(d_ij)) * (P_l h_j^(l-1))),
         v_i   = sum_j [(A h_i + A h_j) . b(d_ij)] r_ij,                   r_ij = x_i - x_j.
 
-    The weight of r_ij is symmetric in i and j, so that the centre of mass stays. Everything depends on distances of nearest images
-    and is summed over particles: velocities follow translations on the torus, permutations within a species, and the symmetries
-    of the box, in two dimensions and three. All functions are smooth at distances above zero. The last layer starts at zero: an
-    untrained field moves nothing.
+    The weight of r_ij is symmetric in i and j, so that the centre of mass stays. Everything depends on distances of nearest
+    images and is summed over particles: velocities follow translations on the torus, permutations within a species, and the
+    symmetries of the box, in two dimensions and three. All functions are smooth at distances above zero. The last layer starts
+    at zero: an untrained field moves nothing.
 
     Parameters
     ----------
@@ -69,7 +69,7 @@ class EquivariantField(torch.nn.Module):
         super().__init__()
         if not isinstance(system, System):
             raise TypeError(f"system: expected a System, got {type(system).__name__}")
-        self.hot, self.cold = _temperatures(hot, cold)
+        self.hot, self.cold = temperature_range(hot, cold)
         features, radial = _check.positive_int("features", features), _check.integer("radial", radial, 2, None)
         rounds = _check.nonnegative_int("rounds", rounds)
         half = 0.5 * min(float(side) for side in system.box)
@@ -121,9 +121,11 @@ class EquivariantField(torch.nn.Module):
     def _radial(self, positions: Tensor) -> tuple[Tensor, Tensor]:
         """Return rays (R, N, N, d) and radial functions (R, N, N, M); those of a particle with itself are zero."""
         ray = positions[:, :, None, :] - positions[:, None, :, :]
-        ray = ray - self._box * torch.round(ray.detach() / self._box)
+        box: Any = self._box
+        ray = ray - box * torch.round(ray.detach() / box)
         itself = torch.eye(positions.shape[1], dtype=positions.dtype, device=positions.device)
         distance = torch.sqrt((ray * ray).sum(-1) + (2.0 * self.cutoff) ** 2 * itself)
         envelope = (1.0 - (distance / self.cutoff) ** 2).clamp(min=0.0) ** 3
-        z = (distance[..., None] - self._places) / self.width
+        places: Any = self._places
+        z = (distance[..., None] - places) / self.width
         return ray, torch.exp(-0.5 * z * z) * envelope[..., None]

@@ -119,13 +119,14 @@ def match_moments(
 
     Returns
     -------
-    (T K + 1, T K + 1) float64
-        The last row and column are those of the displacement; those of several processes add up.
+    (T K + 2, T K + 2) float64
+        The last row but one is that of the displacement, and the last element counts its components; those of several
+        processes add up.
     """
     layers = 0 if below is None else below.layers + 1
     size, terms = feature_count(system.n_species, pair, message, layers), temperature.size
     box = np.asarray(system.box)
-    total = np.zeros((terms * size + 1, terms * size + 1))
+    total = np.zeros((terms * size + 2, terms * size + 2))
     for coupling in couplings:
         step = coupling.beta_cold - coupling.beta_hot
         for third, t in enumerate(_TIMES):
@@ -145,13 +146,15 @@ def match_moments(
                 )
                 target = coupling.shift[part].ravel() / step
                 square, product = vectors @ vectors.T, vectors @ target
-                total[:-1, :-1] += np.kron(np.outer(weights, weights), square)
-                total[:-1, -1] += np.kron(weights, product)
-                total[-1, -1] += target @ target
-    total[-1, :-1] = total[:-1, -1]
+                total[:-2, :-2] += np.kron(np.outer(weights, weights), square)
+                total[:-2, -2] += np.kron(weights, product)
+                total[-2, -2] += target @ target
+                total[-1, -1] += target.size
+    total[-2, :-2] = total[:-2, -2]
     return total
 
 
-def solve_matching(total: FloatArray, terms: int, ridge: float) -> FloatArray:
-    """Return coefficients (T, K) of the field nearest to the displacements, from `match_moments`."""
-    return solve_ridge(total[:-1, :-1], total[:-1, -1], ridge).reshape(terms, -1)
+def solve_matching(total: FloatArray, terms: int, ridge: float, kinds: npt.NDArray[np.int64]) -> FloatArray:
+    """Return coefficients (T, K) of the field nearest to the displacements of `match_moments`; `kinds` as in `solve_ridge`."""
+    noise = float(total[-2, -2] / total[-1, -1])  # at most: the displacements are mostly noise
+    return solve_ridge(total[:-2, :-2], total[:-2, -2], ridge, np.tile(kinds, terms), noise).reshape(terms, -1)

@@ -19,6 +19,7 @@ __all__ = [
     "Moments",
     "NodeSamples",
     "Residual",
+    "feature_kinds",
     "held_out",
     "layer_moments",
     "layer_of",
@@ -202,17 +203,51 @@ def layer_moments(
     return result
 
 
-def solve_ridge(matrix: FloatArray, vector: FloatArray, ridge: float) -> FloatArray:
-    """Return the solution of normal equations, with `ridge` times the diagonal added; unknowns that no sample sees are 0."""
-    scale = np.sqrt(np.diag(matrix))
-    seen = scale > 1e-10 * scale.max(initial=0.0)
-    scale = np.where(seen, scale, 1.0)
-    scaled = matrix / scale[:, None] / scale[None, :] + ridge * np.eye(scale.size)
-    solution: FloatArray = np.where(seen, np.linalg.solve(scaled, vector / scale) / scale, 0.0)
-    return solution
+def solve_ridge(matrix: FloatArray, vector: FloatArray, ridge: float, kinds: npt.NDArray[np.int64], noise: float) -> FloatArray:
+    """Return the solution of normal equations, regularised.
+
+    `ridge` times the diagonal is added; and, so that functions that hardly any sample sees do not fit that sample's noise, the
+    coefficients of each kind are given a normal prior, whose width is the largest of those that are well determined (empirical
+    Bayes, once).
+
+    Parameters
+    ----------
+    matrix, vector : (M, M) and (M,)
+    ridge : float
+    kinds : (M,) int
+        Unknowns of a kind have a common scale.
+    noise : float
+        Variance of what the regression leaves, in the units of the matrix times a coefficient squared.
+    """
+    diagonal = np.diag(matrix)
+    seen = diagonal > 1e-20 * diagonal.max(initial=0.0)
+    scale = np.sqrt(np.where(seen, diagonal, 1.0))
+
+    def solve(prior: FloatArray) -> FloatArray:
+        scaled = matrix / scale[:, None] / scale[None, :] + np.diag(ridge + prior / scale**2)
+        found: FloatArray = np.where(seen, np.linalg.solve(scaled, vector / scale) / scale, 0.0)
+        return found
+
+    first = solve(np.zeros_like(diagonal))
+    prior = np.zeros_like(diagonal)
+    for kind in np.unique(kinds):
+        here = kinds == kind
+        known = here & seen & (diagonal >= np.median(diagonal[here & seen])) if (here & seen).any() else here & seen
+        width = float(np.max(first[known] ** 2)) if known.any() else 0.0
+        prior[here] = noise / max(width, 1e-300)
+    return solve(prior)
 
 
-def solve_continuity(moments: Sequence[tuple[Moments, Moments]], weights: FloatArray, ridge: float) -> FloatArray:
+def feature_kinds(n_species: int, pair: RadialBasis, message: RadialBasis, layers: int) -> npt.NDArray[np.int64]:
+    """Return (K,) what the features of `continuity_features` are of: 0 pair functions, 1 messages E, 2 messages C."""
+    pairs = len(species_pairs(n_species))
+    counts = [pair.size, message.size, message.size] if layers else [pair.size]
+    return np.repeat(np.arange(len(counts)), [pairs * count for count in counts])
+
+
+def solve_continuity(
+    moments: Sequence[tuple[Moments, Moments]], weights: FloatArray, ridge: float, kinds: npt.NDArray[np.int64]
+) -> FloatArray:
     """Return coefficients (T, K) that leave the least variance of U, summed over temperatures.
 
     The sum over nodes of the mean of (sum_k c_k(beta) S_k - (U - <U>))^2 is a quadratic form in the coefficients.
@@ -224,7 +259,8 @@ def solve_continuity(moments: Sequence[tuple[Moments, Moments]], weights: FloatA
     weights : (nodes, T)
         Functions of beta at the nodes.
     ridge : float
-        Times the diagonal of the normal matrix is added to it.
+    kinds : (K,) int
+        See `solve_ridge`.
     """
     size, terms = moments[0][0].data.shape[0] - 2, weights.shape[1]
     matrix = np.zeros((terms, size, terms, size))
@@ -233,7 +269,10 @@ def solve_continuity(moments: Sequence[tuple[Moments, Moments]], weights: FloatA
         square, product = node.products()
         matrix += w[:, None, None, None] * w[None, None, :, None] * square[None, :, None, :]
         vector += w[:, None] * product
-    return solve_ridge(matrix.reshape(terms * size, -1), vector.ravel(), ridge).reshape(terms, size)
+    noise = float(np.mean([node.energy_variance / node.count for node, _ in moments]))  # at most
+    return solve_ridge(matrix.reshape(terms * size, -1), vector.ravel(), ridge, np.tile(kinds, terms), noise).reshape(
+        terms, size
+    )
 
 
 def layer_of(

@@ -8,7 +8,6 @@ offered: in a weight or an acceptance its noise would not average out.
 from __future__ import annotations
 
 import hashlib
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,8 +20,8 @@ from .._native import threads_of
 from .._optional import require
 from ..ensemble import wrap_positions
 from ..systems import System
-from .torch_twin import _temperatures, integrate
-from .transport import FlowError, Transport
+from .torch_twin import Rate, integrate
+from .transport import FlowError, Transport, check_betas, steps_between
 
 if TYPE_CHECKING:
     import torch
@@ -35,7 +34,6 @@ FloatArray = npt.NDArray[np.float64]
 Tensor = Any
 
 _AT_ONCE = 32  # configurations times directions in one vectorised pull
-_ROUNDING = 1e-9  # relative, by which a temperature may lie outside the range
 
 
 def divergence(
@@ -46,14 +44,14 @@ def divergence(
     Parameters
     ----------
     module : callable
-        ``module(positions, species, beta) -> velocity``. Each configuration on its own: the velocity of one must not depend on the
-        others of the batch, which `field_errors` checks.
+        ``module(positions, species, beta) -> velocity``. Each configuration on its own: the velocity of one must not depend on
+        the others of the batch, which `field_errors` checks.
     positions : (R, N, d) tensor, sigma
     species : (R, N) int64 tensor
     beta : scalar tensor, 1/epsilon
     chunk : int, optional
-        Coordinates whose derivatives are taken side by side. Default: so many that they and the configurations make 32, which keeps
-        a small network in the caches of a processor.
+        Coordinates whose derivatives are taken side by side. Default: so many that they times the configurations make 32,
+        which keeps a small network in the caches of a processor.
 
     Returns
     -------
@@ -61,14 +59,14 @@ def divergence(
         Differentiable in the weights of the module.
     """
     _, n, d = positions.shape
-    velocity, pull = torch.func.vjp(lambda x: module(x, species, beta), positions)
+    velocity, pull = torch.func.vjp(lambda x: module(x, species, beta), positions)[:2]
     unit = torch.eye(n * d, dtype=positions.dtype, device=positions.device).reshape(n * d, 1, n, d)
 
     def diagonal(direction: Tensor) -> Tensor:
         return (pull(direction.expand(velocity.shape))[0] * direction).sum((1, 2))
 
     at_once = max(1, _AT_ONCE // len(positions)) if chunk is None else chunk
-    parts = [torch.func.vmap(diagonal)(some) for some in unit.split(at_once)]
+    parts = [torch.func.vmap(diagonal)(some) for some in torch.split(unit, at_once)]
     return velocity, torch.cat(parts).sum(0)
 
 
@@ -79,11 +77,11 @@ class TorchFlow:
     ----------
     system : System
     module : torch.nn.Module
-        ``module(positions, species, beta) -> velocity``: positions (R, N, d), species (R, N) int64 and beta, a scalar, as tensors
-        on the device of the module's weights; velocities (R, N, d) in sigma/beta, dx/dbeta. It must be twice continuously
-        differentiable on the torus (no jump where the nearest image changes), the same for all permutations within a species,
-        and smooth in beta. `field_errors` measures what can be measured. If it has a method ``velocity_and_divergence`` of the same
-        arguments, that is trusted to give the exact divergence (R,) as well, in closed form.
+        ``module(positions, species, beta) -> velocity``: positions (R, N, d), species (R, N) int64 and beta, a scalar, as
+        tensors on the device of the module's weights; velocities (R, N, d) in sigma/beta, dx/dbeta. It must be twice
+        continuously differentiable on the torus (no jump where the nearest image changes), the same for all permutations
+        within a species, and smooth in beta. `field_errors` measures what can be measured. If it has a method
+        ``velocity_and_divergence`` of the same arguments, that is trusted to give the exact divergence (R,) as well.
     hot, cold : float, epsilon
         Range of temperatures in which it is trained.
     steps : int
@@ -123,13 +121,14 @@ class TorchFlow:
             raise TypeError(f"module: expected a torch.nn.Module, got {type(module).__name__}")
         self.system = system
         self.module = module
-        self.hot, self.cold = _temperatures(hot, cold)
+        self.hot, self.cold = temperature_range(hot, cold)
         self.steps = _check.integer("steps", steps, 2, None)
         self.chunk = None if chunk is None else _check.positive_int("chunk", chunk)
         self.batch = _check.positive_int("batch", batch)
 
     def __repr__(self) -> str:
-        return f"TorchFlow({self.system!r}, {type(self.module).__name__}, hot={self.hot:g}, cold={self.cold:g}, steps={self.steps})"
+        name = type(self.module).__name__
+        return f"TorchFlow({self.system!r}, {name}, hot={self.hot:g}, cold={self.cold:g}, steps={self.steps})"
 
     def rate(self, positions: Tensor, species: Tensor, beta: Tensor) -> tuple[Tensor, Tensor]:
         """Return velocity (R, N, d) and exact divergence (R,) as tensors."""
@@ -154,9 +153,10 @@ class TorchFlow:
         threads: int | None = None,
     ) -> Transport:
         """Carry a batch from one inverse temperature to another; see `Flow.transport`. torch works on one thread."""
-        start, end = self._beta("beta_from", beta_from), self._beta("beta_to", beta_to)
+        check_betas(self, beta_from, beta_to)
+        start, end = float(beta_from), float(beta_to)
         given = as_batch(self.system, positions, species)
-        number = self._steps_for(start, end) if steps is None else _check.positive_int("steps", steps)
+        number = steps_between(self, start, end) if steps is None else _check.positive_int("steps", steps)
         threads_of(threads)
         if start == end:
             wrapped, crossed = wrap_positions(np.asarray(given.positions), self.system.box)
@@ -172,13 +172,16 @@ class TorchFlow:
                     part = slice(first, first + self.batch)
                     kinds = torch.tensor(np.asarray(given.species[part]), device=device).long()
                     x = torch.tensor(np.asarray(given.positions[part]), device=device).to(dtype)
-                    x, gained = integrate(lambda k, y, kinds=kinds: self.rate(y, kinds, betas[k]), x, start, end, number)
+                    x, gained = integrate(self._rate_at(kinds, betas), x, start, end, number)
                     moved[part], log_jacobian[part] = x.double().cpu().numpy(), gained.double().cpu().numpy()
         finally:
             torch.set_num_threads(before)
         _check_finite(moved, log_jacobian)
         wrapped, crossed = wrap_positions(moved, self.system.box)
         return Transport(wrapped, crossed.astype(np.int32), log_jacobian, number)
+
+    def _rate_at(self, species: Tensor, betas: Tensor) -> Rate:
+        return lambda stage, x: self.rate(x, species, betas[stage])
 
     def describe(self) -> dict[str, Any]:
         """Return the module's class, the range, the steps, and a hash of the weights."""
@@ -197,18 +200,13 @@ class TorchFlow:
             "weights": digest.hexdigest(),
         }
 
-    def _beta(self, name: str, value: float) -> float:
-        beta = _check.positive_float(name, value)
-        low, high = 1.0 / self.hot, 1.0 / self.cold
-        if not low * (1.0 - _ROUNDING) <= beta <= high * (1.0 + _ROUNDING):
-            raise ValueError(
-                f"{name}: expected an inverse temperature from {low:.6g} to {high:.6g}, where the flow is trained, got {beta:.6g}"
-            )
-        return beta
 
-    def _steps_for(self, start: float, end: float) -> int:
-        share = abs(end - start) / (1.0 / self.cold - 1.0 / self.hot)
-        return max(2, math.ceil(self.steps * share - _ROUNDING))
+def temperature_range(hot: float, cold: float) -> tuple[float, float]:
+    """Return the two temperatures; TypeError or ValueError unless the second is below the first."""
+    hot, cold = _check.positive_float("hot", hot), _check.positive_float("cold", cold)
+    if not cold < hot:
+        raise ValueError(f"cold: expected a temperature below hot = {hot:g}, got {cold:g}")
+    return hot, cold
 
 
 def _place_of(module: torch.nn.Module) -> tuple[Any, Any]:
@@ -228,7 +226,7 @@ def _check_finite(positions: FloatArray, log_jacobian: FloatArray) -> None:
         )
 
 
-# ---- what a field must be ------------------------------------------------------------------------------------------------------
+# ---- what a field must be ------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -238,8 +236,8 @@ class FieldErrors:
     Attributes
     ----------
     translation, reflection, permutation : float
-        Change of velocities under a translation of all particles, a symmetry of the box (axes of equal sides exchanged, one axis
-        reversed), an exchange of two particles of one species.
+        Change of velocities under a translation of all particles, a symmetry of the box (axes of equal sides exchanged, one
+        axis reversed), a permutation within the species.
     batch : float
         Change of the velocities of a configuration when it is alone.
     jump : float
@@ -312,7 +310,7 @@ def field_errors(
 
 
 def _symmetry(box: FloatArray, rng: np.random.Generator) -> tuple[Any, FloatArray]:
-    """Return a permutation of axes that keeps the box, other than the identity if there is one, and a sign per axis, one of them -1."""
+    """Return axes in an order that keeps the box, exchanged if two sides are equal, and a sign per axis, one of them -1."""
     axes = np.arange(box.size)
     for a in range(1, box.size):
         if box[a] == box[0]:

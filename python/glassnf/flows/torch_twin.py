@@ -8,8 +8,9 @@ where block (i, j) of Al is E e e^T and block (i, i) is the sum over j of C e e^
 
     dwl/dx = Kl + Al dw(l-1)/dx,
 
-Kl having the blocks K_ij = -d(term ij)/dr and K_ii = sum_j d(term ij)/dr of the terms of layer l at fixed w(l-1). The divergence of
-the last layer needs the trace of this alone. It is a formula, not a differentiated program; tests compare the two.
+Kl having the blocks K_ij = -d(term ij)/dr and K_ii = sum_j d(term ij)/dr of the terms of layer l at fixed w(l-1). The
+divergence of the last layer needs the trace of this alone. It is a formula, not a differentiated program; tests compare the
+two.
 
 Everything is eager torch, on all pairs, and differentiable in positions and in the tables, as often as cubics allow.
 """
@@ -25,6 +26,7 @@ import numpy as np
 from .. import _check
 from .._optional import require
 from ..systems import System
+from .message_field import MessageField, species_pairs
 from .tables import RadialTables
 
 if TYPE_CHECKING:
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
 else:
     torch = require("torch", extra="flow", purpose="training flows")
 
-__all__ = ["FieldTables", "TableField", "integrate", "stage_tensors", "velocity", "velocity_and_divergence"]
+__all__ = ["FieldTables", "TableField", "integrate", "stage_tensors", "table_rate", "velocity", "velocity_and_divergence"]
 
 Tensor = Any
 
@@ -201,8 +203,8 @@ def integrate(rate: Rate, positions: Tensor, beta_from: float, beta_to: float, s
     Parameters
     ----------
     rate : callable
-        ``rate(k, x)`` gives velocity (R, N, d) and divergence (R,) at stage k = 0 .. 2 steps, beta_from + k (beta_to - beta_from) /
-        (2 steps).
+        ``rate(k, x)`` gives velocity (R, N, d) and divergence (R,) at stage k = 0 .. 2 steps, where beta is beta_from + k
+        (beta_to - beta_from) / (2 steps).
     positions : (R, N, d)
     beta_from, beta_to : float, 1/epsilon
     steps : int
@@ -228,100 +230,78 @@ def table_rate(stages: Sequence[FieldTables], species: Tensor, box: Tensor) -> R
     return lambda k, x: velocity_and_divergence(stages[k], x, species, box)
 
 
-# ---- tables with weights -------------------------------------------------------------------------------------------------------
-
-# cubic B-spline on uniform knots: its four pieces, each a cubic in s (rows c0 .. c3 per piece)
-_PIECES = np.array([[0, 0, 0, 1], [1, 3, 3, -3], [4, 0, -6, 3], [1, -3, 3, -1]], dtype=np.float64) / 6.0
-
-
-def spline_matrix(intervals: int) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """Return the tables (intervals + 2, 4, intervals - 3) of the cubic B-splines whose support lies within the range."""
-    intervals = _check.integer("intervals", intervals, 4, None)
-    matrix = np.zeros((intervals + 2, 4, intervals - 3))
-    for k in range(intervals - 3):
-        matrix[k + 1 : k + 5, :, k] = _PIECES
-    return matrix
+# ---- fields with weights -------------------------------------------------------------------------------------------------
 
 
 class TableField(torch.nn.Module):
-    """A field of radial functions whose B-spline weights are polynomials in beta: what polishing trains.
+    """A `MessageField` as a torch module, whose coefficients are its weights: what polishing trains.
 
     Parameters
     ----------
     system : System
-    hot, cold : float, epsilon
-        Temperatures between which the polynomial's variable goes from -1 to 1.
-    layers : int
-        Layers of messages, 0 to 3.
-    degree : int
-        Of the Chebyshev polynomials in beta.
-    pair_range, message_range : (inner, outer), sigma
-        `outer` below half of every side of the box.
-    pair_intervals, message_intervals : int
+        Its box.
+    field : MessageField
+        Where the weights start.
 
     Attributes
     ----------
-    pair : (degree + 1, L + 1, S (S + 1) / 2, pair_intervals - 3) parameter
-    messages : (degree + 1, L, 2, S (S + 1) / 2, message_intervals - 3) parameter
-        Zeros at first: the field is zero.
+    pair : (L + 1, T, P, size) parameter
+    message : (L, T, 2, P, size) parameter
+        As in `MessageField`.
     """
 
-    def __init__(
-        self,
-        system: System,
-        hot: float,
-        cold: float,
-        *,
-        layers: int = 0,
-        degree: int = 2,
-        pair_range: tuple[float, float] = (0.5, 2.5),
-        message_range: tuple[float, float] = (0.5, 2.0),
-        pair_intervals: int = 25,
-        message_intervals: int = 10,
-    ) -> None:
+    def __init__(self, system: System, field: MessageField) -> None:
         super().__init__()
         if not isinstance(system, System):
             raise TypeError(f"system: expected a System, got {type(system).__name__}")
-        layers, degree = _check.integer("layers", layers, 0, 3), _check.nonnegative_int("degree", degree)
-        self.hot, self.cold = _temperatures(hot, cold)
-        self.pair_range = _range_within("pair_range", pair_range, system)
-        self.message_range = _range_within("message_range", message_range, system)
-        kinds = system.n_species
-        number = kinds * (kinds + 1) // 2
-        of_pair, upper = np.zeros((kinds, kinds), dtype=np.int64), np.triu_indices(kinds)
-        of_pair[upper] = np.arange(number)
-        self.register_buffer("_of_pair", torch.tensor(np.maximum(of_pair, of_pair.T)))
-        self.register_buffer("_box", torch.tensor(np.array(system.box)))
-        self.register_buffer("_pair_matrix", torch.tensor(spline_matrix(pair_intervals)))
-        self.register_buffer("_message_matrix", torch.tensor(spline_matrix(message_intervals)))
-        shape = (degree + 1, layers + 1, number, pair_intervals - 3)
-        self.pair = torch.nn.Parameter(torch.zeros(shape, dtype=torch.float64))
-        shape = (degree + 1, layers, 2, number, message_intervals - 3)  # type: ignore[assignment]
-        self.messages = torch.nn.Parameter(torch.zeros(shape, dtype=torch.float64))
+        if not isinstance(field, MessageField):
+            raise TypeError(f"field: expected a MessageField, got {type(field).__name__}")
+        if field.n_species != system.n_species:
+            raise ValueError(f"field: expected one of {system.n_species} species, got {field.n_species}")
+        field.pair_basis.check_box("field", system)
+        field.message_basis.check_box("field", system)
+        self._start = field
+        self.pair = torch.nn.Parameter(torch.tensor(field.pair))
+        self.message = torch.nn.Parameter(torch.tensor(field.message))
+        square = np.empty((field.n_species, field.n_species), dtype=np.int64)
+        for index, (a, b) in enumerate(species_pairs(field.n_species)):
+            square[a, b] = square[b, a] = index
+        constants = {
+            "square": square,
+            "box": np.array(system.box),
+            "pair_table": field.pair_basis.table(np.eye(field.pair_basis.size)),
+            "message_table": field.message_basis.table(np.eye(field.message_basis.size)),
+        }
+        for name, value in constants.items():
+            self.register_buffer(f"_{name}", torch.tensor(value), persistent=False)
+
+    def field(self) -> MessageField:
+        """Return the field with the weights as they are now, for `RadialFlow` and the native kernels."""
+        start = self._start
+        pair, message = (weight.detach().double().cpu().numpy().copy() for weight in (self.pair, self.message))
+        return MessageField(start.n_species, start.pair_basis, start.message_basis, start.temperature_basis, pair, message)
+
+    def in_beta(self, beta: Tensor | float) -> Tensor:
+        """Return the functions of beta, (T,); see `TemperatureBasis`."""
+        basis = self._start.temperature_basis
+        inverse = torch.as_tensor(beta, dtype=self.pair.dtype, device=self.pair.device)
+        middle = 0.5 * math.log(basis.beta_hot * basis.beta_cold)
+        z = 2.0 * (torch.log(inverse) - middle) / math.log(basis.beta_cold / basis.beta_hot)
+        values = [torch.ones_like(z), z]
+        while len(values) < basis.size:
+            values.append(2.0 * z * values[-1] - values[-2])
+        return torch.stack(values[: basis.size]) / inverse
 
     def tables(self, beta: Tensor | float) -> FieldTables:
         """Return the radial functions at one inverse temperature, differentiable in the weights."""
-        low, high = 1.0 / self.hot, 1.0 / self.cold
-        t = (2.0 * torch.as_tensor(beta, dtype=self.pair.dtype, device=self.pair.device) - low - high) / (high - low)
-        powers = [torch.ones_like(t), t]
-        while len(powers) < len(self.pair):
-            powers.append(2.0 * t * powers[-1] - powers[-2])
-        in_beta = torch.stack(powers[: len(self.pair)])
-        pair = torch.einsum("k,klpb,rcb->lprc", in_beta, self.pair, self._pair_matrix)[:, self._of_pair]
-        if not self.messages.shape[1]:
-            return FieldTables(*self.pair_range, pair)
-        messages = torch.einsum("k,klmpb,rcb->lmprc", in_beta, self.messages, self._message_matrix)[:, :, self._of_pair]
-        return FieldTables(*self.pair_range, pair, *self.message_range, messages)
-
-    def radial_tables(self, betas: Sequence[float]) -> RadialTables:
-        """Return the functions at several inverse temperatures, for the native kernels."""
-        with torch.no_grad():
-            stages = [self.tables(float(beta)) for beta in betas]
-        pair = torch.stack([stage.pair for stage in stages]).cpu().numpy()
-        if stages[0].messages is None:
-            return RadialTables(*self.pair_range, pair)
-        messages = torch.stack([stage.messages for stage in stages if stage.messages is not None]).cpu().numpy()
-        return RadialTables(*self.pair_range, pair, *self.message_range, messages)
+        start, weights = self._start, self.in_beta(beta)
+        square: Any = self._square
+        pair = torch.einsum("t,ltpk,krc->lprc", weights, self.pair, self._pair_table)[:, square]
+        if not start.layers:
+            return FieldTables(start.pair_basis.inner, start.pair_basis.outer, pair)
+        message = torch.einsum("t,ltmpk,krc->lmprc", weights, self.message, self._message_table)[:, :, square]
+        ranges = (start.message_basis.inner, start.message_basis.outer)
+        return FieldTables(start.pair_basis.inner, start.pair_basis.outer, pair, *ranges, message)
 
     def forward(self, positions: Tensor, species: Tensor, beta: Tensor | float) -> Tensor:
         """Return the velocity (R, N, d)."""
@@ -330,20 +310,3 @@ class TableField(torch.nn.Module):
     def velocity_and_divergence(self, positions: Tensor, species: Tensor, beta: Tensor | float) -> tuple[Tensor, Tensor]:
         """Return the velocity (R, N, d) and the divergence (R,), by the closed form."""
         return velocity_and_divergence(self.tables(beta), positions, species, self._box)
-
-
-def _temperatures(hot: float, cold: float) -> tuple[float, float]:
-    hot, cold = _check.positive_float("hot", hot), _check.positive_float("cold", cold)
-    if not cold < hot:
-        raise ValueError(f"cold: expected a temperature below hot = {hot:g}, got {cold:g}")
-    return hot, cold
-
-
-def _range_within(name: str, ends: tuple[float, float], system: System) -> tuple[float, float]:
-    inner, outer = _check.float_array(name, ends, (2,)).tolist()
-    half = 0.5 * min(float(side) for side in system.box)
-    if not 0.0 <= inner < outer < half or not math.isfinite(outer):
-        raise ValueError(
-            f"{name}: expected 0 <= inner < outer < {half:g}, half of the shortest side, got ({inner:g}, {outer:g})"
-        )
-    return inner, outer

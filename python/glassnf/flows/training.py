@@ -21,7 +21,7 @@ from ._diagnosis import diagnose
 from ._processes import process_of, sum_over_processes
 from .message_field import MessageField
 from .radial_flow import RadialFlow
-from .regression import Fit, Moments, NodeSamples, layer_moments, layer_of, solve_continuity
+from .regression import Fit, Moments, NodeSamples, feature_kinds, layer_moments, layer_of, solve_continuity
 from .splines import RadialBasis, TemperatureBasis
 
 if TYPE_CHECKING:
@@ -349,10 +349,11 @@ def _fit(plan: _Plan, kept: TrainingCheckpoint, threads: int, total: int, progre
 
         moments = layer_moments(plan.system, kept.nodes, plan.pair, plan.message, below, threads, report)
         summed = [(_summed(a), _summed(b)) for a, b in moments]
+        kinds = feature_kinds(plan.system.n_species, plan.pair, plan.message, layer)
         if plan.method == "continuity":
-            solution = solve_continuity(summed, plan.basis(np.asarray(betas)), plan.ridge)
+            solution = solve_continuity(summed, plan.basis(np.asarray(betas)), plan.ridge, kinds)
         else:
-            solution = _matched(plan, kept, below, threads)
+            solution = _matched(plan, kept, below, kinds, threads)
         fit = layer_of(plan.system, betas, summed, solution, plan.pair, plan.message, plan.basis, below)
         below = fit.field
         kept.add_layer(below.pair, below.message)
@@ -364,7 +365,9 @@ def _summed(moments: Moments) -> Moments:
     return Moments(sum_over_processes(moments.data))
 
 
-def _matched(plan: _Plan, kept: TrainingCheckpoint, below: MessageField | None, threads: int) -> npt.NDArray[np.float64]:
+def _matched(
+    plan: _Plan, kept: TrainingCheckpoint, below: MessageField | None, kinds: npt.NDArray[np.int64], threads: int
+) -> npt.NDArray[np.float64]:
     """Return the coefficients of a layer by dynamical flow matching."""
     from .matching import couple, match_moments, solve_matching
 
@@ -374,4 +377,4 @@ def _matched(plan: _Plan, kept: TrainingCheckpoint, below: MessageField | None, 
         for k, (hot, cold) in enumerate(itertools.pairwise(kept.nodes))
     ]
     total = match_moments(plan.system, couplings, plan.pair, plan.message, plan.basis, below, threads)
-    return solve_matching(sum_over_processes(total), plan.basis.size, plan.ridge)
+    return solve_matching(sum_over_processes(total), plan.basis.size, plan.ridge, kinds)

@@ -29,11 +29,15 @@ from ..flows.transport import Flow, FlowError
 from ..systems import System
 from ._carry import check_flow
 
-__all__ = ["Accuracy", "Carried", "MapError", "Settings", "carry", "check_range", "enough_steps", "map_error"]
+__all__ = ["LOST", "Accuracy", "Carried", "MapError", "Settings", "carry", "check_range", "enough_steps", "map_error"]
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int32]
 
+LOST = 100.0
+"""Nats that a log weight may be below that of the configuration left where it is; beyond, particles have come to overlap."""
+
+_RELEVANT = 20.0  # nats below the largest log weight: what is lighter has no part in what follows
 _BEYOND = 1e-9  # relative distance from the ends of a flow's range up to which a temperature counts as inside
 
 
@@ -221,19 +225,26 @@ def map_error(
     steps: int | None,
     reversible: bool,
 ) -> MapError:
-    """Compare a map with itself at half the step size, and with its inverse, on the configurations given."""
+    """Compare a map with itself at half the step size, and with its inverse, on the configurations given.
+
+    Those more than 20 nats lighter than the heaviest do not count, with whatever number of steps: they are never accepted, or
+    have no children.
+    """
     width = beta_from - beta_to
     there = carry(settings, positions, species, energy, beta_from, beta_to, steps=steps)
     if there.steps == 0 and np.array_equal(there.positions, positions) and not there.log_jacobian.any():
         return MapError(0, 0.0)
     fine = carry(settings, positions, species, energy, beta_from, beta_to, steps=2 * max(there.steps, 1))
-    error = _largest(width * (there.effective - fine.effective))
+    heavier = np.maximum(width * there.effective, width * fine.effective)
+    relevant = heavier > heavier.max() - _RELEVANT
+    error = _largest(width * (there.effective - fine.effective)[relevant])
     if not reversible:
         return MapError(there.steps, error)
     back = carry(settings, there.positions, species, there.energy, beta_to, beta_from, steps=there.steps or None)
     away = back.positions - positions
     away -= settings.system.box * np.rint(away / settings.system.box)
-    return MapError(there.steps, error, _largest(width * (there.effective - back.effective)), _largest(away))
+    back_and_forth = width * (there.effective - back.effective)
+    return MapError(there.steps, error, _largest(back_and_forth[relevant]), _largest(away[relevant]))
 
 
 def enough_steps(

@@ -28,7 +28,7 @@ import numpy.typing as npt
 from .. import _arrays
 from ..ensemble import Ensemble
 from ..flows.transport import FlowError
-from ._effective import Carried, MapError, Settings, carry, enough_steps
+from ._effective import LOST, Carried, MapError, Settings, carry, enough_steps
 from ._population import Moved, Reweighting, find_step, reweight
 
 __all__ = ["FlowStep", "flow_step", "given_flow_step"]
@@ -167,13 +167,17 @@ def _foretold(host: _Population, beta_to: float) -> FloatArray:
     some = slice(None, None, stride)
     energy = host.energy[some]
     excess = host.carry(beta_to, some).effective - energy
-    centred = energy - energy.mean()
-    spread = float((centred**2).sum())
-    slope = float((centred * excess).sum()) / spread if spread > 0.0 else 0.0
-    residual = excess - excess.mean() - slope * centred
-    places = np.arange(host.energy.size) // stride
+    most = float(np.median(excess)) + LOST / (beta_to - host.beta)
+    sound = excess < most  # and not of particles that overlap
+    centre, mean = float(energy[sound].mean()), float(excess[sound].mean())
+    centred = energy - centre
+    spread = float((centred[sound] ** 2).sum())
+    slope = float((centred * excess)[sound].sum()) / spread if spread > 0.0 else 0.0
+    residual = np.minimum(excess, most) - mean - slope * centred
     # Each replica gets the residual of the one before it that was carried; those themselves get all of their own.
-    foretold: FloatArray = host.energy + (excess.mean() + slope * (host.energy - energy.mean()) + residual[places])
+    foretold: FloatArray = host.energy + (
+        mean + slope * (host.energy - centre) + residual[np.arange(host.energy.size) // stride]
+    )
     return foretold
 
 

@@ -26,7 +26,7 @@ import numpy.typing as npt
 from .. import _arrays, cuda
 from ..ensemble import Ensemble
 from ..flows.transport import FlowError
-from ._effective import Carried, MapError, Settings, carry, enough_steps
+from ._effective import LOST, Carried, MapError, Settings, carry, enough_steps
 from ._tempering import Exchanges, exchange
 from .pt_record import FlowExchanges
 
@@ -82,7 +82,7 @@ class FlowExchange:
         self.errors: list[MapError] = []
         self.attempts: IntArray = np.zeros((pairs, ladders), dtype=np.int64)
         self.accepts: IntArray = np.zeros((pairs, ladders), dtype=np.int64)
-        self.sums: FloatArray = np.zeros((pairs, 2, 2))  # pair; hot to cold, cold to hot; sum of log weights, of their squares
+        self.sums: FloatArray = np.zeros((pairs, 2, 3))  # pair; hot to cold, cold to hot; number, log weights, their squares
         self.time = 0.0
         self._pending: list[tuple[Any, Any]] = []
 
@@ -193,17 +193,18 @@ class FlowExchange:
                 *((getattr(ensemble, name), getattr(shadow, name)) for name in ("beta", "move_size")),
                 *(((ensemble.velocities, shadow.velocities),) if ensemble.velocities is not None else ()),
                 *exchanges.pairs_with(after),
-                *self._counts(carried, accepted),
+                *self._counts(carried, host.energy, accepted),
             ]
         self.time += time.perf_counter() - begin
         self.settle()
 
     def record(self, explorer_time: float, cold_first: bool) -> FlowExchanges:
         """Return what was counted, by pairs in the order in which the ladder was given."""
-        counts = np.maximum(self.attempts.sum(axis=1), 1)[:, None]
-        mean = self.sums[:, :, 0] / counts
-        spread = np.sqrt(np.maximum(self.sums[:, :, 1] / counts - mean**2, 0.0))
-        mean[self.attempts.sum(axis=1) == 0] = np.nan
+        number, attempts = self.sums[:, :, 0], self.attempts.sum(axis=1)[:, None]
+        with np.errstate(invalid="ignore", divide="ignore"):
+            mean = self.sums[:, :, 1] / number
+            spread = np.sqrt(np.maximum(self.sums[:, :, 2] / number - mean**2, 0.0))
+            lost = 1.0 - number / attempts
         errors = np.array([max(e.log_weight, e.reversal) for e in self.errors] or [np.nan] * self.steps.size)
         turn = slice(None, None, -1) if cold_first else slice(None)
         return FlowExchanges(
@@ -211,6 +212,7 @@ class FlowExchange:
             accepts=self.accepts[turn].copy(),
             log_weight=mean[turn, turn].copy(),
             log_weight_deviation=spread[turn, turn].copy(),
+            lost=lost[turn, turn].copy(),
             steps=self.steps[turn].copy(),
             error=errors[turn].copy(),
             time=self.time,
@@ -224,13 +226,14 @@ class FlowExchange:
         self._pending = []
 
     def _counts(
-        self, carried: dict[tuple[int, int], tuple[IntArray, Carried]], accepted: IntArray
+        self, carried: dict[tuple[int, int], tuple[IntArray, Carried]], energy: FloatArray, accepted: IntArray
     ) -> list[tuple[FloatArray | IntArray, FloatArray | IntArray]]:
         attempts, accepts, sums = self.attempts.copy(), self.accepts + accepted.T, self.sums.copy()
-        for (pair, side), (_, moved) in carried.items():
+        for (pair, side), (who, moved) in carried.items():
             width = self.beta[pair + side] - self.beta[pair + 1 - side]
-            log_weight = width * moved.effective
-            sums[pair, side] += log_weight.sum(), (log_weight**2).sum()
+            sound = width * (moved.effective - energy[who]) > -LOST
+            log_weight = width * moved.effective[sound]
+            sums[pair, side] += log_weight.size, log_weight.sum(), (log_weight**2).sum()
             attempts[pair] += 1 if side == 0 else 0
         return [(self.attempts, attempts), (self.accepts, accepts), (self.sums, sums)]
 

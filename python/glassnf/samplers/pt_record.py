@@ -43,6 +43,9 @@ class FlowExchanges:
     log_weight, log_weight_deviation : (M - 1, 2) float64
         Mean and standard deviation of the log weights of the proposals from k to k + 1, and from k + 1 to k: minus the work of
         the map. The two means have a sum below zero, which a better flow brings nearer to it.
+    lost : (M - 1, 2) float64
+        Fraction of the proposals that are left out of these, because particles overlap: more than 100 nats below the log weight
+        of the configuration left where it was.
     steps : (M - 1,) int64
         Of the integrator; 0 where nothing was integrated.
     error : (M - 1,) float64
@@ -55,6 +58,7 @@ class FlowExchanges:
     accepts: IntArray
     log_weight: FloatArray
     log_weight_deviation: FloatArray
+    lost: FloatArray
     steps: IntArray
     error: FloatArray
     time: float
