@@ -2,9 +2,10 @@
 
 Measured: trial moves per second of many small replicas (N = 43), of medium ones (N = 1290) and of a single large one, without
 and with 20 % swap trials; energies with forces per second, in double and mixed precision, by the public function and by the
-kernel alone; what a call of the torch operator costs. Reported: medians, the ratio to the same job on one core, and the
-fraction of the limit that bench/gpu.py counts by hand. Before a number counts, both backends must agree: energies and forces
-to rounding, and positions, species and energies after the first sweeps bit for bit.
+kernel alone; fields of flows and trajectories along them; what a call of the torch operator costs. Reported: medians, the ratio
+to the same job on one core, and the fraction of the limit that bench/gpu.py counts by hand. Before a number counts, both
+backends must agree: energies, forces and flows to rounding, and positions, species and energies after the first sweeps bit
+for bit.
 
     python bench/cuda_backend.py -o bench/results/cuda.json
 
@@ -27,6 +28,7 @@ from typing import Any
 import numpy as np
 
 import common
+import cuda_flows
 import glassnf as gnf
 import gpu
 
@@ -407,6 +409,14 @@ def dynamics(options: Any, facts: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+# ---- flows -------------------------------------------------------------------------------------------------------------------
+
+
+def flows(options: Any, facts: dict[str, Any]) -> dict[str, Any]:
+    """Fields and trajectories of flows, of many small configurations."""
+    return cuda_flows.flows(on_cpu(liquid(43, max(options.replicas), 100, options.device)), options, calls)
+
+
 # ---- the cost of a call ------------------------------------------------------------------------------------------------------
 
 
@@ -457,6 +467,7 @@ PARTS: dict[str, Callable[[Any, dict[str, Any]], dict[str, Any]]] = {
     "small": small_moves,
     "dynamics": dynamics,
     "energies": energies,
+    "flows": flows,
     "large": large_moves,
     "medium": medium_moves,
     "overhead": overhead,

@@ -21,10 +21,10 @@ import numpy as np
 import torch
 
 import common
+import flow_tables
 import glassnf as gnf
 from glassnf.flows import torch_twin
 from glassnf.flows._native import trajectory, velocity_and_divergence
-from glassnf.flows.splines import RadialBasis
 from glassnf.flows.tables import RadialTables
 
 TEMPERATURE = 0.5
@@ -54,24 +54,6 @@ def configurations(n: int, options: Any) -> gnf.Ensemble:
     ensemble = gnf.Ensemble.random(system, replicas=replicas, temperature=TEMPERATURE, seed=n)
     gnf.MonteCarlo(system, swap_probability=0.2, threads=1).equilibrate(ensemble, options.equilibration)
     return ensemble
-
-
-def random_tables(rng: np.random.Generator, basis: RadialBasis, *shape: int) -> Any:
-    """Return tables (2 STEPS + 1, *shape, S, S, rows, 4) of functions of about 1, symmetric in the species."""
-    weights = rng.normal(size=(2 * STEPS + 1, *shape, 3, 3, basis.size))
-    return basis.table(weights + np.swapaxes(weights, -2, -3))
-
-
-def tables_of(ensemble: gnf.Ensemble, layers: int) -> RadialTables:
-    rng = np.random.default_rng(layers)
-    if not layers:
-        n = ensemble.system.n
-        outer = 0.49 * float(ensemble.system.box.min()) if n == 43 else 2.5
-        basis = RadialBasis(0.5, outer, 32 if n == 43 else 25)
-        return RadialTables(basis.inner, basis.outer, random_tables(rng, basis, 1))
-    pair, message = RadialBasis(0.5, 2.5, 25), RadialBasis(0.5, 2.0, 10)
-    messages = 0.2 * random_tables(rng, message, layers, 2)
-    return RadialTables(pair.inner, pair.outer, random_tables(rng, pair, layers + 1), message.inner, message.outer, messages)
 
 
 class Torch:
@@ -116,10 +98,6 @@ def timed(evaluate: Callable[[], Any], evaluations: int, seconds: float) -> Call
     return rate
 
 
-def name_of(layers: int) -> str:
-    return f"{layers} layer{'s' if layers > 1 else ''} of messages" if layers else "pair field"
-
-
 def cases_of(ensemble: gnf.Ensemble, seconds: float) -> dict[str, Callable[[], float]]:
     """Return what is measured at one size."""
     system, n, replicas = ensemble.system, ensemble.system.n, ensemble.replicas
@@ -128,7 +106,7 @@ def cases_of(ensemble: gnf.Ensemble, seconds: float) -> dict[str, Callable[[], f
         f"energies and forces, N={n}": timed(functools.partial(gnf.energy_and_forces, *arrays, threads=1), replicas, seconds)
     }
     for layers in range(MOST_LAYERS[n] + 1):
-        tables, name = tables_of(ensemble, layers), f"{name_of(layers)}, N={n}"
+        tables, name = flow_tables.tables_of(system, layers, 2 * STEPS + 1), f"{flow_tables.name_of(layers)}, N={n}"
         field = functools.partial(velocity_and_divergence, *arrays, tables, threads=1)
         way = functools.partial(trajectory, *arrays, tables, BETA_STEP, threads=1)
         cases[name] = timed(field, replicas, seconds)
@@ -151,7 +129,7 @@ def measure(options: Any) -> dict[str, Any]:
     ratios = {}
     for n in SIZES:
         for layers in range(MOST_LAYERS[n] + 1):
-            name = f"{name_of(layers)}, N={n}"
+            name = f"{flow_tables.name_of(layers)}, N={n}"
             ratios[f"cost: {name} / energies and forces"] = common.ratio(rates, f"energies and forces, N={n}", name)
             if f"torch trajectory, {name}" in rates:
                 ratios[f"trajectory: native / torch, {name}"] = common.ratio(
@@ -165,7 +143,7 @@ def measure(options: Any) -> dict[str, Any]:
             "temperature": TEMPERATURE,
             "steps": STEPS,
             "replicas": replicas,
-            "replicas_of_torch": {name_of(layers): count for layers, count in OF_TWIN.items()},
+            "replicas_of_torch": {flow_tables.name_of(layers): count for layers, count in OF_TWIN.items()},
             "seconds": options.seconds,
             "repetitions": options.repetitions,
             "torch": torch.__version__,

@@ -35,6 +35,7 @@ CUDA_TARGETS = {
     "N=1000000 x 1": "200 M",
     "N=43 x 4096, nve": "50 M",
     "N=43 x 65536, energy and forces": "50 M, aim 100 M",
+    "N=43 x 65536, pair field": "20 M",
 }
 
 
@@ -182,6 +183,7 @@ def cuda(document: dict[str, Any]) -> list[str]:
     driver = f", driver {device['driver']}" if device.get("driver") else ""
     parts.append(f"{device['name']}{processors}{clock}{driver}.")
     units = {"moves_per_s": "moves/s", "steps_per_s": "time steps/s", "configurations_per_s": "configurations/s"}
+    units["evaluations_per_s"] = "evaluations of a field/s"
     for key, unit in units.items():
         if document.get(key):
             parts.append(cuda_rates(document, document[key], unit))

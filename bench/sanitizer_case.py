@@ -20,6 +20,9 @@ import numpy as np
 import glassnf as gnf
 from glassnf import _core
 from glassnf._native import native_system
+from glassnf.flows._native import trajectory, velocity_and_divergence
+from glassnf.flows.splines import RadialBasis
+from glassnf.flows.tables import RadialTables
 from glassnf.systems import PairPotential, System, custom
 
 ONE = 1 << 32  # probability 1 on the scale of the native interface
@@ -224,6 +227,54 @@ def exchanges(device: Device) -> None:
             sys.exit(f"{name} differ from those of the CPU after exchanges")
 
 
+def flows(device: Device) -> None:
+    """A trajectory and a field of every kernel of the flows, against the CPU."""
+    rng = np.random.default_rng(3)
+    for system, replicas in ((gnf.systems.ka2d(n=43), 3), (gnf.systems.ka2d(n=100), 2), (gnf.systems.ka(n=160), 2)):
+        ensemble, kinds = start(system, replicas), system.n_species
+        for layers in range(3):
+            pair, message = RadialBasis(0.5, 2.4, 12), RadialBasis(0.5, 1.9, 8)
+            weights = rng.normal(size=(3, layers + 1, kinds, kinds, pair.size))
+            functions = pair.table(weights + np.swapaxes(weights, -2, -3))
+            weights = 0.2 * rng.normal(size=(3, layers, 2, kinds, kinds, message.size))
+            messages = message.table(weights + np.swapaxes(weights, -2, -3)) if layers else None
+            tables = RadialTables(pair.inner, pair.outer, functions, message.inner, message.outer, messages)
+            flow(device, ensemble, tables)
+
+
+def flow(device: Device, ensemble: gnf.Ensemble, tables: RadialTables) -> None:
+    """One step of a flow, and its field."""
+    system, x, s = ensemble.system, ensemble.positions, ensemble.species
+    h = 0.05 / float(np.abs(velocity_and_divergence(system, x, s, tables, threads=1)[0]).max())
+    functions = {
+        "inner": tables.inner,
+        "outer": tables.outer,
+        "intervals": tables.intervals,
+        "pair": int(tables.pair.ctypes.data),
+        "layers": tables.layers,
+        "message_inner": tables.message_inner,
+        "message_outer": tables.message_outer,
+        "message_intervals": tables.message_intervals,
+        "messages": 0 if tables.messages is None else int(tables.messages.ctypes.data),
+    }
+    target = {"replicas": ensemble.replicas, **functions, "device": 0, "stream": device.stream}
+    native, scalars = native_system(system), np.full(ensemble.replicas, np.nan)
+    v, u, species = device.put(np.full(x.shape, np.nan)), device.put(scalars), device.put(s)
+    arrays = {"positions": device.put(x), "species": species, "velocity": v, "divergence": u}
+    _core.cuda_flow_field(native, **{name: device.address(array) for name, array in arrays.items()}, **target)
+    velocity, divergence = velocity_and_divergence(system, x, s, tables, threads=1)
+    close("velocities", device.get(v), velocity, 1e-11)
+    close("divergences", device.get(u), divergence, 1e-11)
+    arrays = {"positions": device.put(x), "images": device.put(np.zeros(x.shape, np.int32)), "species": species}
+    arrays["log_jacobian"] = device.put(scalars)
+    addresses = {name: device.address(array) for name, array in arrays.items()}
+    _core.cuda_flow_trajectory(native, **addresses, **target, steps=1, step_size=h)
+    moved = trajectory(system, x, s, tables, h, threads=1)
+    end = device.get(arrays["positions"]) + device.get(arrays["images"]) * system.box
+    close("positions after a flow", end, moved.positions + moved.images * system.box, 1e-11)
+    close("log Jacobians", device.get(arrays["log_jacobian"]), moved.log_jacobian, 1e-11)
+
+
 def copies(device: Device) -> None:
     """Replicas copied from their parents, in pieces of memory of several sizes."""
     parents = np.array([0, 0, 2, 0, 2, 5], dtype=np.int64)
@@ -255,6 +306,8 @@ def main() -> None:
     exchanges(device)
     copies(device)
     print("exchanges and copies", flush=True)
+    flows(device)
+    print("flows", flush=True)
 
 
 if __name__ == "__main__":

@@ -285,6 +285,7 @@ _IN_HOST_MEMORY = (
     *("seed", "step", "sweeps", "replicas", "swap_threshold", "pair_thresholds", "record_at", "completed"),
     *("steps", "thermostat", "swap_every"),
     *("rungs", "components", "interval", "parents"),
+    *("intervals", "pair", "layers", "message_intervals", "messages"),
 )
 
 
@@ -322,6 +323,14 @@ def _cuda_gather_replicas(*, arrays: Any, **arguments: Any) -> None:
     _core.gather_replicas(arrays=arrays, **_checked("gather", {**arguments, "mixed": False}))
 
 
+def _cuda_flow_field(system: Any, **arguments: Any) -> None:
+    _core.flow_field(system, **_checked("flow_field", {**arguments, "mixed": False}))
+
+
+def _cuda_flow_trajectory(system: Any, **arguments: Any) -> None:
+    _core.flow_trajectory(system, **_checked("flow_trajectory", {**arguments, "mixed": False}))
+
+
 def install(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
     """Put this module in the place of CuPy and CPU kernels in the place of CUDA kernels; return it in its first state."""
     state.current, state.largest = 0, 2**40
@@ -338,6 +347,8 @@ def install(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
         "cuda_sequential_limit": lambda system: 500,
         "cuda_energy": _cuda_energy,
         "cuda_exchange": _cuda_exchange,
+        "cuda_flow_field": _cuda_flow_field,
+        "cuda_flow_trajectory": _cuda_flow_trajectory,
         "cuda_gather_replicas": _cuda_gather_replicas,
         "cuda_monte_carlo": _cuda_monte_carlo,
         "cuda_molecular_dynamics": _cuda_molecular_dynamics,

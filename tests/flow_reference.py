@@ -136,7 +136,7 @@ class Field:
             return scale * pair_divergence(x, species, box, self.pair[0])
         return divergence_by_complex_step(lambda y: self.velocity(y, species, box, scale), x)
 
-    def table_arguments(self, scales: Array) -> tuple[Any, ...]:
+    def table_arguments(self, scales: Any) -> tuple[Any, ...]:
         """Return the arguments of RadialTables, with a stage for each scale."""
         pair = np.stack([phi.table() for phi in self.pair])
         factors = np.asarray(scales, dtype=np.float64)[:, None, None, None, None, None]

@@ -87,6 +87,7 @@ def test_benchmark_on_the_cpu_in_place_of_the_gpu(tmp_path: Path) -> None:
     assert document["agreement"]["first time steps of N=43"] == {"replicas": 4, "steps": 20, "same_bits": True}
     assert {"N=43 x 4, nve", "N=43 x 4, langevin", "N=1290 x 1, nve"} <= set(document["steps_per_s"])
     assert {"N=43 x 8", "N=43 x 8, 20 % swaps", "N=1290 x 1", "one core, N=43"} <= set(document["moves_per_s"])
+    assert {"N=43 x 8, pair field", "N=43 x 8, trajectory, 2 layers of messages"} <= set(document["evaluations_per_s"])
     assert all(ratio["median"] > 0 for ratio in document["ratios"].values())
     assert document["state"]["N=43 x 8"]["pairs_per_move"] == pytest.approx(42.0)
     report = run("report.py", path)

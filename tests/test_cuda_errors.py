@@ -19,6 +19,8 @@ import pytest
 import glassnf as gnf
 from cases import small
 from glassnf import _core
+from glassnf.flows._native import trajectory, velocity_and_divergence
+from glassnf.flows.tables import RadialTables
 
 KA2D = gnf.systems.ka2d(43)
 WHY = "the CUDA runtime found no usable device: a reason of this test"
@@ -91,6 +93,10 @@ def test_arrays() -> None:
         assert str(caught.value) == f"positions: {MESSAGE}"
     with pytest.raises(gnf.cuda.CudaUnavailableError):
         gnf.pressure(KA2D, x, temperature=1.0)
+    tables = RadialTables(0.5, 2.5, np.zeros((1, 1, 3, 3, 6, 4)))
+    for function in (velocity_and_divergence, lambda *arguments: trajectory(*arguments, 0.1)):
+        with pytest.raises(gnf.cuda.CudaUnavailableError, match="^positions: expected a usable CUDA device"):
+            function(KA2D, x, None, tables)
     with pytest.raises(gnf.cuda.CudaUnavailableError):
         gnf.energy(KA2D, x, precision="mixed")
 
@@ -184,7 +190,15 @@ dynamics = dict.fromkeys(
     "positions velocities images species beta energy ids pair_evaluations failure".split(), a
 )
 ladder = dict.fromkeys("beta move_size energy ids order attempts accepts visits trips from_hot from_cold".split(), a)
+field = dict(inner=0.5, outer=2.5, intervals=1, pair=a)
 calls = {
+    "flow_trajectory": lambda: _core.cuda_flow_trajectory(
+        native, replicas=1, positions=a, images=a, species=a, log_jacobian=a, **field, steps=0, step_size=0.1, device=0,
+        stream=0,
+    ),
+    "flow_field": lambda: _core.cuda_flow_field(
+        native, replicas=1, positions=a, species=a, velocity=a, divergence=a, **field, device=0, stream=0,
+    ),
     "energy": lambda: _core.cuda_energy(native, replicas=1, positions=a, species=a, energy=a, device=0, stream=0),
     "monte_carlo": lambda: _core.cuda_monte_carlo(
         native, replicas=1, **state, seed=1, step=0, sweeps=1, swap_threshold=0, pair_thresholds=[0, 0, 0], record_at=[],
