@@ -98,7 +98,7 @@ def train(
     method : {"continuity", "matching"}
         What is fitted: the continuity equation, or the displacements of configurations that local Monte Carlo moves for
         `matching_sweeps` sweeps at a neighbouring temperature (dynamical flow matching). The second is for comparison: it
-        takes longer, and its fields are not better.
+        takes longer, and its fields are worse.
     matching_sweeps : int
     steps : int, optional
         Default number of integration steps of the flow. Default: the smallest that keeps log weights of held-out configurations
