@@ -320,7 +320,18 @@ def flow_training(document: dict[str, Any]) -> list[str]:
             wanted = size["beta_step_for_ess_0.3"]
             found = "none of these" if wanted is None else f"{wanted:.3f}"
             sizes.append((f"{size['n']}, from T = {step['hot']}", found, "0.300", "", ""))
-    head = ("T", "plain", "pair field", "messages", "forward", "ceiling", "explained, pair", "messages", "ceiling", "training, s")
+    head = (
+        "T",
+        "plain",
+        "pair field",
+        "messages",
+        "forward",
+        "ceiling",
+        "explained, pair",
+        "messages",
+        "ceiling",
+        "training, s",
+    )
     settings = document["settings"]
     return [
         f"ESS, and explained variance of U at the colder temperature, on {settings['samples']} fresh configurations, N = "

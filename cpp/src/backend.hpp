@@ -192,10 +192,10 @@ struct RadialRange {
 // for each unordered pair of species (a, b), in the order 00, 01, ..., 11, 12, ...
 struct FlowFeatures {
   std::int64_t replicas;
-  const double* positions;       // (R, N, d) wrapped
-  const std::int32_t* species;   // (R, N)
-  const double* forces;          // (R, N, d)
-  const double* beta;            // (R,)
+  const double* positions;      // (R, N, d) wrapped
+  const std::int32_t* species;  // (R, N)
+  const double* forces;         // (R, N, d)
+  const double* beta;           // (R,)
   RadialRange pair, message;
   int layers;                          // of messages in the field whose features are wanted
   const double* pair_coefficients;     // (layers, pairs, intervals - 3) of the layers below

@@ -38,8 +38,8 @@ class Configuration {
   const double* const force_;
   const double beta_;
   Pair<D>* pairs_;
-  std::int64_t* first_;  // (n + 1,) pairs of each particle
-  double *w_, *below_;   // (n, D)
+  std::int64_t* first_;   // (n + 1,) pairs of each particle
+  double *w_, *below_;    // (n, D)
   double *j_, *j_below_;  // (n, D, width)
 
  public:
@@ -75,9 +75,7 @@ class Configuration {
       const double force = along(force_, i, p);
       if (b.at(pair_, p.d)) {
         double* const row = out + p.species * pair_.size();
-        for_splines(b, pair_, [&](int c, int e) {
-          row[c] += b.value[e] * (D + beta_ * p.d * force) + b.slope[e] * p.d;
-        });
+        for_splines(b, pair_, [&](int c, int e) { row[c] += b.value[e] * (D + beta_ * p.d * force) + b.slope[e] * p.d; });
       }
       if (job_.layers && b.at(message_, p.d)) {
         const double other = along(w_, p.j, p), own = along(w_, i, p), curl = (D - 1) / p.d + beta_ * force;
@@ -133,7 +131,8 @@ class Configuration {
         if (!(p.d > 0.0 && p.d < reach)) continue;
         for (int k = 0; k < D; ++k) p.e[k] /= p.d;
         p.j = static_cast<std::int32_t>(j);
-        const int a = species_[i] < species_[j] ? species_[i] : species_[j], b = species_[i] < species_[j] ? species_[j] : species_[i];
+        const int a = species_[i] < species_[j] ? species_[i] : species_[j],
+                  b = species_[i] < species_[j] ? species_[j] : species_[i];
         p.species = a * system_.species_count - a * (a - 1) / 2 + (b - a);
         ++count;
       }
@@ -214,9 +213,7 @@ class Configuration {
 }  // namespace
 
 void flow_features(const SystemView& system, const FlowFeatures& job, std::int64_t replica, Workspace& workspace) {
-  const auto run = [&]<int D>() {
-    Configuration<D>(system, job, replica, workspace).features(job.features + replica * job.size);
-  };
+  const auto run = [&]<int D>() { Configuration<D>(system, job, replica, workspace).features(job.features + replica * job.size); };
   if (system.dimension == 2)
     run.template operator()<2>();
   else

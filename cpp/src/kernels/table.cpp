@@ -26,10 +26,10 @@ void flow_field(const SystemView&, const FlowFieldBatch&, const FlowTables&, std
 }  // namespace GLASSNF_ISA
 
 const KernelTable* GLASSNF_JOIN(kernels_, GLASSNF_ISA)() {
-  static constexpr KernelTable table = {GLASSNF_STRING(GLASSNF_ISA),     GLASSNF_ISA::energy_all_pairs, GLASSNF_ISA::energy_sort,
-                                        GLASSNF_ISA::energy_cells,       GLASSNF_ISA::energy_collect,   GLASSNF_ISA::open_monte_carlo,
-                                        GLASSNF_ISA::dynamics,           GLASSNF_ISA::minimise,         GLASSNF_ISA::flow_features,
-                                        GLASSNF_ISA::flow_trajectory,    GLASSNF_ISA::flow_field};
+  static constexpr KernelTable table = {GLASSNF_STRING(GLASSNF_ISA),  GLASSNF_ISA::energy_all_pairs, GLASSNF_ISA::energy_sort,
+                                        GLASSNF_ISA::energy_cells,    GLASSNF_ISA::energy_collect,   GLASSNF_ISA::open_monte_carlo,
+                                        GLASSNF_ISA::dynamics,        GLASSNF_ISA::minimise,         GLASSNF_ISA::flow_features,
+                                        GLASSNF_ISA::flow_trajectory, GLASSNF_ISA::flow_field};
   return &table;
 }
 
