@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -328,8 +329,59 @@ def escorted_swap(document: dict[str, Any]) -> list[str]:
     ]
 
 
+def flow_training(document: dict[str, Any]) -> list[str]:
+    rows, sizes = [], []
+    for step in document["steps"]:
+        first, means = step["runs"][0], step["means"]
+        name = f"{step['hot']} to {step['cold']}"
+        rows.append(
+            (
+                name,
+                f"{step['plain']['ess']:.3f}",
+                f"{means['ess_pair']:.3f}",
+                f"{means['ess_messages']:.3f}",
+                f"{first['messages']['ess_forward']:.3f}",
+                f"{first['ceiling_ess']:.2f}",
+                f"{means['explained_pair']:.3f}",
+                f"{means['explained_messages']:.3f}",
+                f"{first['report']['nodes'][-1]['ceiling']:.2f}",
+                f"{means['training_seconds']:.0f}",
+            )
+        )
+        for size in step["sizes"]:
+            for row in size["rows"]:
+                ess = f"{row['ess']:.3f}", f"{row['ess_plain']:.4f}"
+                scaled = -math.log(row["ess"]) / (size["n"] * row["beta_step"] ** 2)
+                sizes.append((f"{size['n']}, from T = {step['hot']}", f"{row['beta_step']:.3f}", *ess, f"{scaled:.4f}"))
+            wanted = size["beta_step_for_ess_0.3"]
+            found = "none of these" if wanted is None else f"{wanted:.3f}"
+            sizes.append((f"{size['n']}, from T = {step['hot']}", found, "0.300", "", ""))
+    head = (
+        "T",
+        "plain",
+        "pair field",
+        "messages",
+        "forward",
+        "ceiling",
+        "explained, pair",
+        "messages",
+        "ceiling",
+        "training, s",
+    )
+    settings = document["settings"]
+    return [
+        f"ESS, and explained variance of U at the colder temperature, on {settings['samples']} fresh configurations, N = "
+        f"{settings['n']}, {settings['layers']} layers; means over {settings['seeds']} trainings on "
+        f"{settings['training_samples']} configurations of each temperature:",
+        table(head, rows),
+        "The field of N = 43 in a larger system:",
+        table(("N", "step of beta", "ESS", "plain", "-log ESS / (N step^2)"), sizes),
+    ]
+
+
 SECTIONS = {
     "escorted_swap": escorted_swap,
+    "flow_training": flow_training,
     "flow_assisted": flow_assisted,
     "monte_carlo": monte_carlo,
     "energy": energy,

@@ -14,8 +14,14 @@ constexpr int threads_per_block = 128;
 constexpr std::int64_t largest_half_warp = 96;
 constexpr std::int64_t list_bytes_at_once = std::int64_t(1) << 28;  // of lists of neighbours: more replicas take several launches
 
+// As many as leave enough registers not to spill: 80, 128 or 255 a thread.
+template <int L>
+constexpr int blocks_per_multiprocessor = L == 0   ? 6
+                                          : L == 1 ? 4
+                                                   : 2;
+
 template <int Size, int D, int L>
-__global__ void __launch_bounds__(threads_per_block)
+__global__ void __launch_bounds__(threads_per_block, blocks_per_multiprocessor<L>)
     flow_kernel(const __grid_constant__ FlowJob<D> job, const __grid_constant__ FlowArrays arrays,
                 const __grid_constant__ FlowArena layout, std::int64_t first, std::int64_t last, std::uint16_t* neighbours) {
   extern __shared__ __align__(128) char shared[];

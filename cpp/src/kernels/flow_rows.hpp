@@ -80,10 +80,11 @@ struct FlowOrder {
   }
 };
 
-// L layers of messages; the Jacobians of the lower ones are dense where L > 1.
+// L layers of messages. Of two, the divergence needs tr(G^2 G^1 J^0), a sum over triplets of a particle and two of its neighbours; of three,
+// the Jacobians of the lower layers are dense.
 template <int D, int L>
 class FlowRows {
-  static constexpr int blocks = D * D;
+  static constexpr int blocks = D * D, block_size = D == 2 ? 4 : 8;
 
   const SystemView& system_;
   const FlowTables& tables_;
@@ -93,13 +94,14 @@ class FlowRows {
   RadialGrid<Pack> grid_, message_grid_;
   Vec<Pack, D> box_, inverse_box_;
   std::int64_t first_, n_, size_, columns_;
-  double* divergence_;  // (n,)
-  double* sums_;        // (L + 1, n, 4) w, and before that its sums over pairs
-  double* places_;      // (n, 4) position and code
-  double* diagonal_;    // (L, n, D D) P_ii
-  double* own_;         // (L, n, D D) K_i
-  double* dense_;       // (L - 1, n, D D, columns) J, of which a row is (row of the block, column of the block, particle)
-  double* row_;         // (D D, columns)
+  double* divergence_;   // (n,)
+  double* sums_;         // (L + 1, n, 4) w, and before that its sums over pairs
+  double* places_;       // (n, 4) position and code
+  double* diagonal_;     // (L, n, D D) P_ii
+  double* own_;          // (L, n, D D) K_i
+  double* pair_blocks_;  // of two layers: (n, n, block_size) the upper triangle of -J^0_ij, in whole records of four
+  double* dense_;        // of three: (2, n, D D, columns) J, of which a row is (row of the block, column of the block, particle)
+  double* row_;          // (D D, columns)
 
   // Neighbours: those of a particle one after the other, first those within the range of messages, padded to whole packs by itself.
   std::int64_t* from_;   // (n + 1,)
@@ -107,6 +109,7 @@ class FlowRows {
   std::int32_t* index_;
   double *unit_[D], *distance_, *code_;
   double* projection_;           // e^T M e of the layer L - 1
+  double* lower_projection_;     // of the layer 0, if there are two
   double* strength_[L ? L : 1];  // E of every layer
 
  public:
@@ -134,9 +137,10 @@ class FlowRows {
     places_ = sums_ + (L + 1) * n_ * 4;
     diagonal_ = places_ + n_ * 4;
     own_ = diagonal_ + L * n_ * blocks;
-    if constexpr (L > 1) {
-      dense_ = static_cast<double*>(reserve(workspace, 15, ((L - 1) * n_ + 1) * blocks * columns_ * 8));
-      row_ = dense_ + (L - 1) * n_ * blocks * columns_;
+    if constexpr (L == 2) pair_blocks_ = static_cast<double*>(reserve(workspace, 15, n_ * n_ * block_size * 8));
+    if constexpr (L == 3) {
+      dense_ = static_cast<double*>(reserve(workspace, 15, (2 * n_ + 1) * blocks * columns_ * 8));
+      row_ = dense_ + 2 * n_ * blocks * columns_;
     }
   }
 
@@ -165,9 +169,10 @@ class FlowRows {
       pair_layers(pair, i, std::make_integer_sequence<int, L + 1>{});
     }
     message_layers(messages, std::make_integer_sequence<int, L>{});
-    if constexpr (L > 1) {
-      if constexpr (L == 3)
-        for (std::int64_t i = 0; i < n_; ++i) multiply(i);
+    if constexpr (L == 2)
+      for (std::int64_t i = 0; i < n_; ++i) divergence_[i] += triplets(i);
+    if constexpr (L == 3) {
+      for (std::int64_t i = 0; i < n_; ++i) multiply(i);
       for (std::int64_t i = 0; i < n_; ++i) divergence_[i] += contracted(i);
     }
     for (std::int64_t i = 0; i < n_; ++i)
@@ -202,19 +207,22 @@ class FlowRows {
     from_[0] = 0;
     for (std::int64_t cell = 0; cell < cells; ++cell) find_neighbours(cell, others);
     const std::int64_t size = from_[n_];
-    double* memory = static_cast<double*>(reserve(workspace_, 6, (D + 3 + L) * size * 8));
+    double* memory = static_cast<double*>(reserve(workspace_, 6, (D + 4 + L) * size * 8));
     distance_ = memory;
     code_ = memory + size;
     projection_ = memory + 2 * size;
     for (int k = 0; k < D; ++k) unit_[k] = memory + (3 + k) * size;
-    for (int l = 0; l < L; ++l) strength_[l] = memory + (3 + D + l) * size;
+    lower_projection_ = memory + (3 + D) * size;
+    for (int l = 0; l < L; ++l) strength_[l] = memory + (4 + D + l) * size;
     for (std::int64_t i = 0; i < n_; ++i) {
       for (int k = 0; k < D; ++k) places_[4 * i + k] = sorted_.x[k][i];
       if constexpr (D == 2) places_[4 * i + 2] = 0.0;
       places_[4 * i + 3] = from_bits(sorted_.code[i]);
     }
-    if constexpr (L > 1)
-      for (std::int64_t c = 0; c < (L - 1) * n_ * blocks * columns_; c += pack_size) store(dense_ + c, Pack(0.0));
+    if constexpr (L == 2)
+      for (std::int64_t c = 0; c < n_ * n_ * block_size; c += 4) store_four(pair_blocks_ + c, 0.0, 0.0, 0.0, 0.0);
+    if constexpr (L == 3)
+      for (std::int64_t c = 0; c < 2 * n_ * blocks * columns_; c += pack_size) store(dense_ + c, Pack(0.0));
   }
 
   [[gnu::noinline]] void find_neighbours(std::int64_t cell, std::int32_t* others) {
@@ -319,7 +327,11 @@ class FlowRows {
         Block<D, Pack> here = Block<D, Pack>::zero();
         here.add_pair(phi, distance, grid.inverse_spacing, e);
         jacobian.for_entries([&](auto a, auto c, Pack& entry) GLASSNF_INLINE { entry = entry + here.rows.at(a).at(c); });
-        if constexpr (M + 1 < L) subtract_from_dense(M, i, at, here);
+        if constexpr (L == 2 && M == 0) {
+          store_blocks(i, at, here);
+          store(lower_projection_ + at, projected(phi, distance, grid.inverse_spacing));
+        }
+        if constexpr (L == 3 && M < 2) subtract_from_dense(M, i, at, here);
       }
     }
     for_axes<D>([&](auto k) GLASSNF_INLINE { sum_at(M, i)[k] = sum(velocity.at(k)); });
@@ -329,7 +341,8 @@ class FlowRows {
       for (int k = D; k < 4; ++k) sum_at(M, i)[k] = 0.0;
       double* diagonal = diagonal_ + (M * n_ + i) * blocks;
       jacobian.for_entries([&](auto a, auto c, Pack& entry) GLASSNF_INLINE { diagonal[a.value * D + c.value] = sum(entry); });
-      if constexpr (M == 0 && L > 1) set_diagonal(0, i);
+      if constexpr (L == 2 && M == 0) set_pair_diagonal(i, diagonal);
+      if constexpr (L == 3 && M == 0) set_diagonal(0, i);
     }
   }
   std::int64_t fill_of(std::int64_t i) const {
@@ -350,6 +363,32 @@ class FlowRows {
       double* row = dense_block(layer, i) + (a.value * D + c.value) * columns_;
       for (int l = 0; l < pack_size; ++l) row[index_[at + l]] -= lanes[l];
     });
+  }
+
+  static GLASSNF_HD void store_four(double* to, double a, double b, double c, double d) {
+    to[0] = a;
+    to[1] = b;
+    to[2] = c;
+    to[3] = d;
+  }
+  // Blocks of i with eight neighbours.
+  GLASSNF_HD void store_blocks(std::int64_t i, std::int64_t at, Block<D, Pack>& block) const {
+    alignas(64) double lanes[block_size][pack_size];
+    int row = 0;
+    block.for_entries([&](auto a, auto c, Pack& entry) GLASSNF_INLINE {
+      if constexpr (a.value <= c.value) store(lanes[row++], entry);
+    });
+    for (; row < block_size; ++row) store(lanes[row], Pack(0.0));
+    for (int l = 0; l < pack_size; ++l) {
+      double* to = pair_blocks_ + (i * n_ + index_[at + l]) * block_size;
+      store_four(to, lanes[0][l], lanes[1][l], lanes[2][l], lanes[3][l]);
+      if constexpr (D == 3) store_four(to + 4, lanes[4][l], lanes[5][l], lanes[6][l], lanes[7][l]);
+    }
+  }
+  void set_pair_diagonal(std::int64_t i, const double* diagonal) const {
+    double* to = pair_blocks_ + (i * n_ + i) * block_size;
+    for (int a = 0; a < D; ++a)
+      for (int c = a; c < D; ++c) *to++ = -diagonal[a * D + c];
   }
 
   template <int... M>
@@ -418,8 +457,79 @@ class FlowRows {
       divergence_[i] += total;
     } else {
       block.for_entries([&](auto a, auto c, Pack& entry) GLASSNF_INLINE { p_i[a.value * D + c.value] += sum(entry); });
-      if constexpr (Layer + 1 < L) set_diagonal(Layer, i);
+      if constexpr (L == 3 && Layer == 1) set_diagonal(1, i);
     }
+  }
+
+  // left^T B right for the blocks B of eight particles; `index` in blocks from `base`.
+  static GLASSNF_HD Pack through(const double* base, const std::int32_t* index, const Vec<Pack, D>& left,
+                                 const Vec<Pack, D>& right) {
+    Pack xx, xy, yy, rest;
+    if constexpr (D == 2) {
+      gather_records<3>(base, index, xx, xy, yy, rest);
+      const Pack x = fused(xy, right.y, xx * right.x), y = fused(yy, right.y, xy * right.x);
+      return fused(left.y, y, left.x * x);
+    } else {
+      alignas(32) std::int32_t twice[pack_size];
+      for (int l = 0; l < pack_size; ++l) twice[l] = 2 * index[l];
+      Pack xz, yz, zz, more;
+      gather_records<4>(base, twice, xx, xy, xz, yy);
+      gather_records<3>(base + 4, twice, yz, zz, rest, more);
+      const Pack x = fused(xz, right.z, fused(xy, right.y, xx * right.x)), y = fused(yz, right.z, fused(yy, right.y, xy * right.x));
+      const Pack z = fused(zz, right.z, fused(yz, right.y, xz * right.x));
+      return fused(left.z, z, fused(left.y, y, left.x * x));
+    }
+  }
+  static GLASSNF_HD Pack quadratic(const double* block, const Vec<Pack, D>& e) {
+    Pack total(0.0);
+    for_axes<D>([&](auto a) GLASSNF_INLINE {
+      for_axes<D>([&](auto c) GLASSNF_INLINE { total = fused(Pack(block[a.value * D + c.value]) * e.at(a), e.at(c), total); });
+    });
+    return total;
+  }
+
+  // tr(G^2 G^1 J^0) of two layers, the part in which j is in the middle: sum over i and k of tr(G^2_ij G^1_jk J^0_ki), with
+  //   E^2_ij E^1_jk (e_ij . e_jk) (e_jk^T J^0_ki e_ij) for two neighbours, in both orders at once because all blocks are symmetric,
+  // and K^2_j or K^1_j in the place of G where i or k is j itself.
+  [[gnu::noinline]] double triplets(std::int64_t j) const {
+    const double *const lower = strength_[0], *const upper = strength_[1], *const below = lower_projection_;
+    const double *const own_1 = own_ + j * blocks, *const own_2 = own_ + (n_ + j) * blocks,
+                        *const jacobian = diagonal_ + j * blocks;
+    const std::int32_t* const index = index_;
+    const std::int64_t begin = from_[j], end = begin + close_[j];
+    const auto direction = [&](std::int64_t at) GLASSNF_INLINE {
+      Vec<Pack, D> e;
+      for_axes<D>([&](auto k) GLASSNF_INLINE { e.at(k) = load(unit_[k] + at); });
+      return e;
+    };
+    Pack total(0.0);
+    for (std::int64_t at = begin; at < end; at += pack_size) {
+      const Vec<Pack, D> e = direction(at);
+      const Pack e_1 = load(lower + at), e_2 = load(upper + at);
+      alignas(32) std::int32_t diagonal[pack_size];
+      for (int l = 0; l < pack_size; ++l) diagonal[l] = index[at + l] * static_cast<std::int32_t>(n_ + 1);
+      const Pack crossed = fused(e_1, quadratic(own_2, e), e_2 * quadratic(own_1, e));
+      total = total - fused(e_1 * e_2, through(pair_blocks_, diagonal, e, e), crossed * load(below + at));
+    }
+    for (std::int64_t a = begin; a < end; ++a) {
+      const double* const base = pair_blocks_ + index[a] * n_ * block_size;
+      const Pack a_1(lower[a]), a_2(upper[a]);
+      Vec<Pack, D> e_a;
+      for_axes<D>([&](auto k) GLASSNF_INLINE { e_a.at(k) = Pack(unit_[k][a]); });
+      std::int64_t at = begin + (a - begin) / pack_size * pack_size;
+      PackU later = ~load(trailing_masks.rows[a - at + 1]);
+      for (; at < end; at += pack_size) {
+        const Vec<Pack, D> e_b = direction(at);
+        const Pack strengths = keep(fused(a_1, load(upper + at), a_2 * load(lower + at)), later);
+        total = total - (strengths * dot(e_a, e_b)) * through(base, index + at, e_a, e_b);
+        later = ~PackU(0);
+      }
+    }
+    double middle = 0.0;
+    for (int a = 0; a < D; ++a)
+      for (int b = 0; b < D; ++b)
+        for (int c = 0; c < D; ++c) middle += jacobian[a * D + b] * own_2[b * D + c] * own_1[c * D + a];
+    return sum(total) + middle;
   }
 
   // Row i of G J for the particles of eight columns: out(a, c) += sum_k E e_a (e . J_k(:, c)) + (K_i J_i)(a, c). G is that of the layer
