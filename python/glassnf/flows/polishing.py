@@ -277,10 +277,10 @@ def polish(
                     best, kept = now, copy.deepcopy(module.state_dict())
                 if progress is not None:
                     progress(done, iterations, {"loss": now})
-        module.load_state_dict(kept)
-        kl, error, coarse = job.check_bound()
-    finally:
+    finally:  # the best weights so far, however it ends
         torch.set_num_threads(threads)
+        module.load_state_dict(kept)
+    kl, error, coarse = job.check_bound()
     table = np.array(losses, dtype=np.float64)
     report = PolishReport(objective, iterations, before, best, table, kl, error, coarse)
     if isinstance(flow, TorchFlow):
