@@ -9,8 +9,8 @@ For each pair of species, at one temperature:
 - maps trained for acceptance itself (`escort.py`): radial alone, and radial with moves of the centres.
 
 W = beta (U' - U) - log |det dx'/dx| is the work of a trial. Maps are trained on three quarters of the replicas and measured on
-the others. The trained move, started from equilibrium, must leave <U> where it is; the same move without its Jacobian shows how
-large an error would be seen.
+the others. The trained move, started from equilibrium, must leave <U> where it is; the same move without its Jacobian shows
+whether an error of the Jacobian would be seen in this way (`tests/test_escorted_swap.py` has sharper tests).
 
     python bench/escorted_swap.py -o bench/results/escorted_swap.json
 """

@@ -293,6 +293,42 @@ def flow_assisted(document: dict[str, Any]) -> list[str]:
     return parts
 
 
+def escorted_swap(document: dict[str, Any]) -> list[str]:
+    def percent(found: dict[str, float]) -> str:
+        return f"{100 * found['value']:.2g}({100 * found['error']:.1g}) %"
+
+    kinds = ("fitted_to_quenches", "radial", "radial_and_centre")
+    rows = [
+        (
+            name,
+            f"{100 * case['plain_counted']:.2g} %",
+            *(percent(case[kind]["acceptance"]) for kind in kinds),
+            *(percent(case["ceiling"][kind]) for kind in ("harmonic_free_energy", "energy")),
+        )
+        for name, case in document["pairs"].items()
+    ]
+    whole = document["every_unlike_pair_equally_often"]
+    rows.append(("all", *(f"{100 * whole[kind]:.2g} %" for kind in ("plain", *kinds, "ceiling")), ""))
+    head = ("exchange", "plain", "fitted to quenches", "radial", "radial and centre", "ceiling, harmonic", "ceiling, energies")
+    works = [
+        (
+            name,
+            *(f"{case[kind]['work_quantiles'][q]:.1f}" for kind in ("plain", "radial_and_centre") for q in ("10", "50", "90")),
+        )
+        for name, case in document["pairs"].items()
+    ]
+    parts = ("plain 10 %", "50 %", "90 %", "radial and centre 10 %", "50 %", "90 %")
+    cost = document["cost"]
+    return [
+        "Acceptance",
+        table(head, rows),
+        "Quantiles of the work, in units of T",
+        table(("exchange", *parts), works),
+        f"A plain trial takes {1e6 * cost['plain_trial_s']:.2g} us, "
+        f"an energy from scratch {1e6 * cost['energy_from_scratch_s']:.2g} us.",
+    ]
+
+
 def flow_training(document: dict[str, Any]) -> list[str]:
     rows, sizes = [], []
     for step in document["steps"]:
@@ -344,6 +380,7 @@ def flow_training(document: dict[str, Any]) -> list[str]:
 
 
 SECTIONS = {
+    "escorted_swap": escorted_swap,
     "flow_training": flow_training,
     "flow_assisted": flow_assisted,
     "monte_carlo": monte_carlo,

@@ -343,6 +343,15 @@ def test_steps_are_doubled_until_they_are_enough() -> None:
     assert "flow" in str(result)
 
 
+def test_a_flow_that_is_worse_than_none_is_refused_at_once() -> None:
+    """Rather than that an anneal takes thousands of tiny steps."""
+    pa = annealing(flow=pair_flow(strength=3.0), target=0.5, equilibration_sweeps=0, flow_tolerance=1e3)
+    anneal = pa.begin(REPLICAS, seed=5)
+    with pytest.raises(FlowError, match=r"got a step of beta of [\d.e-]+ from T = 1, where it takes 0\.\d+ without the flow"):
+        pa.advance(anneal)
+    assert not anneal.rows
+
+
 def test_other_flows_are_refused_by_an_anneal_under_way() -> None:
     anneal = annealing(flow=pair_flow()).begin(4, seed=5)
     for other in (None, IdentityFlow(KA2D), pair_flow(slope=0.3)):

@@ -202,6 +202,11 @@ def test_flow_survives_a_file(flow: RadialFlow, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="boxes"):
         gnf.flows.load(file, gnf.systems.System.from_dict({**flow.system.to_dict(), "box": [6.0, 6.1]}))
     content = bytearray(file.read_bytes())
+    steps = content.replace(b'\\"steps\\": ' + str(flow.steps).encode(), b'\\"steps\\": 1')
+    assert steps != content
+    file.write_bytes(steps)
+    with pytest.raises(FileFormatError, match="damaged"):
+        gnf.flows.load(file)
     content[-5] ^= 64
     file.write_bytes(content)
     with pytest.raises(FileFormatError, match="damaged"):
@@ -237,12 +242,34 @@ def test_transport_goes_both_ways(flow: RadialFlow) -> None:
     assert np.abs(there.positions - x).max() > 1e-3
 
 
+def test_transport_does_not_depend_on_what_came_before(flow: RadialFlow, tmp_path: Path) -> None:
+    positions, species = cases.lattice_batch(flow.system, 2, seed=3)
+    flow.save(tmp_path / "flow.safetensors")
+    one, other = (gnf.flows.load(tmp_path / "flow.safetensors") for _ in range(2))
+    for steps in range(2, 9):
+        other.transport(positions, species, 1.15, 1.01, steps=steps)
+        a, b = (f.transport(positions, species, 1.01, 1.15, steps=steps) for f in (one, other))
+        assert np.array_equal(a.positions, b.positions)
+        assert np.array_equal(a.log_jacobian, b.log_jacobian)
+
+
+def test_no_way_to_go_is_checked_all_the_same(flow: RadialFlow) -> None:
+    positions, species = cases.lattice_batch(flow.system, 2, seed=3)
+    there = flow.transport(positions + 6.0 * np.asarray(flow.system.box), species, 1.1, 1.1)
+    np.testing.assert_allclose(there.positions, positions, atol=1e-12)
+    assert not there.log_jacobian.any()
+    with pytest.raises(ValueError, match="positions"):
+        flow.transport(np.full((2, 3), np.nan), species, 1.1, 1.1)
+
+
 def test_one_field_for_two_sizes(flow: RadialFlow) -> None:
     large = flow.for_system(gnf.systems.ka2d(n=172))
     positions, species = cases.lattice_batch(large.system, 2, seed=2)
     velocity, divergence = large.velocity_and_divergence(positions, species, 1.1)
     assert velocity.shape == (2, 172, 2)
     assert np.isfinite(divergence).all()
+    with pytest.raises(ValueError, match="at most one layer"):
+        RadialFlow(gnf.systems.ka2d(n=1075), random_field(gnf.systems.ka2d(n=43), 2, seed=1), 1.0, 0.5, 4)
     with pytest.raises(ValueError, match="system: expected the potential"):
         flow.for_system(gnf.systems.ka(n=200))
 
@@ -259,6 +286,8 @@ def test_one_field_for_two_sizes(flow: RadialFlow) -> None:
         ({"temperatures": [1.0, 0.95]}, "temperatures: expected distinct temperatures from hot"),
         ({"pair": RadialBasis(0.5, 3.2, 20)}, "pair: expected a range of at most half the box"),
         ({"seed": -1}, "seed: expected"),
+        ({"system": gnf.systems.ka2d(n=1075)}, "layers: expected at most one layer"),
+        ({"system": gnf.systems.ka2d(n=4300), "layers": 0}, "system: expected at most 4096 particles"),
         ({"method": "gradient"}, "method: expected"),
         ({"matching_sweeps": 0}, "matching_sweeps: expected"),
         ({"steps": 0}, "steps: expected"),
@@ -297,10 +326,9 @@ import glassnf as gnf
 rank, folder = int(sys.argv[1]), sys.argv[2]
 dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
 flow = gnf.flows.train(
-    gnf.systems.ka2d(n=43), 1.0, 0.9, 1, layers=1, steps=4, samples=256, replicas=16, equilibration_sweeps=100, spacing=5,
-    diagnostics=False, threads=1,
+    gnf.systems.ka2d(n=43), 1.0, 0.9, 1, layers=1, samples=256, replicas=16, equilibration_sweeps=100, spacing=5, threads=1
 )
-print(flow.hash, flow.report.nodes[0].samples)
+print(flow.hash, flow.report.nodes[0].samples, flow.steps, flow.report.measured_ess, flow.report.provenance["process"])
 dist.destroy_process_group()
 """
 
@@ -320,4 +348,5 @@ def test_two_processes_train_one_flow(tmp_path: Path) -> None:
     lines = [worker.communicate(timeout=240)[0].split() for worker in workers]
     assert [worker.returncode for worker in workers] == [0, 0]
     assert lines[0] == lines[1]
+    assert lines[0][-1] == "0"
     assert int(lines[0][1]) == 2 * 256 * 7 // 8

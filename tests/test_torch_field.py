@@ -91,15 +91,15 @@ def test_the_weights_of_tables_have_the_derivatives_of_differences() -> None:
 
 @pytest.mark.parametrize("name", ["pair", "two layers", "network"])
 def test_the_integral_is_the_determinant_of_the_map(name: str) -> None:
-    system = soft(6, 2)
-    module = field(name, system, size=0.04)
+    system = soft(4, 2)
+    module = field(name, system, size=0.05)
     flow = TorchFlow(system, module, HOT, COLD, steps=16)
-    positions, species = batch(system, 2)
+    positions, species = batch(system, 1)
     x, kinds = tensors(positions, species)
     betas = torch.linspace(1.0, 2.0, 33, dtype=torch.float64)
     found = flow.transport(positions, species, 1.0, 2.0)
     assert found.steps == 16
-    for k in range(2):
+    for k in range(1):
 
         def image(y: Any, k: int = k) -> Any:
             rate = lambda stage, z: (module(z, kinds[k : k + 1], betas[stage]), torch.zeros(1, dtype=torch.float64))  # noqa: E731
@@ -107,9 +107,9 @@ def test_the_integral_is_the_determinant_of_the_map(name: str) -> None:
 
         exact = torch.linalg.slogdet(whole_jacobian(image, x[k]))[1]
         assert found.log_jacobian[k] == pytest.approx(float(exact), abs=2e-4)
-        assert abs(float(exact)) > 0.02
+        assert abs(float(exact)) > 0.01
     moved = found.positions + found.images * np.array(system.box)
-    assert np.abs(moved - positions).max() > 0.02
+    assert np.abs(moved - positions).max() > 0.002
 
 
 # ---- symmetries -----------------------------------------------------------------------------------------------------------
@@ -198,7 +198,7 @@ def integral_of_q(module: Any, system: Any, grid: int = 64) -> float:
     positions = np.zeros((len(relative), 2, d))
     positions[:, 1] = relative
     species = np.tile(system.species, (len(relative), 1))
-    flow = TorchFlow(system, module, HOT, COLD, steps=24, batch=4096)
+    flow = TorchFlow(system, module, HOT, COLD, steps=16, batch=4096)
     back = flow.transport(positions, species, 1.0 / COLD, 1.0 / HOT)
     return float(np.exp(back.log_jacobian).mean())
 
@@ -209,8 +209,9 @@ def test_the_density_of_two_particles_is_normalised(name: str) -> None:
     module = field(name, system, size=0.05)
     positions = np.array([[[0.0, 0.0], [0.9, 0.3]]])
     flow = TorchFlow(system, module, HOT, COLD)
-    assert abs(flow.transport(positions, system.species, 1.0, 2.0).log_jacobian[0]) > 0.2
-    assert integral_of_q(module, system) == pytest.approx(1.0, abs=5e-4)
+    assert abs(flow.transport(positions, system.species, 1.0, 2.0).log_jacobian[0]) > 0.05
+    grid = 32 if name == "network" else 64  # the network is smoother
+    assert integral_of_q(module, system, grid) == pytest.approx(1.0, abs=5e-4)
 
 
 def test_the_density_of_two_particles_is_normalised_in_three_dimensions() -> None:

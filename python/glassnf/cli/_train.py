@@ -77,6 +77,7 @@ def train_command(given: dict[str, Any], config: str | None) -> int:
     with user_input():
         sampler = _make_sampler(choices, system)
     md = choices["sampler"] == "md"
+    equilibration = choices["equilibration"] if choices["equilibration"] is not None else 40_000 if md else 4_000
     with catch_signals() as stop, Bar(choices["quiet"] or choices["json"]) as bar:
 
         def progress(done: int, total: int, info: dict[str, Any]) -> None:
@@ -97,9 +98,7 @@ def train_command(given: dict[str, Any], config: str | None) -> int:
                     sampler=sampler,
                     replicas=choices["replicas"],
                     spacing=choices["spacing"] or (500 if md else 50),
-                    equilibration_sweeps=40_000
-                    if md and choices["equilibration"] is None
-                    else choices["equilibration"] or 4_000,
+                    equilibration_sweeps=equilibration,
                     steps=choices["steps"],
                     checkpoint=checkpoint,
                     resume=choices["resume"],

@@ -86,7 +86,7 @@ class TrainingCheckpoint:
                 ]
                 self.costs = [(float(seconds), int(pairs)) for seconds, pairs in about["costs"]]
                 self.layers = [(content[f"pair_{k}"], content[f"message_{k}"]) for k in range(about["layers"])]
-        except (KeyError, TypeError, EOFError, OSError, zipfile.BadZipFile) as error:
+        except (AttributeError, KeyError, TypeError, EOFError, OSError, zipfile.BadZipFile) as error:
             raise FileFormatError(
                 f"{file}: expected a checkpoint of a training, got a damaged or another file ({error})"
             ) from error

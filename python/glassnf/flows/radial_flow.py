@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import threading
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
@@ -20,11 +21,23 @@ from .transport import FlowError, Transport, check_betas, steps_between
 if TYPE_CHECKING:
     from .report import TrainingReport
 
-__all__ = ["RadialFlow"]
+__all__ = ["RadialFlow", "check_layers"]
 
 FloatArray = npt.NDArray[np.float64]
 
 _CACHED_WAYS = 64  # tables of ways from one inverse temperature to another that a flow keeps
+_MOST_COORDINATES = 2048  # of a configuration, with more than one layer of messages: the kernels keep rows of Jacobians
+
+_lock = threading.Lock()  # of all caches of tables
+
+
+def check_layers(name: str, system: System, layers: int) -> None:
+    """Raise ValueError if a configuration is too large for so many layers of messages."""
+    if layers > 1 and system.n * system.dimension > _MOST_COORDINATES:
+        raise ValueError(
+            f"{name}: expected at most one layer of messages for more than {_MOST_COORDINATES // system.dimension} particles, "
+            f"got {layers} for {system.n}"
+        )
 
 
 class RadialFlow:
@@ -58,6 +71,7 @@ class RadialFlow:
             raise TypeError(f"field: expected a MessageField, got {type(field).__name__}")
         if field.n_species != system.n_species:
             raise ValueError(f"field: expected one of {system.n_species} species, got {field.n_species}")
+        check_layers("field", system, field.layers)
         field.pair_basis.check_box("field", system)
         field.message_basis.check_box("field", system)
         self.hot = _check.positive_float("hot", hot)
@@ -79,17 +93,20 @@ class RadialFlow:
         )
 
     def _tables_of(self, beta_from: float, beta_to: float, steps: int) -> RadialTables:
+        # The way back has the same tables in reverse, to the last bit, whichever way was asked for first.
         key = (beta_from, beta_to, steps)
-        if key not in self._tables:
-            # The way back has the same tables in reverse, to the last bit.
-            back = self._tables.get((beta_to, beta_from, steps))
-            self._tables[key] = (
-                back.reversed() if back is not None else self.field.tables(np.linspace(beta_from, beta_to, 2 * steps + 1))
-            )
-            if len(self._tables) > _CACHED_WAYS:
-                self._tables.popitem(last=False)
-        self._tables.move_to_end(key)
-        return self._tables[key]
+        with _lock:
+            found = self._tables.get(key)
+            if found is None:
+                low, high = min(beta_from, beta_to), max(beta_from, beta_to)
+                found = self.field.tables(np.linspace(low, high, 2 * steps + 1))
+                if beta_from > beta_to:
+                    found = found.reversed()
+                self._tables[key] = found
+                if len(self._tables) > _CACHED_WAYS:
+                    self._tables.popitem(last=False)
+            self._tables.move_to_end(key)
+            return found
 
     def transport(
         self,
@@ -104,10 +121,6 @@ class RadialFlow:
         """Carry a batch from one inverse temperature to another, either way; see `Flow.transport`."""
         check_betas(self, beta_from, beta_to)
         count = steps_between(self, beta_from, beta_to) if steps is None else _check.positive_int("steps", steps)
-        if beta_from == beta_to:
-            return Transport(
-                np.array(positions, np.float64), np.zeros(np.shape(positions), np.int32), np.zeros(np.shape(positions)[0]), 0
-            )
         tables = self._tables_of(float(beta_from), float(beta_to), count)
         return _native.trajectory(
             self.system, positions, species, tables, (float(beta_to) - float(beta_from)) / count, threads=threads
@@ -165,11 +178,13 @@ class RadialFlow:
 
     @property
     def hash(self) -> str:
-        """SHA-256 of system, range and coefficients, 64 hexadecimal digits."""
+        """SHA-256 of system, range, steps and coefficients, 64 hexadecimal digits."""
         digest = hashlib.sha256(self.system.hash.encode())
         for basis in (self.field.pair_basis, self.field.message_basis):
             digest.update(np.array([basis.inner, basis.outer, basis.intervals], dtype="<f8").tobytes())
-        digest.update(np.array([self.hot, self.cold], dtype="<f8").tobytes())
+        basis_of_beta = self.field.temperature_basis
+        numbers = [self.hot, self.cold, basis_of_beta.beta_hot, basis_of_beta.beta_cold, basis_of_beta.size, self.steps]
+        digest.update(np.array(numbers, dtype="<f8").tobytes())
         for array in (self.field.pair, self.field.message):
             digest.update(np.ascontiguousarray(array, dtype="<f8").tobytes())
         return digest.hexdigest()

@@ -18,9 +18,9 @@ from .._native import threads_of
 from ..systems import System
 from ._checkpoint import TrainingCheckpoint
 from ._diagnosis import diagnose
-from ._processes import process_of, sum_over_processes
+from ._processes import least_of_processes, process_of, sum_over_processes
 from .message_field import MessageField
-from .radial_flow import RadialFlow
+from .radial_flow import RadialFlow, check_layers
 from .regression import Fit, Moments, NodeSamples, feature_kinds, layer_moments, layer_of, solve_continuity
 from .splines import RadialBasis, TemperatureBasis
 
@@ -34,6 +34,7 @@ Progress = Callable[[int, int, dict[str, Any]], None]
 _NODE_DISTANCE = 0.15  # of log beta, between temperatures of samples
 _MOST_TERMS = 5  # functions of beta
 _MOST_SPECIES = 8
+_MOST_PARTICLES = 4096
 _MOST_COUPLED = 4096  # configurations that matching moves each way: its sums are dearer than those of the continuity equation
 _UNITS = 1000  # of progress, for the samples of a temperature and for a layer
 
@@ -148,8 +149,9 @@ def train(
     explorer = _explorer(system, sampler, threads)
     if steps is not None:
         _check.positive_int("steps", steps)
-    kept = TrainingCheckpoint(checkpoint, plan.settings(explorer), _check.boolean("resume", resume))
+    measure = _check.boolean("diagnostics", diagnostics)
     workers = threads_of(threads)
+    kept = TrainingCheckpoint(checkpoint, plan.settings(explorer), _check.boolean("resume", resume))
     clock = time.perf_counter()
     total = _UNITS * (len(plan.temperatures) + layers + 1)
     _make_samples(plan, explorer, kept, total, progress)
@@ -161,12 +163,12 @@ def train(
         hot=plan.temperatures[0],
         cold=plan.temperatures[-1],
         steps=steps,
-        measure=_check.boolean("diagnostics", diagnostics),
+        measure=measure,
         threads=workers,
         sample_seconds=sum(seconds for seconds, _ in kept.costs),
         started=clock,
         pair_evaluations=sum(pairs for _, pairs in kept.costs),
-        provenance={**plan.settings(explorer), "processes": process_of()[1]},
+        provenance=plan.settings(explorer),
     )
 
 
@@ -220,6 +222,12 @@ class _Plan:
             raise ValueError(f"cold: expected a temperature below hot = {hot}, got {cold}")
         nodes = _temperatures(hot, cold, temperatures)
         pair, message = _bases(system, pair, message)
+        check_layers("layers", system, _check.integer("layers", layers, 0, 3))
+        if system.n > _MOST_PARTICLES:
+            raise ValueError(
+                f"system: expected at most {_MOST_PARTICLES} particles, got {system.n}; a flow trained on a smaller system of "
+                "the same liquid can be taken to a larger one, see RadialFlow.for_system"
+            )
         return cls(
             system,
             nodes,
@@ -254,6 +262,7 @@ class _Plan:
             "message_basis": [self.message.inner, self.message.outer, self.message.intervals],
             "ridge": self.ridge,
             "process": process_of()[0],
+            "processes": process_of()[1],
             "sampler": explorer.describe(),
         }
 
@@ -336,8 +345,10 @@ def _fit(plan: _Plan, kept: TrainingCheckpoint, threads: int, total: int, progre
     below: MessageField | None = None
     fit: Fit | None = None
     betas = [node.beta for node in kept.nodes]
+    finished = least_of_processes(min(len(kept.layers), plan.layers))  # the last layer is fitted again, for its residuals
+    del kept.layers[finished:]
     for layer in range(plan.layers + 1):
-        if layer < len(kept.layers) and layer < plan.layers:
+        if layer < finished:
             pair, message = kept.layers[layer]
             below = MessageField(plan.system.n_species, plan.pair, plan.message, plan.basis, pair, message)
             continue

@@ -40,6 +40,7 @@ _SHARE = 8  # one replica in so many foretells the step
 _FEWEST = 64  # replicas to foretell it by, and to check the integrator on
 _CLOSE = 0.1  # relative miss of the culled fraction that is good enough
 _MOST_CORRECTIONS = 8
+_WORSE = 10.0  # times shorter than without the flow: a step that is not worth taking
 
 
 @dataclass(frozen=True)
@@ -139,12 +140,15 @@ def flow_step(
     Raises
     ------
     FlowError
-        If the flow fails, or its weights are not as exact as wanted.
+        If the flow fails, its weights are not as exact as wanted, or the step is ten times shorter than that of reweighting
+        alone.
     """
     begin = time.perf_counter()
     host = _on_host(settings, population, energy, beta)
-    guess = min(previous, farthest) if previous > 0.0 else find_step(energy, farthest, culling_fraction).beta_step
+    plain = find_step(energy, farthest, culling_fraction).beta_step
+    guess = min(previous, farthest) if previous > 0.0 else plain
     step = find_step(_foretold(host, beta + guess), farthest, culling_fraction).beta_step
+    _require_worth(step, plain, beta)
     error = host.checked_steps(beta + step)
     carried = host.carry(beta + step, steps=error.steps or None)
     for _ in range(_MOST_CORRECTIONS):
@@ -154,11 +158,22 @@ def flow_step(
         if abs(weighted.culled / culling_fraction - 1.0) <= _CLOSE:
             break
         wanted = find_step(carried.effective, farthest, culling_fraction).beta_step
+        _require_worth(wanted, plain, beta)
         carried = _go_on(host, carried, step, wanted)
         step = wanted
     else:
         weighted = reweight(carried.effective, step)
     return _finished(population, weighted, carried, error, begin)
+
+
+def _require_worth(step: float, plain: float, beta: float) -> None:
+    """Refuse a flow with which an anneal would take many times the steps that it takes without one."""
+    if step * _WORSE < plain:
+        raise FlowError(
+            f"flow: expected weights that allow longer temperature steps than reweighting alone, got a step of beta of "
+            f"{step:.3g} from T = {1.0 / beta:.6g}, where it takes {plain:.3g} without the flow: the flow is not one for this "
+            "liquid and these temperatures, or needs more training"
+        )
 
 
 def _foretold(host: _Population, beta_to: float) -> FloatArray:

@@ -51,6 +51,8 @@ OBJECTIVES = ("continuity", "likelihood", "reverse")
 
 _LEAST_STEPS = 8  # through a coarser integrator training finds maps whose discrete Jacobian is not the integrated one
 _JUDGED = 512  # held-out configurations of a temperature on which a loss is judged
+_PROBED, _PROBES = 128, 4  # configurations and random signs that tell how much each weight matters
+_FLOOR = 1e-3  # least such influence of a weight, in units of the largest one
 _CHECKS = 10  # of the loss on held-out configurations, while training
 _SIGMAS = 5.0  # by which the reverse functional may fall below its bound
 
@@ -206,7 +208,7 @@ def polish(
     objective: str = "continuity",
     iterations: int = 200,
     batch: int = 128,
-    rate: float = 0.01,
+    rate: float = 1e-3,
     steps: int = 8,
     seed: int = 0,
     progress: Progress | None = None,
@@ -228,7 +230,9 @@ def polish(
         samples; the reverse Kullback-Leibler divergence of hot samples, by path gradients.
     iterations, batch : int
     rate : float
-        Step of Adam, in units of the root mean square of each weight tensor (of 1, where it is zero).
+        Step of Adam for each weight: by how much it changes the residual of the continuity equation, as a root mean square
+        over configurations, in units of the standard deviation of U. Radial functions at contact and far away differ by many
+        orders of magnitude in this, so that no step in the weights themselves would do.
     steps : int
         Runge-Kutta steps of "likelihood" and "reverse", at least 8.
     seed : int
@@ -254,9 +258,7 @@ def polish(
     nodes = _nodes(flow, samples)
     generator = torch.Generator().manual_seed(_check.nonnegative_int("seed", seed))
     job = _Job(flow.system, module, rate_of, nodes, objective, steps)
-    groups: list[dict[str, Any]] = [{"params": [p], "lr": scale * _size(p)} for p in module.parameters() if p.requires_grad]
-    rates = [group["lr"] for group in groups]
-    optimiser = torch.optim.Adam(groups)
+    optimiser = _Adam(module, job.sizes(generator), scale)
     best, kept = job.judged(), copy.deepcopy(module.state_dict())
     losses, every = [(0, best)], max(1, iterations // _CHECKS)
     before = best
@@ -264,14 +266,10 @@ def polish(
     torch.set_num_threads(1)
     try:
         for done in range(1, iterations + 1):
-            for group, full in zip(optimiser.param_groups, rates, strict=True):
-                group["lr"] = full * min(1.0, 2.0 * (iterations - done + 1) / iterations)
-            optimiser.zero_grad()
             loss = job.loss(done, batch, generator)
             if not bool(torch.isfinite(loss)):
                 raise FlowError(f"the loss is not finite in iteration {done}; a smaller rate than {scale:g} may help")
-            loss.backward()
-            optimiser.step()
+            optimiser.step(loss, min(1.0, 2.0 * (iterations - done + 1) / iterations))
             if done % every == 0 or done == iterations:
                 now = job.judged()
                 losses.append((done, now))
@@ -304,9 +302,28 @@ def _trainee(flow: Any) -> tuple[Any, Callable[[Any], Rate]]:
     raise TypeError(f"flow: expected a RadialFlow or a TorchFlow, got {type(flow).__name__}")
 
 
-def _size(weight: Tensor) -> float:
-    size = float(weight.detach().square().mean().sqrt()) if weight.numel() else 0.0
-    return size if size > 0.0 else 1.0
+class _Adam:
+    """Adam (Kingma, Ba, ICLR 2015) with a step size of its own for every weight."""
+
+    def __init__(self, module: Any, sizes: list[Tensor], rate: float) -> None:
+        self.weights = [p for p in module.parameters() if p.requires_grad]
+        self.steps = [rate * size for size in sizes]
+        self.first = [torch.zeros_like(p) for p in self.weights]
+        self.second = [torch.zeros_like(p) for p in self.weights]
+        self.count = 0
+
+    def step(self, loss: Tensor, share: float) -> None:
+        """Follow the gradient of a loss with a share of the full step."""
+        slopes: Any = torch.autograd.grad(loss, self.weights, allow_unused=True)  # None where a weight has no say
+        self.count += 1
+        with torch.no_grad():
+            for weight, slope, step, one, two in zip(self.weights, slopes, self.steps, self.first, self.second, strict=True):
+                if slope is None:
+                    continue
+                one.lerp_(slope, 0.1)
+                two.lerp_(slope * slope, 0.001)
+                mean, square = one / (1.0 - 0.9**self.count), two / (1.0 - 0.999**self.count)
+                weight.sub_(share * step * mean / (square.sqrt() + 1e-30))
 
 
 def _nodes(flow: RadialFlow | TorchFlow, samples: Sequence[NodeSamples]) -> list[_Node]:
@@ -361,6 +378,34 @@ class _Job:
             return residual.square().mean() / node.energy_variance
         objective = negative_log_likelihood if self.objective == "likelihood" else reverse_functional
         return objective(rate, self.system, x, species, *self.ends, self.steps).mean()
+
+    def sizes(self, generator: Any) -> list[Tensor]:
+        """Return the change of every weight that changes the residual of the continuity equation by the spread of U.
+
+        The gradient of a sum of residuals with random signs has, on average, the sum of their squared gradients as its square.
+        """
+        weights = [p for p in self.module.parameters() if p.requires_grad]
+        squares = [torch.zeros_like(p) for p in weights]
+        for node in self.nodes:
+            x, species, energy, forces = (tensor[:_PROBED] for tensor in node.train)
+            rate = self.rate_of(self.module)
+            residual = continuity_residual(rate, x, species, node.beta, energy, node.mean_energy, forces)
+            for probe in range(_PROBES):
+                signs = torch.randint(2, residual.shape, generator=generator).to(residual) * 2.0 - 1.0
+                total = (signs * residual).sum()
+                slopes: Any = torch.autograd.grad(total, weights, allow_unused=True, retain_graph=probe + 1 < _PROBES)
+                for square, slope in zip(squares, slopes, strict=True):
+                    if slope is not None:
+                        square += slope * slope / (len(residual) * node.energy_variance * len(self.nodes) * _PROBES)
+        sizes = []
+        for weight, square in zip(weights, squares, strict=True):
+            largest = float(square.max()) if square.numel() else 0.0
+            if largest > 0.0:
+                sizes.append(1.0 / square.clamp(min=_FLOOR**2 * largest).sqrt())
+            else:  # behind weights that are zero: nothing is known yet
+                size = float(weight.detach().square().mean().sqrt()) if weight.numel() else 0.0
+                sizes.append(torch.full_like(weight, size if size > 0.0 else 1.0))
+        return sizes
 
     def judged(self) -> float:
         """Return the loss of the configurations that do not train."""
