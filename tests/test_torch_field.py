@@ -10,6 +10,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+import glassnf as gnf  # noqa: E402
 from glassnf.flows import FlowError  # noqa: E402
 from glassnf.flows.equivariant import EquivariantField  # noqa: E402
 from glassnf.flows.torch_field import TorchFlow, divergence, field_errors  # noqa: E402
@@ -301,6 +302,15 @@ def test_fields_that_blow_up_are_named() -> None:
     with pytest.raises(FlowError, match="not finite") as caught:
         TorchFlow(system, Blows(), HOT, COLD).transport(positions, species, 1.0, 2.0)
     assert caught.value.replicas == (1,)
+
+
+def test_the_sampler_takes_a_torch_flow() -> None:
+    system = soft(6, 2)
+    flow = TorchFlow(system, EquivariantField(system, HOT, COLD), HOT, COLD, steps=2)
+    found = gnf.FlowSampler(system, flow).run(samples=128, seed=3)
+    assert 0.05 < found.ess <= 1.0
+    still = gnf.FlowSampler(system, gnf.flows.IdentityFlow(system, HOT, COLD)).run(samples=128, seed=3)
+    assert found.ess == pytest.approx(still.ess, rel=1e-9)  # an untrained network is the identity
 
 
 @pytest.mark.parametrize(
