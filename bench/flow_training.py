@@ -77,7 +77,14 @@ def one_step(hot: float, cold: float, options: Any) -> dict[str, Any]:
     for seed in range(1, options.seeds + 1):
         clock = time.perf_counter()
         flow = gnf.flows.train(
-            system, hot, cold, seed, layers=options.layers, samples=options.training_samples, diagnostics=seed == 1
+            system,
+            hot,
+            cold,
+            seed,
+            layers=options.layers,
+            method=options.method,
+            samples=options.training_samples,
+            diagnostics=seed == 1,
         )
         seconds = time.perf_counter() - clock
         report = flow.report
@@ -150,6 +157,7 @@ def main() -> None:
     parser = common.arguments(__doc__.partition("\n")[0])
     parser.add_argument("-n", type=int, default=43, help="particles")
     parser.add_argument("--layers", type=int, default=2, help="layers of messages")
+    parser.add_argument("--method", default="continuity", help="what training fits: continuity or matching")
     parser.add_argument("--seeds", type=int, default=3, help="trainings of each step")
     parser.add_argument("--samples", type=int, default=10_240, help="fresh configurations")
     parser.add_argument(
