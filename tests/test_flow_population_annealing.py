@@ -102,7 +102,7 @@ def anneal_pairs(replicas: int, seed: int, flow: Any, explorer: Any = None, **op
 
 @pytest.mark.parametrize("options", [{}, {"temperatures": None, "start": HOT, "target": COLD}], ids=["fixed", "adaptive"])
 @pytest.mark.parametrize(
-    "flow", [fluid_flow(), RadialFlow(HOT, COLD), RadialFlow(HOT, COLD, 0.3)], ids=["pair", "exact", "short"]
+    "flow", [fluid_flow(strength=-0.05), RadialFlow(HOT, COLD), RadialFlow(HOT, COLD, 0.3)], ids=["pair", "exact", "short"]
 )
 def test_averages_of_two_particles(flow: Any, options: dict[str, Any]) -> None:
     """Transport, weights and resampling alone: <U> and log Z at every temperature."""
@@ -138,7 +138,7 @@ def test_distances_of_two_particles() -> None:
 def test_three_particles() -> None:
     system, replicas = fluid(3), 4_000
     mc = gnf.MonteCarlo(system, swap_probability=0.0, threads=1)
-    pa = gnf.PopulationAnnealing(system, HOT, COLD, mc, 20, 0.1, equilibration_sweeps=60, flow=fluid_flow(3))
+    pa = gnf.PopulationAnnealing(system, HOT, COLD, mc, 20, 0.1, equilibration_sweeps=60, flow=fluid_flow(3, strength=-0.05))
     result = pa.run(replicas, seed=403)
     for k, temperature in enumerate(result.temperatures):
         exact = reference(3, float(temperature))
