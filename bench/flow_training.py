@@ -31,10 +31,12 @@ def log(message: str) -> None:
 
 
 def fresh(system: gnf.systems.System, temperature: float, samples: int, seed: int) -> Any:
-    """Return equilibrium configurations of 512 chains."""
+    """Return equilibrium configurations of 256 chains, which take longer to forget their random starts when it is cold."""
     explorer = gnf.MonteCarlo(system, swap_probability=0.2)
-    replicas = min(512, samples)
-    return gnf.harvest(explorer, temperature, samples, seed, replicas=replicas, spacing=100, equilibration_sweeps=12_000)
+    sweeps = 10_000 if temperature > 0.35 else 40_000
+    return gnf.harvest(
+        explorer, temperature, samples, seed, replicas=min(256, samples), spacing=200, equilibration_sweeps=sweeps
+    )
 
 
 def measure(flow: Any, hot: Any, cold: Any) -> dict[str, Any]:
