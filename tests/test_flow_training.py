@@ -284,7 +284,7 @@ def test_one_field_for_two_sizes(flow: RadialFlow) -> None:
         ({"replicas": 4}, "replicas: expected"),
         ({"ridge": 0.0}, "ridge: expected"),
         ({"temperatures": [1.0, 0.95]}, "temperatures: expected distinct temperatures from hot"),
-        ({"pair": RadialBasis(0.5, 3.2, 20)}, "pair: expected a range of at most half the box"),
+        ({"pair": RadialBasis(0.5, 3.2, 20)}, "pair: expected a range of less than half the box"),
         ({"seed": -1}, "seed: expected"),
         ({"system": gnf.systems.ka2d(n=1075)}, "layers: expected at most one layer"),
         ({"system": gnf.systems.ka2d(n=4300), "layers": 0}, "system: expected at most 4096 particles"),

@@ -339,7 +339,7 @@ def test_bad_objects() -> None:
         EquivariantField(system, HOT, COLD, cutoff=2.0)
     with pytest.raises(TypeError, match="field: expected a MessageField, got str"):
         TableField(system, "pair")  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="field: expected a range of at most half the box"):
+    with pytest.raises(ValueError, match="field: expected a range of less than half the box"):
         TableField(soft(6, 2, side=3.6), field("pair", system).field())
     with pytest.raises(ValueError, match="field: expected one of 1 species, got 2"):
         TableField(soft(6, 2, kinds=1), field("pair", system).field())

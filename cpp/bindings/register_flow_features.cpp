@@ -11,7 +11,7 @@ namespace {
 RadialRange radial_range(const std::string& name, const NativeSystem& system, double inner, double outer, int intervals) {
   const double half = 0.5 * *std::min_element(system.view.box, system.view.box + system.view.dimension);
   require(std::isfinite(inner) && inner > 0.0 && inner < outer, name + ": expected 0 < inner < outer");
-  require(outer <= half, name + ": expected a range of at most half the box, got " + std::to_string(outer));
+  require(outer < half, name + ": expected a range of less than half the box, got " + std::to_string(outer));
   require(intervals >= 4 && intervals <= 4096, name + ": expected 4 to 4096 intervals, got " + std::to_string(intervals));
   return {inner, outer, intervals};
 }

@@ -26,7 +26,7 @@ class RadialBasis:
     Attributes
     ----------
     inner, outer : float, sigma
-        Range of distances; `outer` at most half of every side of the box, or the field jumps and has no exact divergence.
+        Range of distances; `outer` less than half of every side of the box, or the field jumps and has no exact divergence.
     intervals : int
         Number of equal intervals, at least 4; there are ``intervals - 3`` splines.
     """
@@ -50,9 +50,9 @@ class RadialBasis:
     def check_box(self, name: str, system: System) -> None:
         """Raise ValueError unless the range fits into half of the box."""
         half = 0.5 * min(float(side) for side in system.box)
-        if self.outer > half:
+        if not self.outer < half:
             raise ValueError(
-                f"{name}: expected a range of at most half the box, {half:.6g}, got {self.outer:.6g}: "
+                f"{name}: expected a range of less than half the box, {half:.6g}, got {self.outer:.6g}: "
                 "beyond it the field would jump"
             )
 

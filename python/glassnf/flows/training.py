@@ -288,7 +288,7 @@ def _bases(system: System, pair: RadialBasis | None, message: RadialBasis | None
     inner, largest, half = 0.6 * float(sigma.min()), float(sigma.max()), 0.5 * min(float(side) for side in system.box)
 
     def default(reach: float, width: float) -> RadialBasis:
-        outer = min(reach * largest, half)
+        outer = min(reach * largest, 0.995 * half)
         return RadialBasis(inner, outer, max(6, round((outer - inner) / (width * largest))))
 
     pair = default(2.5, 0.08) if pair is None else pair
