@@ -10,17 +10,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from . import cuda, flows, io, observables, systems
 from ._core import __version__
 from .energy import energy, energy_and_forces, forces, pressure, virial
 from .ensemble import Ensemble
 from .samplers import (
     BlowUpError,
-    DominatedWeightsWarning,
     Equilibration,
-    FlowMetropolis,
-    FlowResult,
-    FlowSampler,
     InherentStructures,
     MCRecord,
     MDRecord,
@@ -37,6 +35,9 @@ from .samplers import (
     log_schedule,
     weighted_average,
 )
+
+if TYPE_CHECKING:
+    from .samplers import DominatedWeightsWarning, FlowMetropolis, FlowResult, FlowSampler
 
 __all__ = [
     "BlowUpError",
@@ -73,3 +74,19 @@ __all__ = [
     "virial",
     "weighted_average",
 ]
+
+_OF_SAMPLERS = ("DominatedWeightsWarning", "FlowMetropolis", "FlowResult", "FlowSampler")
+
+
+def __getattr__(name: str) -> Any:
+    """Import the samplers of flows when they are first asked for."""
+    if name in _OF_SAMPLERS:
+        from . import samplers
+
+        return getattr(samplers, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """Return the public names, those not yet imported too."""
+    return __all__

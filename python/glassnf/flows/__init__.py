@@ -5,20 +5,20 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from .message_field import MessageField
-from .radial_flow import RadialFlow
-from .report import NodeReport, TrainingReport
-from .splines import RadialBasis, TemperatureBasis
-from .storage import load, save
-from .tables import RadialTables
-from .training import train
 from .transport import Flow, FlowError, IdentityFlow, Transport
 
 if TYPE_CHECKING:
     from .equivariant import EquivariantField
+    from .message_field import MessageField
     from .polishing import PolishReport, polish
+    from .radial_flow import RadialFlow
+    from .report import NodeReport, TrainingReport
+    from .splines import RadialBasis, TemperatureBasis
+    from .storage import load, save
+    from .tables import RadialTables
     from .torch_field import FieldErrors, TorchFlow, field_errors
     from .torch_twin import TableField
+    from .training import train
 
 __all__ = [
     "EquivariantField",
@@ -44,19 +44,35 @@ __all__ = [
     "train",
 ]
 
-_NEEDS_TORCH = {
+# Where a name is found when it is first asked for: samplers need the protocol alone, and `import glassnf` has to be quick.
+_MODULES = {
     "EquivariantField": "equivariant",
     "FieldErrors": "torch_field",
+    "MessageField": "message_field",
+    "NodeReport": "report",
     "PolishReport": "polishing",
+    "RadialBasis": "splines",
+    "RadialFlow": "radial_flow",
+    "RadialTables": "tables",
     "TableField": "torch_twin",
+    "TemperatureBasis": "splines",
     "TorchFlow": "torch_field",
+    "TrainingReport": "report",
     "field_errors": "torch_field",
+    "load": "storage",
     "polish": "polishing",
+    "save": "storage",
+    "train": "training",
 }
 
 
 def __getattr__(name: str) -> Any:
-    """Import what needs torch when it is first asked for."""
-    if name in _NEEDS_TORCH:
-        return getattr(importlib.import_module(f".{_NEEDS_TORCH[name]}", __name__), name)
+    """Import what is first asked for, torch with some of it."""
+    if name in _MODULES:
+        return getattr(importlib.import_module(f".{_MODULES[name]}", __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """Return the public names, those not yet imported too."""
+    return __all__

@@ -38,6 +38,7 @@ __all__ = [
     "weighted_mean",
 ]
 
+_FLATTEST = 1e-100
 _LEAST_TAIL = 5
 _PRIOR_STRENGTH = 10.0  # samples' worth of the prior k = 1/2
 _BISECTIONS = 200
@@ -157,7 +158,8 @@ def pareto_k(log_weights: object) -> float:
     Returns
     -------
     float
-        Infinite with fewer than 5 weights in the tail (n < 21), which tell nothing; 0 where the tail is flat.
+        Infinite with fewer than 5 weights in the tail (n < 21), which tell nothing, and where three quarters of the tail are
+        smaller than the largest weight by a factor of 1e100; 0 where the tail is flat.
     """
     log_w = np.sort(_log_weights("log_weights", log_weights))
     tail = math.ceil(min(0.2 * log_w.size, 3.0 * math.sqrt(log_w.size)))
@@ -176,6 +178,8 @@ def _fit_pareto(x: FloatArray) -> float:
     n = x.size
     guesses = 30 + int(math.sqrt(n))
     quartile = x[int(n / 4.0 + 0.5) - 1]
+    if not quartile > _FLATTEST * x[-1]:  # one weight next to nothing: no power of a float could tell the shape
+        return math.inf
     theta = 1.0 / x[-1] + (1.0 - np.sqrt(guesses / (np.arange(1, guesses + 1) - 0.5))) / (3.0 * quartile)
     shapes = -np.log1p(-theta[:, None] * x).mean(axis=1)
     likelihood = n * (np.log(theta / shapes) + shapes - 1.0)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from ._anneal import Anneal
 from .annealing_result import PAResult, PopulationCollapseWarning, WeightedAverage, weighted_average
 from .explorer import CountingExplorer, Explorer
-from .flow_chains import FlowChains, FlowMetropolisRecord
-from .flow_metropolis import FlowMetropolis
-from .flow_result import DominatedWeightsWarning, FlowCheck, FlowResult, FlowStop
-from .flow_sampler import FlowSampler
 from .harvest import Harvest, harvest
 from .inherent_structures import InherentStructures, inherent_structures
 from .ladder import geometric_ladder
@@ -18,6 +17,12 @@ from .parallel_tempering import ParallelTempering
 from .population_annealing import PopulationAnnealing
 from .pt_record import FlowExchanges, PoorExchangeWarning, PTEquilibration, PTRecord
 from .schedule import log_schedule
+
+if TYPE_CHECKING:
+    from .flow_chains import FlowChains, FlowMetropolisRecord
+    from .flow_metropolis import FlowMetropolis
+    from .flow_result import DominatedWeightsWarning, FlowCheck, FlowResult, FlowStop
+    from .flow_sampler import FlowSampler
 
 __all__ = [
     "Anneal",
@@ -54,3 +59,27 @@ __all__ = [
     "log_schedule",
     "weighted_average",
 ]
+
+# Imported when first asked for, so that `import glassnf` stays quick.
+_MODULES = {
+    "DominatedWeightsWarning": "flow_result",
+    "FlowChains": "flow_chains",
+    "FlowCheck": "flow_result",
+    "FlowMetropolis": "flow_metropolis",
+    "FlowMetropolisRecord": "flow_chains",
+    "FlowResult": "flow_result",
+    "FlowSampler": "flow_sampler",
+    "FlowStop": "flow_result",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import the samplers of flows when they are first asked for."""
+    if name in _MODULES:
+        return getattr(importlib.import_module(f".{_MODULES[name]}", __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """Return the public names, those not yet imported too."""
+    return __all__
