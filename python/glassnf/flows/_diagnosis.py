@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -12,7 +11,6 @@ import numpy.typing as npt
 
 from ..energy import energy
 from ..systems import System
-from ._processes import from_first_process, process_of
 from .radial_flow import RadialFlow
 from .regression import Fit, NodeSamples, Residual, held_out
 from .report import NodeReport, TrainingReport
@@ -43,35 +41,7 @@ def diagnose(
     pair_evaluations: int,
     provenance: dict[str, Any],
 ) -> RadialFlow:
-    """Return the flow along a field with its report: steps of the integrator, effective sample sizes, the basin ceiling.
-
-    Of several processes the first does it, with its own samples, and tells the others.
-    """
-    said = ""
-    if process_of()[0] == 0:
-        flow = _diagnosed(
-            system, fit, nodes, hot, cold, steps, measure, threads, sample_seconds, started, pair_evaluations, provenance
-        )
-        assert flow.report is not None
-        said = json.dumps([flow.steps, flow.report.to_dict()])
-    count, report = json.loads(from_first_process(said))
-    return RadialFlow(system, fit.field, hot, cold, count, TrainingReport.from_dict(report))
-
-
-def _diagnosed(
-    system: System,
-    fit: Fit,
-    nodes: Sequence[NodeSamples],
-    hot: float,
-    cold: float,
-    steps: int | None,
-    measure: bool,
-    threads: int,
-    sample_seconds: float,
-    started: float,
-    pair_evaluations: int,
-    provenance: dict[str, Any],
-) -> RadialFlow:
+    """Return the flow along a field with its report: steps of the integrator, effective sample sizes, the basin ceiling."""
     flow = RadialFlow(system, fit.field, hot, cold, 8 if steps is None else steps)
     start = _held_out(nodes[0])
     if steps is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import math
 import os
 import time
@@ -18,10 +19,11 @@ from .._native import threads_of
 from ..systems import System
 from ._checkpoint import TrainingCheckpoint
 from ._diagnosis import diagnose
-from ._processes import least_of_processes, process_of, sum_over_processes
+from ._processes import from_first_process, least_of_processes, process_of, sum_over_processes
 from .message_field import MessageField
 from .radial_flow import RadialFlow, check_layers
 from .regression import Fit, Moments, NodeSamples, feature_kinds, layer_moments, layer_of, solve_continuity
+from .report import TrainingReport
 from .splines import RadialBasis, TemperatureBasis
 
 if TYPE_CHECKING:
@@ -156,20 +158,27 @@ def train(
     total = _UNITS * (len(plan.temperatures) + layers + 1)
     _make_samples(plan, explorer, kept, total, progress)
     fit = _fit(plan, kept, workers, total, progress)
-    return diagnose(
-        system,
-        fit,
-        kept.nodes,
-        hot=plan.temperatures[0],
-        cold=plan.temperatures[-1],
-        steps=steps,
-        measure=measure,
-        threads=workers,
-        sample_seconds=sum(seconds for seconds, _ in kept.costs),
-        started=clock,
-        pair_evaluations=sum(pairs for _, pairs in kept.costs),
-        provenance=plan.settings(explorer),
-    )
+    said = ""
+    hot, cold = plan.temperatures[0], plan.temperatures[-1]
+    if process_of()[0] == 0:  # of several processes the first judges the flow, with its own samples, and tells the others
+        flow = diagnose(
+            system,
+            fit,
+            kept.nodes,
+            hot=hot,
+            cold=cold,
+            steps=steps,
+            measure=measure,
+            threads=workers,
+            sample_seconds=sum(seconds for seconds, _ in kept.costs),
+            started=clock,
+            pair_evaluations=sum(pairs for _, pairs in kept.costs),
+            provenance=plan.settings(explorer),
+        )
+        assert flow.report is not None
+        said = json.dumps([flow.steps, flow.report.to_dict()])
+    count, report = json.loads(from_first_process(said))
+    return RadialFlow(system, fit.field, hot, cold, count, TrainingReport.from_dict(report))
 
 
 @dataclass(frozen=True)
