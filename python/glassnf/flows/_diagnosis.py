@@ -14,7 +14,7 @@ from ..systems import System
 from .radial_flow import RadialFlow
 from .regression import Fit, NodeSamples, Residual, held_out
 from .report import NodeReport, TrainingReport
-from .transport import FlowError
+from .transport import FlowError, log_weights_of
 
 __all__ = ["diagnose"]
 
@@ -98,8 +98,7 @@ def _log_weights(flow: RadialFlow, start: NodeSamples, steps: int, threads: int)
     end = flow.transport(start.positions, start.species, start.beta, beta_to, steps=steps, threads=threads)
     before = energy(flow.system, start.positions, start.species, threads=threads)
     after = energy(flow.system, end.positions, start.species, threads=threads)
-    weights: FloatArray = start.beta * before - beta_to * after + end.log_jacobian
-    return weights
+    return log_weights_of(before, after, end.log_jacobian, start.beta, beta_to)
 
 
 def _choose_steps(flow: RadialFlow, start: NodeSamples, threads: int) -> int:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from .. import _check
 from ..systems import System
 
-__all__ = ["Flow", "FlowError", "IdentityFlow", "Transport", "check_betas", "steps_between"]
+__all__ = ["Flow", "FlowError", "IdentityFlow", "Transport", "check_betas", "log_weights_of", "steps_between"]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -119,6 +119,13 @@ def check_betas(flow: Flow, *betas: float) -> None:
                 f"{name}: expected a temperature between {flow.cold:.6g} and {flow.hot:.6g}, where the flow is trained, "
                 f"got {1.0 / beta:.6g}"
             )
+
+
+def log_weights_of(
+    before: FloatArray, after: FloatArray, log_jacobian: FloatArray, beta_from: float, beta_to: float
+) -> FloatArray:
+    """Return log w (R,) from the energies before and after; for a flow that does nothing those of plain reweighting."""
+    return -(beta_to - beta_from) * before - beta_to * (after - before) + log_jacobian
 
 
 def steps_between(flow: Flow, beta_from: float, beta_to: float) -> int:

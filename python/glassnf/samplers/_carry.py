@@ -24,10 +24,10 @@ import numpy.typing as npt
 
 from .. import _check
 from ..energy import energy
-from ..flows.transport import Flow, FlowError, Transport
+from ..flows.transport import Flow, FlowError, Transport, log_weights_of
 from ..systems import System
 
-__all__ = ["Batch", "Carried", "Integration", "carry", "check_flow", "check_temperature", "log_weights_of"]
+__all__ = ["Batch", "Carried", "Integration", "carry", "check_flow", "check_temperature"]
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -139,13 +139,6 @@ def check_temperature(name: str, value: object, flow: Flow) -> float:
             f"{name}: expected a temperature from {flow.cold:g} to {flow.hot:g}, the range of the flow, got {temperature:g}"
         )
     return temperature
-
-
-def log_weights_of(
-    before: FloatArray, after: FloatArray, log_jacobian: FloatArray, beta_from: float, beta_to: float
-) -> FloatArray:
-    """Return log w (R,) from the energies before and after; for a flow that does nothing those of plain reweighting."""
-    return -(beta_to - beta_from) * before - beta_to * (after - before) + log_jacobian
 
 
 class _Carrier:
