@@ -11,8 +11,9 @@ divided by K.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
 
 import numpy as np
@@ -34,6 +35,8 @@ __all__ = [
     "Estimate",
     "RunOptions",
     "Trace",
+    "TrainedAlgorithm",
+    "Training",
     "algorithm_names",
     "default_algorithms",
     "get_algorithm",
@@ -127,6 +130,8 @@ class RunOptions:
         Share of each budget, from the start, that an estimate leaves out.
     flow
         Trained flow of algorithms that use one, or None.
+    settings
+        Settings of the algorithm that tuning has chosen, one of its candidates (see `AlgorithmSpec`); empty for its own.
     """
 
     threads: int | None = None
@@ -134,6 +139,26 @@ class RunOptions:
     record_every: int = 10
     discard: float = 0.5
     flow: Flow | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Training:
+    """What was spent once, before any run, on the parameters of an algorithm; shown apart, and amortised over runs.
+
+    Attributes
+    ----------
+    wall_time
+        Seconds, on the machine that did it.
+    pair_evaluations
+        Number of pair distances looked at; NaN where nobody counted.
+    source
+        What was trained, on what.
+    """
+
+    wall_time: float
+    pair_evaluations: float = math.nan
+    source: str = ""
 
 
 @runtime_checkable
@@ -167,7 +192,16 @@ class DiagnosedAlgorithm(Algorithm, Protocol):
         """Return what the algorithm itself tells of its runs."""
 
 
+@runtime_checkable
+class TrainedAlgorithm(Algorithm, Protocol):
+    """An algorithm with parameters that were learnt before the runs."""
+
+    def training(self) -> Training | None:
+        """Return what the learning has cost, or None where nothing was learnt."""
+
+
 Factory = Callable[["System", float, RunOptions], Algorithm]
+Candidates = Callable[["System", float, float, RunOptions], Sequence[Mapping[str, Any]]]
 LeastBudget = Callable[["System", float, float], int]
 
 
@@ -196,6 +230,9 @@ class AlgorithmSpec:
         anything, such as a few sweeps at every temperature of a ladder. None where any will do.
     needs_flow
         Whether it is an error to use it without a flow.
+    candidates
+        Called as ``candidates(system, temperature, start_temperature, options)``: the settings that tuning chooses from, the
+        first of them what the algorithm does untold. None where there is nothing to choose.
     """
 
     name: str
@@ -207,6 +244,7 @@ class AlgorithmSpec:
     restarts: bool = False
     least_budget: LeastBudget | None = None
     needs_flow: bool = False
+    candidates: Candidates | None = None
 
 
 def _molecular_dynamics(system: System, temperature: float, options: RunOptions) -> Algorithm:
