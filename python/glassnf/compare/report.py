@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["FILES", "comparison_to_csv", "comparison_to_dict", "format_ratio", "tables", "write_files"]
 
 FORMAT: Final = "glassnf-compare"
-FORMAT_VERSION: Final = 2
+FORMAT_VERSION: Final = 3
 FILES: Final = ("compare.json", "compare.csv", "compare.png", "compare.svg")
 SYMBOLS: Final = {"mean_energy": "<U>/N", "specific_heat": "C_v/N"}
 UNITS: Final = {
