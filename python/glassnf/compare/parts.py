@@ -75,7 +75,9 @@ class Parts:
             if ours.get(name) != theirs.get(name)
         ]
         if differences:
-            raise ValueError(f"resume: expected the settings of the interrupted comparison, got others: {'; '.join(differences)}")
+            raise ValueError(
+                f"resume: expected the settings of the interrupted comparison, got others: {'; '.join(differences)}"
+            )
 
     def get(self, temperature: float, name: str) -> dict[str, Any] | None:
         """Return a piece, or None if there is none that can be read."""

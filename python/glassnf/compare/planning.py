@@ -12,7 +12,16 @@ from .reference import RELAXATION_SHARE, shipped_reference
 from .settings import Settings
 from .starts import derived_seed, hot_start
 
-__all__ = ["LEAST_BUDGETS", "Plan", "budgets_for", "geometric_budgets", "make_plan", "measure_rate", "record_interval", "run_options"]
+__all__ = [
+    "LEAST_BUDGETS",
+    "Plan",
+    "budgets_for",
+    "geometric_budgets",
+    "make_plan",
+    "measure_rate",
+    "record_interval",
+    "run_options",
+]
 
 REFERENCE_SHARE: Final = 0.35
 OVERHEAD: Final = 5.0

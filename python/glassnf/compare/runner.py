@@ -16,7 +16,7 @@ from .algorithms import Algorithm, AlgorithmSpec, DiagnosedAlgorithm, Diagnosis,
 from .analysis import ErrorCurve, break_even_runs, error_curve, speed_up, with_training
 from .jsonable import jsonable
 from .parts import Parts, reference_from_dict, result_from_dict, result_to_dict
-from .planning import LEAST_BUDGETS, Plan, budgets_for, make_plan, measure_rate, record_interval, run_options
+from .planning import LEAST_BUDGETS, budgets_for, make_plan, measure_rate, record_interval, run_options
 from .plugin import PluginError
 from .ranking import rank
 from .reference import (
@@ -29,7 +29,17 @@ from .reference import (
     reference_method,
     shipped_reference,
 )
-from .results import COSTS, OBSERVABLES, AlgorithmResult, Comparison, NotRun, SpeedUp, TemperatureResult, after_budgets, relaxation
+from .results import (
+    COSTS,
+    OBSERVABLES,
+    AlgorithmResult,
+    Comparison,
+    NotRun,
+    SpeedUp,
+    TemperatureResult,
+    after_budgets,
+    relaxation,
+)
 from .settings import Settings
 from .starts import derived_seed, hot_start
 from .tuning import tune
@@ -61,6 +71,8 @@ class Event:
         Parts of this stage, done and to do: sweeps of one run, or trials of settings.
     info
         What the sampler tells beside; ``"tuning": True`` while settings are chosen.
+    finished
+        With the last event of an algorithm at a temperature, a line on what came out.
     """
 
     stage: str
@@ -69,6 +81,7 @@ class Event:
     done: float
     total: float
     info: Mapping[str, Any] = field(default_factory=dict)
+    finished: str | None = None
 
 
 Listener = Callable[[Event], None]
@@ -115,6 +128,16 @@ def _nobody(event: Event) -> None:
     """Listen to nothing."""
 
 
+def _line(temperature: float, outcome: AlgorithmResult | NotRun) -> str:
+    """Return what came out in a line."""
+    label = get_algorithm(outcome.name if isinstance(outcome, NotRun) else outcome.spec.name).label
+    if isinstance(outcome, NotRun):
+        return f"T = {temperature:g}  {label:9s} not run: {outcome.reason}"
+    curve = outcome.curves["mean_energy", "wall_time"]
+    state = "equilibrated" if outcome.verdict.equilibrated else "not equilibrated"
+    return f"T = {temperature:g}  {label:9s} error of <U>/N {curve.error[-1]:.2g} at {curve.cost[-1]:.2g} s per run, {state}"
+
+
 class _Run:
     """One comparison under way."""
 
@@ -143,6 +166,7 @@ class _Run:
         for name in settings.algorithms:
             reason = settings.obstacle(name, temperature) or self._failed(name)
             outcome = NotRun(name, reason) if reason is not None else self._algorithm(temperature, name, reference)
+            self._tell(Event(name, get_algorithm(name).label, temperature, 1, 1, finished=_line(temperature, outcome)))
             if isinstance(outcome, NotRun):
                 not_run.append(outcome)
                 continue
@@ -206,12 +230,14 @@ class _Run:
         def relay(done: int, total: int, info: Mapping[str, Any]) -> None:
             self._tell(Event("reference", label, temperature, done, total, info))
 
-        reference = make(settings.system, temperature, options, threads=settings.threads, device=settings.device, progress=relay)
+        reference = make(
+            settings.system, temperature, options, threads=settings.threads, device=settings.device, progress=relay
+        )
         self._tell(Event("reference", label, temperature, sweeps, sweeps))
         return reference
 
     def _algorithm(self, temperature: float, name: str, reference: Reference) -> AlgorithmResult | NotRun:
-        """Return the result of one algorithm, from the pieces or new; what fails in a user's own sampler is the reason of a `NotRun`."""
+        """Return the result of one algorithm, from the pieces or new; a user's own sampler may fail, which is a `NotRun`."""
         kept = None if self._parts is None else self._parts.get(temperature, name)
         spec = get_algorithm(name)
         if kept is not None:
@@ -219,10 +245,7 @@ class _Run:
             self._earlier += kept["seconds"]
             if "failed" in kept:
                 return NotRun(name, kept["failed"])
-            result = result_from_dict(kept["result"], self._curves(reference, name, kept["result"]))
-            total = int(result.sweeps[-1])
-            self._tell(Event(name, spec.label, temperature, total, total))
-            return result
+            return result_from_dict(kept["result"], self._curves(reference, name, kept["result"]))
         before, begin = len(self._notes), time.perf_counter()
         outcome: AlgorithmResult | NotRun
         try:
@@ -244,7 +267,9 @@ class _Run:
         chosen = {} if tuning is None else tuning.settings
         rate = 0.0
         if seconds is not None:
-            rate = tuning.rate if tuning is not None and tuning.rate > 0.0 else measure_rate(settings, name, temperature, chosen)
+            rate = (
+                tuning.rate if tuning is not None and tuning.rate > 0.0 else measure_rate(settings, name, temperature, chosen)
+            )
         budgets = budgets_for(settings, name, (seconds or 0.0) * (1.0 - settings.tuning), rate)
         options = run_options(settings, budgets, chosen)
         seed = derived_seed(settings.seed, "runs", name, temperature)
