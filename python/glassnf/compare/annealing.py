@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 import time
 import warnings
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import numpy as np
 
-from .algorithms import Cost, Diagnosis, Estimate, Progress, RunOptions
+from .algorithms import Cost, Diagnosis, Estimate, Progress, RunOptions, settings_of
 from .starts import derived_seed
 from .tempering import copies
 
@@ -19,26 +19,33 @@ if TYPE_CHECKING:
     from ..samplers import PAResult
     from ..systems import System
 
-__all__ = ["PopulationAnnealingAlgorithm", "shape_of"]
+__all__ = ["PopulationAnnealingAlgorithm", "candidates", "shape_of"]
 
 LEAST_POPULATION: Final = 16
 EQUILIBRATION_SHARE: Final = 0.2
 MOST_EQUILIBRATION: Final = 400
-WIDTH: Final = 2.5
-"""Population over the square root of the sweeps that a temperature step may cost."""
 
 
-def shape_of(budget: int, steps: int) -> tuple[int, int, int]:
+def shape_of(budget: int, steps: int, width: float) -> tuple[int, int, int]:
     """Return population, sweeps of each replica at a temperature, and sweeps of equilibration, for a budget of all sweeps.
 
     Population and sweeps grow alike with the budget, as its square root: the first is needed for averages and weights, the
-    second for equilibrium (Weigel, Barash, Shchur, Janke, Phys. Rev. E 103, 053301, 2021).
+    second for equilibrium (Weigel, Barash, Shchur, Janke, Phys. Rev. E 103, 053301, 2021). The width is the population over the
+    square root of the sweeps that a temperature step may cost.
     """
     share = (1.0 - EQUILIBRATION_SHARE) * budget / (steps + 1)
-    population = max(LEAST_POPULATION, round(WIDTH * math.sqrt(share)))
+    population = max(LEAST_POPULATION, round(width * math.sqrt(share)))
     equilibration = min(MOST_EQUILIBRATION, max(1, round(EQUILIBRATION_SHARE * budget / population)))
     sweeps = max(1, round((budget / population - equilibration) / (steps + 1)))
     return population, sweeps, equilibration
+
+
+def candidates(
+    system: System, temperature: float, start_temperature: float, options: RunOptions
+) -> Sequence[Mapping[str, Any]]:
+    """Return small and large steps of the temperature, with populations against sweeps."""
+    pairs = ((0.1, 2.5), (0.1, 1.0), (0.1, 6.0), (0.2, 2.5), (0.2, 1.0), (0.2, 6.0), (0.05, 2.5), (0.3, 2.5))
+    return tuple({"culling_fraction": culling, "width": width, "target_acceptance": 0.3} for culling, width in pairs)
 
 
 class PopulationAnnealingAlgorithm:
@@ -46,6 +53,9 @@ class PopulationAnnealingAlgorithm:
 
     The population of a run is made of copies of its one configuration, which swap moves at the high temperature part before the
     anneal: an anneal needs independent configurations to choose from. That is part of its cost.
+
+    Settings: the fraction that a temperature step culls, the width of the population (see `shape_of`), and the acceptance to
+    which the move size adapts.
 
     Parameters
     ----------
@@ -58,12 +68,13 @@ class PopulationAnnealingAlgorithm:
     """
 
     EXPLORER: Final = "mc"
-    CULLING_FRACTION: Final = 0.1
+    DEFAULTS: ClassVar[Mapping[str, Any]] = {"culling_fraction": 0.1, "width": 2.5, "target_acceptance": 0.3}
 
     def __init__(self, system: System, temperature: float, options: RunOptions) -> None:
         self._system = system
         self._temperature = temperature
         self._options = options
+        self._settings = settings_of(options, self.DEFAULTS)
         self._start: Ensemble | None = None
         self._cost = Cost(0.0, 0.0)
         self._pairs = 0
@@ -80,8 +91,8 @@ class PopulationAnnealingAlgorithm:
         if self._start is None:
             raise RuntimeError("prepare: expected to be called before the runs advance")
         runs, hot = len(self._start), self._hot
-        steps = expected_steps(self._system.n, hot, self._temperature, self.CULLING_FRACTION)
-        shape = shape_of(budget, steps)
+        steps = expected_steps(self._system.n, hot, self._temperature, self._settings["culling_fraction"])
+        shape = shape_of(budget, steps, self._settings["width"])
         begin, self._pairs = time.perf_counter(), 0
         results = [self._anneal(run, shape, budget, progress) for run in range(runs)]
         self._cost = Cost((time.perf_counter() - begin) / runs, self._pairs / runs)
@@ -106,9 +117,14 @@ class PopulationAnnealingAlgorithm:
             self._system,
             start=self._hot,
             target=self._temperature,
-            explorer=MonteCarlo(self._system, swap_probability=0.0, threads=self._options.threads),
+            explorer=MonteCarlo(
+                self._system,
+                swap_probability=0.0,
+                target_acceptance=self._settings["target_acceptance"],
+                threads=self._options.threads,
+            ),
             sweeps_per_step=sweeps,
-            culling_fraction=self.CULLING_FRACTION,
+            culling_fraction=self._settings["culling_fraction"],
             equilibration_sweeps=0,
             record_energy=False,
         )
@@ -134,7 +150,7 @@ class PopulationAnnealingAlgorithm:
         log_z = np.array([result.log_z[-1] for result in results])
         self._report = {
             "explorer": self.EXPLORER,
-            "culling_fraction": self.CULLING_FRACTION,
+            **self._settings,
             "population": shape[0],
             "sweeps_per_step": shape[1],
             "equilibration_sweeps": shape[2],
@@ -143,6 +159,13 @@ class PopulationAnnealingAlgorithm:
             "rho_t": float(np.mean([result.rho_t[-1] for result in results])),
             "collapsed_runs": sum(result.collapsed for result in results),
             "log_z": {"mean": float(log_z.mean()), "standard_deviation": float(log_z.std(ddof=1))},
+            "diagnostics": {
+                "temperatures": results[0].temperatures,
+                "rho_t": results[0].rho_t,
+                "families": results[0].families,
+                "ess": results[0].ess,
+                "population": shape[0],
+            },
         }
 
     def cost(self) -> Cost:
