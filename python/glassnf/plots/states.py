@@ -101,18 +101,17 @@ def _draw_points(
     value, half = np.array([point[1] for point in points]), _TWO * np.array([point[2] for point in points])
     if not rows:
         axes.plot(x, value, **{**look(algorithm), "marker": "none", "linewidth": 0.9, "alpha": 0.7})
-    for place, (_, _, _, equilibrated) in enumerate(points):
-        style = {
+    for at, one, bar, (_, _, _, equilibrated) in zip(x, value, half, points, strict=True):
+        style: dict[str, Any] = {
             **look(algorithm, open_marker=not equilibrated),
+            "xerr" if rows else "yerr": bar,
             "linestyle": "none",
             "elinewidth": 1.0,
             "markersize": 4.8,
             "zorder": 3.0,
         }
-        at, one = x[place : place + 1], value[place : place + 1]
-        bar: dict[str, Any] = {"xerr" if rows else "yerr": half[place : place + 1]}
-        kind = "in" if equilibrated else "out of"
-        axes.errorbar(*((one, at) if rows else (at, one)), **bar, **style, gid=f"{kind} equilibrium {algorithm['name']}")
+        place = (one, at) if rows else (at, one)
+        axes.errorbar(place[0], place[1], gid=f"{'in' if equilibrated else 'out of'} equilibrium {algorithm['name']}", **style)
 
 
 def _draw_reference(

@@ -181,7 +181,7 @@ def tidy_decades(axis: Axis) -> None:
             low, high = (np.floor(low), high) if below <= above else (low, np.ceil(high))
         else:
             low, high = np.floor(low), np.ceil(high)
-        change = axis.axes.set_xlim if axis.axis_name == "x" else axis.axes.set_ylim
+        change = axis.axes.set_xlim if axis is axis.axes.xaxis else axis.axes.set_ylim
         change(10.0**low, 10.0**high)
     axis.set_minor_formatter(NullFormatter())
     if high - low > 6.0:
