@@ -165,14 +165,46 @@ Block = Annotated[
 
 # Options of glassnf compare.
 TemperatureList = Annotated[
-    Texts, option("NUMBER", "Temperatures in epsilon / k_B: 0.4,0.3 or -T 0.4 -T 0.3.", "-T", "--temperature")
+    Texts,
+    option(
+        "NUMBER",
+        "Temperatures in epsilon / k_B: 0.4,0.3 or -T 0.4 -T 0.3 (default: 0.4,0.3,0.25 for ka2d).",
+        "-T",
+        "--temperatures",
+        "--temperature",
+    ),
 ]
-Quick = Annotated[bool, option(None, "Less than two minutes: T = 0.3 unless -T is given; replaces old results.", "--quick")]
+Quick = Annotated[bool, option(None, "Five minutes: T = 0.4 unless -T is given; replaces old results.", "--quick")]
+Full = Annotated[
+    bool,
+    option(
+        None,
+        "T from 0.5 to 0.2 unless -T is given, 8 hours unless --budget is; an algorithm that is out of equilibrium at two "
+        "temperatures in a row is not run at lower ones.",
+        "--full",
+    ),
+]
+OwnSamplers = Annotated[
+    Texts,
+    option(
+        "MODULE:CLASS|FILE:CLASS|NAME",
+        "A sampler of your own to compare too, or the entry point of an installed one (docs/own_sampler.md); may be repeated.",
+        "--sampler",
+    ),
+]
+Tuning = Annotated[
+    Text,
+    option(
+        "SHARE",
+        "Share of the time of each algorithm for the choice of its settings (default: 0.2; 0: settings as they are).",
+        "--tuning",
+    ),
+]
 AlgorithmList = Annotated[
     Texts,
     option(
         "NAMES",
-        "Algorithms, baseline first (default: md,mc,swap,pt,pa; no swap with one species; nf with --flow).",
+        "Algorithms, baseline first (default: md,mc,swap,pt,pa,nf; no swap with one species, no nf without a flow).",
         "--algorithms",
     ),
 ]
@@ -181,7 +213,12 @@ FlowFile = Annotated[
 ]
 Runs = Annotated[Text, option("INTEGER", "Independent runs of each algorithm (default: 32).", "--runs")]
 Budget = Annotated[
-    Text, option("SECONDS", "Wall time to aim at, for all together (default: 900; 90 with --quick).", "--budget")
+    Text,
+    option(
+        "TIME",
+        "Wall time to aim at, for all together: 300, 5m, 1h (default: 1h; 270 with --quick, 8h with --full).",
+        "--budget",
+    ),
 ]
 LargestBudget = Annotated[
     Text,
@@ -196,7 +233,10 @@ ReferenceSweeps = Annotated[
     Text, option("SWEEPS", "Length of the reference run, in place of what --budget allows.", "--reference-sweeps")
 ]
 ReferenceReplicas = Annotated[Text, option("INTEGER", "Replicas of the reference run (default: 64).", "--reference-replicas")]
-Reference = Annotated[Text, option("FILE", "Take the reference from this compare.json.", "--reference")]
+Reference = Annotated[
+    Text,
+    option("FILE", "Take the reference from this compare.json (default: from the package, or made first).", "--reference"),
+]
 NoCache = Annotated[bool, option(None, "Neither read nor write the cache of references.", "--no-cache")]
 StartTemperature = Annotated[
     Text, option("NUMBER", "Temperature of the starts (default: 1, or twice the highest -T).", "--start-temperature")
@@ -208,6 +248,7 @@ TargetHeatError = Annotated[
     Text, option("NUMBER", "Error of C_v/N at which costs are compared (default: 0.2).", "--target-heat-error")
 ]
 Folder = Annotated[Text, option("FOLDER", "Folder for the results (default: glassnf-compare).", "-o", "--output")]
+ResumeComparison = Annotated[bool, option(None, "Go on with the interrupted comparison in the folder.", "--resume")]
 OverwriteFolder = Annotated[bool, option(None, "Replace old results in the folder.", "--overwrite")]
 
 # Options of glassnf train.

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from ..compare.settings import TUNING_SHARE
 from ._console import Bar, print_tables
 from ._errors import CommandError, user_input
-from ._options import Choices, Option, choose, flag, floats, integer, positive, text, words
+from ._options import Choices, Option, choose, duration, flag, floats, fraction, integer, positive, text, words
 from ._sample import find_system
 
 if TYPE_CHECKING:
     from ..compare import Comparison, Event, Settings
 
 __all__ = ["OPTIONS", "compare_command"]
-
-QUICK_TEMPERATURE: Final = 0.3
-QUICK_SECONDS: Final = 90.0
-SECONDS: Final = 900.0
 
 
 def budgets(name: str, value: object) -> int | dict[str, int]:
@@ -38,15 +37,19 @@ def budgets(name: str, value: object) -> int | dict[str, int]:
 
 OPTIONS: Final = (
     Option("system", text, "ka2d"),
-    Option("particles", integer(1), None, "n"),
-    Option("temperature", floats, None, "T"),
+    Option("particles", integer(1), None, ("n",)),
+    Option("temperatures", floats, None, ("T", "temperature")),
+    Option("quick", flag, False),
+    Option("full", flag, False),
     Option("algorithms", words),
+    Option("sampler", words),
     Option("flow", text),
     Option("runs", integer(4), 32),
     Option("seed", integer(0, 2**63 - 1), 1),
     Option("threads", integer(1)),
     Option("device", text, "cpu"),
-    Option("budget", positive),
+    Option("budget", duration),
+    Option("tuning", fraction, TUNING_SHARE),
     Option("sweeps", budgets),
     Option("reference-sweeps", integer(1)),
     Option("reference-replicas", integer(8), 64),
@@ -55,38 +58,65 @@ OPTIONS: Final = (
     Option("start-temperature", positive),
     Option("target-energy-error", positive, 0.02),
     Option("target-heat-error", positive, 0.2),
-    Option("output", text, "glassnf-compare", "o"),
+    Option("output", text, "glassnf-compare", ("o",)),
     Option("overwrite", flag, False),
-    Option("quick", flag, False),
+    Option("resume", flag, False),
     Option("quiet", flag, False),
     Option("json", flag, False),
 )
 
 
+@dataclass(frozen=True)
+class Profile:
+    """What is compared where nothing else is asked for: temperatures, and the time for all."""
+
+    temperatures: tuple[float, ...]
+    seconds: float
+    stop_when_failed: bool = False
+
+
+PROFILES: Final = {
+    "quick": Profile((0.4,), 270.0),
+    "default": Profile((0.4, 0.3, 0.25), 3600.0),
+    "full": Profile((0.5, 0.45, 0.4, 0.35, 0.3, 0.25, 0.2), 8 * 3600.0, stop_when_failed=True),
+}
+"""Temperatures in epsilon / k_B, those of ka2d; seconds."""
+
+
+def _profile(choices: Choices) -> str:
+    if choices["quick"] and choices["full"]:
+        raise CommandError("--full: expected not to be given with --quick")
+    return "quick" if choices["quick"] else "full" if choices["full"] else "default"
+
+
 def _settings(choices: Choices) -> Settings:
     from ..compare import Settings
+    from ..compare.plugin import load_samplers
     from ._runners.flow_file import load_flow
 
-    quick = choices["quick"]
-    temperatures = choices["temperature"] or ((QUICK_TEMPERATURE,) if quick else None)
-    if temperatures is None:
-        raise CommandError("--temperature (-T): expected one or several positive numbers, or --quick, got none")
+    name = _profile(choices)
+    profile = PROFILES[name]
     fixed = choices["sweeps"] is not None and (choices["reference-sweeps"] is not None or choices["reference"] is not None)
     if fixed and choices["budget"] is not None:
         raise CommandError("--budget: expected not to be given where --sweeps and the reference leave nothing to choose")
     reference = choices["reference"]
     with user_input():
         system = find_system(choices["system"], choices["particles"])
-        return Settings(
+        temperatures = choices["temperatures"] or (profile.temperatures if system.name == "ka2d" else None)
+        if temperatures is None:
+            raise CommandError("--temperatures (-T): expected one or several positive numbers for this system, got none")
+        own = tuple(spec.name for spec in load_samplers(choices["sampler"] or ()))
+        named = choices["algorithms"]
+        settings = Settings(
             system=system,
             flow=None if choices["flow"] is None else load_flow(choices["flow"], system),
             temperatures=tuple(sorted(temperatures, reverse=True)),
-            algorithms=choices["algorithms"],
+            algorithms=named if named is None else (*named, *(name for name in own if name not in named)),
             runs=choices["runs"],
             seed=choices["seed"],
             threads=choices["threads"],
             device=choices["device"],
-            seconds=None if fixed else choices["budget"] or (QUICK_SECONDS if quick else SECONDS),
+            seconds=None if fixed else choices["budget"] or profile.seconds,
             sweeps=choices["sweeps"],
             reference_sweeps=choices["reference-sweeps"],
             reference_replicas=choices["reference-replicas"],
@@ -95,17 +125,29 @@ def _settings(choices: Choices) -> Settings:
             start_temperature=choices["start-temperature"],
             target_energy_error=choices["target-energy-error"],
             target_heat_error=choices["target-heat-error"],
+            tuning=choices["tuning"],
+            stop_when_failed=profile.stop_when_failed,
+            profile=name,
         )
+        return replace(settings, algorithms=(*settings.algorithms, *own)) if own and named is None else settings
 
 
 def _folder(choices: Choices) -> Path:
     """Return the folder for the results, made if need be, after checking that nothing is lost in it."""
+    from ..compare.parts import Parts
+
     folder = Path(choices["output"])
-    old = folder / "compare.json"
     if folder.exists() and not folder.is_dir():
         raise CommandError(f"--output: expected a folder, got the file {folder}")
-    if old.exists() and not (choices["overwrite"] or choices["quick"]):
+    if choices["resume"] and choices["overwrite"]:
+        raise CommandError("--overwrite: expected not to be given with --resume")
+    careful = not (choices["overwrite"] or choices["quick"] or choices["resume"])
+    if careful and (folder / "compare.json").exists():
         raise CommandError(f"--output: expected a folder without results, got {folder}, which has some; use --overwrite")
+    if careful and Parts(folder).exist:
+        raise CommandError(
+            f"--output: expected an empty folder, got {folder} with an interrupted comparison; use --resume or --overwrite"
+        )
     with user_input():
         folder.mkdir(parents=True, exist_ok=True)
     return folder
@@ -130,6 +172,7 @@ def compare_command(given: dict[str, Any], config: str | None, command: list[str
     """
     from ..compare import compare, comparison_to_dict, write_files
     from ..compare.jsonable import dumps
+    from ..compare.parts import Parts
     from ..compare.reference import read_reference
 
     choices = choose(OPTIONS, given, config)
@@ -139,8 +182,16 @@ def compare_command(given: dict[str, Any], config: str | None, command: list[str
             for temperature in settings.temperatures:
                 read_reference(settings.reference, settings.system, temperature)
     folder = _folder(choices)
-    with Bar(choices["quiet"]) as bar:
-        comparison = compare(settings, lambda event: _show(bar, event, len(settings.temperatures)))
+    if choices["resume"]:
+        with user_input():
+            Parts(folder).begin(settings, resume=True)
+    try:
+        with _Display(settings, choices["quiet"]) as display:
+            comparison = compare(settings, display.show, folder=folder, resume=choices["resume"])
+    except KeyboardInterrupt:
+        kept = Parts(folder).count()
+        again = shlex.join([*command, *([] if choices["resume"] else ["--resume"])])
+        raise CommandError(f"interrupted; {kept} finished pieces are kept, go on with: {again}", 130) from None
     data = comparison_to_dict(comparison, command)
     with user_input():
         paths = write_files(data, folder)
@@ -151,16 +202,45 @@ def compare_command(given: dict[str, Any], config: str | None, command: list[str
     return 0
 
 
-def _show(bar: Bar, event: Event, temperatures: int) -> None:
-    stage = event.label
-    if event.temperature is not None and temperatures > 1:
-        stage += f", T = {event.temperature:g}"
-    bar.update(stage, event.done, event.total, "" if event.stage == "calibration" else _note(event))
+class _Display:
+    """Progress of a comparison: a bar for the whole, a bar for what is under way, and a line for everything that is done."""
+
+    def __init__(self, settings: Settings, quiet: bool) -> None:
+        self._settings = settings
+        self._bar = Bar(quiet)
+        self._stage: str | None = None
+        self._done = 0
+
+    def __enter__(self) -> _Display:
+        self._bar.__enter__()
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        self._bar.__exit__(*exception)
+
+    def show(self, event: Event) -> None:
+        """Hear an event."""
+        stage = f"T = {event.temperature:g}, {event.label}"
+        total = len(self._settings.temperatures) * len(self._settings.algorithms)
+        if stage != self._stage:
+            if self._stage is not None:
+                self._bar.remove(self._stage)
+            self._stage = stage
+            self._bar.update("comparison", self._done, total, f"{self._done} of {total}")
+        if event.finished is not None:
+            self._done += 1
+            self._bar.update("comparison", self._done, total, f"{self._done} of {total}")
+            self._bar.say(event.finished)
+        else:
+            self._bar.update(stage, event.done, event.total, _note(event))
 
 
 def _note(event: Event) -> str:
     """Return the remark behind a bar: sweeps, and what the algorithm tells."""
-    parts, info = [f"{event.done:,} sweeps"], event.info
+    info = event.info
+    if info.get("tuning"):
+        return "choosing its settings"
+    parts = [f"{event.done:,.0f} sweeps"]
     if "families" in info:
         parts += [f"T {info['temperature']:.3f}", f"{info['families']} families"]
     if "round_trips" in info:
@@ -171,16 +251,11 @@ def _note(event: Event) -> str:
 
 
 def _print(comparison: Comparison, paths: list[Path]) -> None:
-    from ..compare.report import tables
+    from ..compare.report import sentences, tables
 
     print_tables(tables(comparison))
-    several = len(comparison.results) > 1
-    for result in comparison.results:
-        for entry in result.algorithms:
-            where = f" at T = {result.temperature:g}" if several else ""
-            sys.stdout.write(f"{entry.spec.label}{where}: {entry.verdict.sentence}.\n")
-    for note in comparison.notes:
-        sys.stdout.write(f"Note: {note}\n")
+    for sentence in sentences(comparison):
+        sys.stdout.write(f"{sentence}\n")
     names = ", ".join(path.name for path in paths)
     sys.stdout.write(f"Wrote {names} to {paths[0].parent}{'' if str(paths[0].parent).endswith('/') else '/'}\n")
     sys.stdout.write(f"Took {comparison.seconds:.0f} s.\n")

@@ -87,6 +87,16 @@ class Bar:
             self._tasks[stage] = self._progress.add_task(stage, total=total, note=note)
         self._progress.update(self._tasks[stage], completed=done, total=total, note=note)
 
+    def remove(self, stage: str) -> None:
+        """Show the bar of a stage no longer."""
+        if self._progress is not None and stage in self._tasks:
+            self._progress.remove_task(self._tasks.pop(stage))
+
+    def say(self, text: str) -> None:
+        """Print a line above the bars."""
+        if self._progress is not None:
+            self._progress.console.print(text, markup=False, highlight=False)
+
 
 def _bars(console: Console) -> Progress:
     from rich.progress import BarColumn, Progress, ProgressColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn

@@ -15,7 +15,7 @@ from typing import Any
 from .. import _check
 from ._errors import CommandError, user_input
 
-__all__ = ["Choices", "Option", "choose", "flag", "floats", "fraction", "integer", "positive", "text", "words"]
+__all__ = ["Choices", "Option", "choose", "duration", "flag", "floats", "fraction", "integer", "positive", "text", "words"]
 
 Convert = Callable[[str, object], Any]
 
@@ -33,8 +33,8 @@ class Option:
         value.
     default
         The value where neither gives one.
-    alias
-        Its short name without the dash, allowed in a file too.
+    aliases
+        Its other names without the dashes, allowed in a file too.
     owners
         To which algorithms it belongs; empty where it belongs to all.
     """
@@ -42,7 +42,7 @@ class Option:
     key: str
     convert: Convert
     default: Any = None
-    alias: str | None = None
+    aliases: tuple[str, ...] = ()
     owners: tuple[str, ...] = ()
 
     @property
@@ -82,6 +82,18 @@ def integer(low: int | None = None, high: int | None = None) -> Convert:
 def positive(name: str, value: object) -> float:
     """Convert to a positive finite number."""
     return _check.positive_float(name, _number(value))
+
+
+def duration(name: str, value: object) -> float:
+    """Convert to a positive number of seconds: ``300``, ``300s``, ``5m`` or ``1.5h``."""
+    units = {"s": 1.0, "m": 60.0, "h": 3600.0}
+    scale = 1.0
+    if isinstance(value, str) and value.strip()[-1:].lower() in units:
+        scale, value = units[value.strip()[-1].lower()], value.strip()[:-1]
+    try:
+        return scale * positive(name, value)
+    except TypeError:
+        raise TypeError(f"{name}: expected a time such as 300, 5m or 1h, got {value!r}") from None
 
 
 def fraction(name: str, value: object) -> float:
@@ -179,7 +191,7 @@ def _read(options: Sequence[Option], config: str) -> dict[str, Any]:
         data = tomllib.loads(content.decode("utf-8"))
     except ValueError as error:
         raise CommandError(f"{config}: expected a TOML file, got text that is not: {error}") from None
-    names = {alias: option.key for option in options for alias in (option.key, option.parameter, option.alias) if alias}
+    names = {alias: option.key for option in options for alias in (option.key, option.parameter, *option.aliases)}
     found: dict[str, Any] = {}
     for name, value in data.items():
         if name not in names:

@@ -107,8 +107,8 @@ def ladder(name: str, value: object) -> tuple[float, ...]:
 
 OPTIONS: Final = (
     Option("system", text, "ka2d"),
-    Option("particles", integer(1), None, "n"),
-    Option("temperature", _one, None, "T"),
+    Option("particles", integer(1), None, ("n",)),
+    Option("temperature", _one, None, ("T",)),
     Option("algorithm", _choice(ALGORITHMS), "swap"),
     Option("replicas", integer(1), owners=(*_MONTE_CARLO, "md", "nf")),
     Option("equilibration", integer(0)),
@@ -135,7 +135,7 @@ OPTIONS: Final = (
     Option("threads", integer(1)),
     Option("device", text, "cpu"),
     Option("seed", integer(0, 2**64 - 1), 1),
-    Option("output", text, None, "o"),
+    Option("output", text, None, ("o",)),
     Option("checkpoint-every", positive, 60.0),
     Option("resume", flag, False),
     Option("overwrite", flag, False),

@@ -30,7 +30,7 @@ def _sampler(name: str, value: object) -> str:
 
 OPTIONS: Final = (
     Option("system", text, "ka2d"),
-    Option("particles", integer(1), None, "n"),
+    Option("particles", integer(1), None, ("n",)),
     Option("hot", positive),
     Option("cold", positive),
     Option("layers", integer(0, 3), 2),
@@ -43,7 +43,7 @@ OPTIONS: Final = (
     Option("steps", integer(1)),
     Option("seed", integer(0, 2**63 - 1), 1),
     Option("threads", integer(1)),
-    Option("output", text, None, "o"),
+    Option("output", text, None, ("o",)),
     Option("overwrite", flag, False),
     Option("resume", flag, False),
     Option("quiet", flag, False),

@@ -243,6 +243,8 @@ class AlgorithmSpec:
     candidates
         Called as ``candidates(system, temperature, start_temperature, options)``: the settings that tuning chooses from, the
         first of them what the algorithm does untold. None where there is nothing to choose.
+    foreign
+        Whether it is a user's own.
     """
 
     name: str
@@ -255,6 +257,7 @@ class AlgorithmSpec:
     least_budget: LeastBudget | None = None
     needs_flow: bool = False
     candidates: Candidates | None = None
+    foreign: bool = False
 
 
 def _molecular_dynamics(system: System, temperature: float, options: RunOptions) -> Algorithm:

@@ -15,7 +15,16 @@ from typing import Final, Literal
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["ErrorCurve", "Ratio", "Reach", "cost_to_reach", "error_curve", "speed_up"]
+__all__ = [
+    "ErrorCurve",
+    "Ratio",
+    "Reach",
+    "amortised_speed_up",
+    "break_even_runs",
+    "cost_to_reach",
+    "error_curve",
+    "speed_up",
+]
 
 FloatArray = npt.NDArray[np.float64]
 Bound = Literal["=", "<", ">", "?"]
@@ -154,7 +163,7 @@ def cost_to_reach(cost: FloatArray, error: FloatArray, target: float) -> Reach:
     return Reach(float(cost[last] * (cost[last + 1] / cost[last]) ** step), "=")
 
 
-def speed_up(baseline: ErrorCurve, other: ErrorCurve, target: float | None) -> Ratio:
+def speed_up(baseline: ErrorCurve, other: ErrorCurve, target: float | None, extra: float = 0.0) -> Ratio:
     """Return how many times cheaper `other` is than `baseline` at equal error, with a bootstrap interval.
 
     The runs of the two algorithms are independent and are resampled independently. A resample in which an error is not
@@ -167,12 +176,14 @@ def speed_up(baseline: ErrorCurve, other: ErrorCurve, target: float | None) -> R
         Curves of the same observable, against the same kind of cost.
     target
         The error to reach; None for the error that the baseline ends with, in each resample its own.
+    extra
+        Added to the cost of a run of `other`, whatever the error.
     """
-    value, bound = _ratio(baseline, other, baseline.error, other.error, target)
+    value, bound = _ratio(baseline, other, baseline.error, other.error, target, extra)
     resamples = min(len(baseline.resampled), len(other.resampled))
     lower, upper = np.empty(resamples), np.empty(resamples)
     for i in range(resamples):
-        ratio, kind = _ratio(baseline, other, baseline.resampled[i], other.resampled[i], target)
+        ratio, kind = _ratio(baseline, other, baseline.resampled[i], other.resampled[i], target, extra)
         lower[i] = 0.0 if kind in "<?" else ratio
         upper[i] = math.inf if kind in ">?" else ratio
     tail = 0.5 * (1.0 - CONFIDENCE)
@@ -181,14 +192,65 @@ def speed_up(baseline: ErrorCurve, other: ErrorCurve, target: float | None) -> R
     return Ratio(value, bound, low, high)
 
 
-def _ratio(
+def amortised_speed_up(baseline: ErrorCurve, other: ErrorCurve, target: float | None, training: float, runs: int) -> Ratio:
+    """Return the speed-up that is left when an algorithm pays for its training, shared by its runs.
+
+    Parameters
+    ----------
+    baseline, other, target
+        As in `speed_up`.
+    training
+        What the training has cost, in the unit of the costs of the curves.
+    runs
+        Number of runs that share it.
+    """
+    return speed_up(baseline, other, target, training / runs)
+
+
+def break_even_runs(baseline: ErrorCurve, other: ErrorCurve, target: float | None, training: float) -> float:
+    """Return the number of runs after which training and runs together have cost less than the baseline's runs.
+
+    Parameters
+    ----------
+    baseline, other, target, training
+        As in `amortised_speed_up`.
+
+    Returns
+    -------
+    float
+        Not a whole number. An upper bound where the speed-up is a lower bound; infinite where a run of `other` is no cheaper;
+        NaN where the runs do not tell.
+    """
+    theirs, ours = _reaches(baseline, other, baseline.error, other.error, target)
+    if ours.bound == ">" or theirs.bound == "<":
+        return math.nan
+    saved = theirs.cost - ours.cost
+    if saved > 0.0:
+        return training / saved
+    return math.inf if theirs.bound == ours.bound == "=" else math.nan
+
+
+def _reaches(
     baseline: ErrorCurve, other: ErrorCurve, baseline_error: FloatArray, other_error: FloatArray, target: float | None
-) -> tuple[float, Bound]:
-    """Divide the costs of two curves, which may be resampled, at an error."""
+) -> tuple[Reach, Reach]:
+    """Return where two curves, which may be resampled, reach an error."""
     if target is None:
         spent = Reach(float(baseline.cost[-1]), "=")
-        return _divide(spent, cost_to_reach(other.cost, other_error, float(baseline_error[-1])))
-    return _divide(cost_to_reach(baseline.cost, baseline_error, target), cost_to_reach(other.cost, other_error, target))
+        return spent, cost_to_reach(other.cost, other_error, float(baseline_error[-1]))
+    return cost_to_reach(baseline.cost, baseline_error, target), cost_to_reach(other.cost, other_error, target)
+
+
+def _ratio(
+    baseline: ErrorCurve,
+    other: ErrorCurve,
+    baseline_error: FloatArray,
+    other_error: FloatArray,
+    target: float | None,
+    extra: float,
+) -> tuple[float, Bound]:
+    """Divide the costs of two curves at an error."""
+    theirs, ours = _reaches(baseline, other, baseline_error, other_error, target)
+    return _divide(theirs, Reach(ours.cost + extra, ours.bound))
 
 
 def _divide(numerator: Reach, denominator: Reach) -> tuple[float, Bound]:

@@ -29,13 +29,25 @@ from .verdict import R_HAT_LIMIT, SIGMA_LIMIT, sigmas, split_r_hat
 if TYPE_CHECKING:
     from ..systems import System
 
-__all__ = ["Reference", "ReferenceOptions", "cached_reference", "make_reference", "pooled_specific_heat", "read_reference"]
+__all__ = [
+    "Reference",
+    "ReferenceOptions",
+    "cached_reference",
+    "make_reference",
+    "pooled_specific_heat",
+    "read_reference",
+    "shipped_reference",
+    "shipped_references",
+    "specific_heat_of_moments",
+]
 
 FloatArray = npt.NDArray[np.float64]
 Progress = Callable[[int, int, Mapping[str, Any]], None]
 
 SWAP_PROBABILITY: Final = 0.2
 RELAXATION_SHARE: Final = 1.0
+SHIPPED_FORMAT: Final = "glassnf reference, version 1"
+_SHIPPED: Final = ("reference_ka2d_43.json",)  # written by bench/make_reference.py
 
 
 @dataclass(frozen=True)
@@ -130,8 +142,23 @@ def pooled_specific_heat(energy: FloatArray, n: int, temperature: float) -> tupl
         In k_B: N (<e^2> - <e>^2) / T^2 with averages over all replicas, less the bias that the jackknife finds.
     """
     shifted = energy - energy.mean()
-    first, second = shifted.mean(axis=0), (shifted**2).mean(axis=0)
-    replicas = energy.shape[1]
+    return specific_heat_of_moments(shifted.mean(axis=0), (shifted**2).mean(axis=0), n, temperature)
+
+
+def specific_heat_of_moments(first: FloatArray, second: FloatArray, n: int, temperature: float) -> tuple[float, float]:
+    """Return what `pooled_specific_heat` does, from the moments of each replica.
+
+    Parameters
+    ----------
+    first, second
+        (R,) averages of the energy per particle and of its square, in epsilon and epsilon^2. A constant may have been
+        subtracted from the energies.
+    n
+        Number of particles.
+    temperature
+        In epsilon / k_B.
+    """
+    replicas = first.size
     total = second.mean() - first.mean() ** 2
     left_out = (second.sum() - second) / (replicas - 1) - ((first.sum() - first) / (replicas - 1)) ** 2
     value = replicas * total - (replicas - 1) * left_out.mean()
@@ -249,6 +276,83 @@ def cached_reference(
     except OSError:
         pass
     return reference
+
+
+def shipped_reference(system: System, temperature: float) -> Reference | None:
+    """Return the reference that is shipped with the package for a system at a temperature, or None if there is none.
+
+    Parameters
+    ----------
+    system
+        The system; what counts is its hash.
+    temperature
+        In epsilon / k_B.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not as above.
+    FileFormatError
+        If the file is damaged.
+
+    Examples
+    --------
+    >>> from glassnf import systems
+    >>> reference = shipped_reference(systems.ka2d(n=43), 0.4)
+    >>> reference.source
+    'shipped with glassnf (swap MC)'
+    >>> shipped_reference(systems.ka2d(n=43), 0.41) is None
+    True
+    """
+    wanted = _check.positive_float("temperature", temperature)
+    for entry in shipped_references(system):
+        if math.isclose(entry.temperature, wanted, rel_tol=1e-9):
+            return entry
+    return None
+
+
+def shipped_references(system: System) -> tuple[Reference, ...]:
+    """Return all references that are shipped with the package for a system, from the highest temperature to the lowest.
+
+    Their `seed` is the one from which those of the runs were derived, `replicas` counts those of all runs together, and
+    `r_hat` is the largest of a run.
+    """
+    from ..data import shipped_file
+    from ..systems import System as SystemType
+
+    if not isinstance(system, SystemType):
+        raise TypeError(f"system: expected a System, got {type(system).__name__}")
+    found = (_read_shipped(shipped_file(name)) for name in _SHIPPED)
+    entries = [entry for table in found for entry in table if entry.system_hash == system.hash]
+    return tuple(sorted(entries, key=lambda entry: -entry.temperature))
+
+
+def _read_shipped(path: Path) -> list[Reference]:
+    """Read a table of references."""
+    from ..io.files import FileFormatError
+
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        if data["format"] != SHIPPED_FORMAT:
+            raise ValueError(f"format {data['format']!r}")
+        return [_of_shipped(data, entry) for entry in data["temperatures"]]
+    except (ValueError, TypeError, KeyError, IndexError) as error:
+        raise FileFormatError(
+            f"{path}: expected a table of references, got something else or a damaged one ({error})"
+        ) from None
+
+
+def _of_shipped(data: Mapping[str, Any], entry: Mapping[str, Any]) -> Reference:
+    runs = entry["runs"]
+    about = {
+        "system_hash": data["system_hash"],
+        "replicas": sum(run["replicas"] for run in runs),
+        "sweeps": runs[0]["sweeps"],
+        "seed": data["seed"],
+        "wall_time": sum(run["wall_time"] for run in runs),
+        "source": f"shipped with glassnf ({data['method']})",
+    }
+    return _from_dict({**entry, **about})
 
 
 def write_text(path: Path, text: str) -> None:

@@ -1,4 +1,4 @@
-"""The comparison itself: reference, runs, errors, speed-ups, verdicts."""
+"""The comparison itself: reference, choice of settings, runs, errors, speed-ups, verdicts."""
 
 from __future__ import annotations
 
@@ -6,13 +6,19 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from typing import Any, Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
-from .algorithms import Algorithm, AlgorithmSpec, DiagnosedAlgorithm, Diagnosis, Trace, get_algorithm
-from .analysis import ErrorCurve, Ratio, error_curve, speed_up
+from .algorithms import Algorithm, AlgorithmSpec, DiagnosedAlgorithm, Diagnosis, RunOptions, TrainedAlgorithm, get_algorithm
+from .analysis import ErrorCurve, amortised_speed_up, break_even_runs, error_curve, speed_up
+from .jsonable import jsonable
+from .parts import Parts, reference_from_dict, result_from_dict, result_to_dict
+from .planning import LEAST_BUDGETS, budgets_for, make_plan, measure_rate, record_interval, run_options
+from .plugin import PluginError
+from .ranking import rank
 from .reference import (
     Reference,
     ReferenceOptions,
@@ -21,19 +27,32 @@ from .reference import (
     pooled_specific_heat,
     read_reference,
     reference_method,
+    shipped_reference,
 )
-from .settings import LEAST_BUDGETS, Plan, Settings, make_plan, record_interval
+from .results import (
+    COSTS,
+    OBSERVABLES,
+    AlgorithmResult,
+    Comparison,
+    NotRun,
+    SpeedUp,
+    TemperatureResult,
+    after_budgets,
+    relaxation,
+)
+from .settings import Settings
 from .starts import derived_seed, hot_start
-from .verdict import Verdict, judge
+from .tuning import tune
+from .verdict import judge
 
-__all__ = ["AlgorithmResult", "Comparison", "Event", "Relaxation", "SpeedUp", "TemperatureResult", "compare"]
+if TYPE_CHECKING:
+    from ..ensemble import Ensemble
+
+__all__ = ["Event", "compare"]
 
 FloatArray = npt.NDArray[np.float64]
 
-OBSERVABLES: Final = ("mean_energy", "specific_heat")
-COSTS: Final = ("wall_time", "pair_evaluations")
 _SLACK: Final = 1.3
-_POINTS_PER_DECADE: Final = 8
 
 
 @dataclass(frozen=True)
@@ -43,149 +62,34 @@ class Event:
     Attributes
     ----------
     stage
-        ``"calibration"``, ``"reference"``, or the name of an algorithm.
+        ``"reference"``, or the name of an algorithm.
     label
         What to show.
     temperature
-        In epsilon / k_B, or None.
+        In epsilon / k_B.
     done, total
-        Sweeps of one run, done and to do in this stage.
+        Parts of this stage, done and to do: sweeps of one run, or trials of settings.
     info
-        What the sampler tells beside.
+        What the sampler tells beside; ``"tuning": True`` while settings are chosen.
+    finished
+        With the last event of an algorithm at a temperature, a line on what came out.
     """
 
     stage: str
     label: str
-    temperature: float | None
-    done: int
-    total: int
+    temperature: float
+    done: float
+    total: float
     info: Mapping[str, Any] = field(default_factory=dict)
+    finished: str | None = None
 
 
 Listener = Callable[[Event], None]
 
 
-@dataclass(frozen=True)
-class Relaxation:
-    """Energy along the runs, in bins that widen geometrically; of algorithms without a trace, after each budget.
-
-    Attributes
-    ----------
-    sweeps
-        (P,) last sweep of each bin, of all replicas of a run; the start itself is at 0.
-    wall_time
-        (P,) what that cost a run, s.
-    mean, error
-        (P,) energy per particle in the bin, mean over the runs and its standard error, in epsilon.
-    """
-
-    sweeps: npt.NDArray[np.int64]
-    wall_time: FloatArray
-    mean: FloatArray
-    error: FloatArray
-
-
-@dataclass(frozen=True)
-class AlgorithmResult:
-    """What one algorithm did at one temperature.
-
-    Attributes
-    ----------
-    spec
-        The algorithm.
-    sweeps
-        (B,) budgets reached, in sweeps of one run.
-    costs
-        (B,) cost of one run after each budget, by kind: ``"wall_time"`` (s), ``"pair_evaluations"``.
-    estimates
-        (B, K) estimates of the runs, by observable: ``"mean_energy"`` (epsilon), ``"specific_heat"`` (k_B), per particle.
-    curves
-        Error against cost, by (observable, kind of cost).
-    verdict
-        Whether the runs are in equilibrium.
-    relaxation
-        Energy along the runs.
-    report
-        Settings, adapted values and acceptances.
-    seed
-        Seed of the runs.
-    """
-
-    spec: AlgorithmSpec
-    sweeps: npt.NDArray[np.int64]
-    costs: dict[str, FloatArray]
-    estimates: dict[str, FloatArray]
-    curves: dict[tuple[str, str], ErrorCurve]
-    verdict: Verdict
-    relaxation: Relaxation
-    report: dict[str, Any]
-    seed: int
-
-
-@dataclass(frozen=True)
-class SpeedUp:
-    """How many times cheaper than the baseline an algorithm is.
-
-    Attributes
-    ----------
-    algorithm, baseline
-        Names.
-    observable, cost
-        What is known at equal error, and what is counted.
-    target
-        The error, in the unit of the observable.
-    at_end_of_baseline
-        Whether `target` is the error that the baseline ends with, and not one that was asked for.
-    ratio
-        Cost of the baseline over cost of the algorithm.
-    """
-
-    algorithm: str
-    baseline: str
-    observable: str
-    cost: str
-    target: float
-    at_end_of_baseline: bool
-    ratio: Ratio
-
-
-@dataclass(frozen=True)
-class TemperatureResult:
-    """All algorithms at one temperature."""
-
-    temperature: float
-    reference: Reference
-    algorithms: tuple[AlgorithmResult, ...]
-    speed_ups: tuple[SpeedUp, ...]
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """A finished comparison.
-
-    Attributes
-    ----------
-    settings, plan
-        What was asked for and what was planned.
-    results
-        One entry for each temperature.
-    notes
-        Sentences on what did not go as planned.
-    started
-        When it began (UTC).
-    seconds
-        How long it took.
-    """
-
-    settings: Settings
-    plan: Plan
-    results: tuple[TemperatureResult, ...]
-    notes: tuple[str, ...]
-    started: datetime
-    seconds: float
-
-
-def compare(settings: Settings, listener: Listener | None = None) -> Comparison:
+def compare(
+    settings: Settings, listener: Listener | None = None, *, folder: Path | None = None, resume: bool = False
+) -> Comparison:
     """Run a comparison.
 
     Parameters
@@ -194,202 +98,336 @@ def compare(settings: Settings, listener: Listener | None = None) -> Comparison:
         What to compare.
     listener
         Called with every step of progress.
+    folder
+        Where to keep the pieces that are done, in a folder ``parts`` of it, which is removed in the end; None for nowhere.
+    resume
+        Go on with the pieces in `folder`.
 
     Raises
     ------
     ValueError
-        If the file in ``settings.reference`` does not hold the reference values.
+        If the file in ``settings.reference`` does not hold the reference values, or what there is to resume has other settings.
     OSError
-        If it cannot be read.
+        If a file cannot be read or written.
     """
-    tell = listener if listener is not None else _nobody
-    started, begin = datetime.now(timezone.utc), time.perf_counter()
+    if resume and folder is None:
+        raise ValueError("folder: expected the folder of an interrupted comparison, got None")
     if settings.reference is not None:
         for temperature in settings.temperatures:
             read_reference(settings.reference, settings.system, temperature)
-    tell(Event("calibration", "timing this machine", None, 0, 1))
-    plan = make_plan(settings)
-    tell(Event("calibration", "timing this machine", None, 1, 1))
-    notes: list[str] = []
-    results = tuple(_at_temperature(settings, plan, temperature, tell, notes) for temperature in settings.temperatures)
-    return Comparison(settings, plan, results, tuple(notes), started, time.perf_counter() - begin)
+    parts = None if folder is None else Parts(folder)
+    if parts is not None:
+        parts.begin(settings, resume=resume)
+    comparison = _Run(settings, listener or _nobody, parts).run()
+    if parts is not None:
+        parts.remove()
+    return comparison
 
 
 def _nobody(event: Event) -> None:
     """Listen to nothing."""
 
 
-def _at_temperature(settings: Settings, plan: Plan, temperature: float, tell: Listener, notes: list[str]) -> TemperatureResult:
-    reference = _reference(settings, plan, temperature, tell)
-    if not reference.sound:
-        notes.append(
-            f"T = {temperature:g}: the reference fails its own checks (R-hat {reference.r_hat:.3f}, "
-            f"drift {reference.drift_sigmas:.1f} sigma): it is too short, and errors against it mean little."
-        )
-    results = tuple(_run(settings, plan, temperature, name, reference, tell, notes) for name in settings.algorithms)
-    speed_ups = tuple(
-        _speed_up(result, results[0], observable, cost, target)
-        for result in results[1:]
-        for observable, asked in zip(OBSERVABLES, _targets(settings), strict=True)
-        for target in (asked, None)
-        for cost in COSTS
-    )
-    for observable, target, error in zip(OBSERVABLES, _targets(settings), _reference_errors(reference), strict=True):
-        if target < 2.0 * error:
-            notes.append(
-                f"T = {temperature:g}: the target error {target:g} of {observable} is below twice the reference's own error "
-                f"({error:.2g}), so that costs at this target are upper bounds."
+def _line(temperature: float, outcome: AlgorithmResult | NotRun) -> str:
+    """Return what came out in a line."""
+    label = get_algorithm(outcome.name if isinstance(outcome, NotRun) else outcome.spec.name).label
+    if isinstance(outcome, NotRun):
+        return f"T = {temperature:g}  {label:9s} not run: {outcome.reason}"
+    curve = outcome.curves["mean_energy", "wall_time"]
+    state = "equilibrated" if outcome.verdict.equilibrated else "not equilibrated"
+    return f"T = {temperature:g}  {label:9s} error of <U>/N {curve.error[-1]:.2g} at {curve.cost[-1]:.2g} s per run, {state}"
+
+
+class _Run:
+    """One comparison under way."""
+
+    def __init__(self, settings: Settings, tell: Listener, parts: Parts | None) -> None:
+        self._settings = settings
+        self._tell = tell
+        self._parts = parts
+        self._notes: list[str] = []
+        self._earlier = 0.0
+        self._failures: dict[str, list[float]] = {}
+
+    def run(self) -> Comparison:
+        started, begin = datetime.now(timezone.utc), time.perf_counter()
+        self._plan = make_plan(self._settings)
+        results = {value: self._at(value) for value in sorted(self._settings.temperatures, reverse=True)}
+        seconds = time.perf_counter() - begin + self._earlier
+        ordered = tuple(results[value] for value in self._settings.temperatures)
+        return Comparison(self._settings, self._plan, ordered, tuple(self._notes), started, seconds)
+
+    def _at(self, temperature: float) -> TemperatureResult:
+        settings = self._settings
+        reference = self._reference(temperature)
+        self._remark_on(reference)
+        results: list[AlgorithmResult] = []
+        not_run: list[NotRun] = []
+        for name in settings.algorithms:
+            reason = settings.obstacle(name, temperature) or self._failed(name)
+            outcome = NotRun(name, reason) if reason is not None else self._algorithm(temperature, name, reference)
+            self._tell(Event(name, get_algorithm(name).label, temperature, 1, 1, finished=_line(temperature, outcome)))
+            if isinstance(outcome, NotRun):
+                not_run.append(outcome)
+                continue
+            results.append(outcome)
+            self._failures[name] = [] if outcome.verdict.equilibrated else [*self._failures.get(name, []), temperature]
+        curves = {result.spec.name: result.curves["mean_energy", "wall_time"] for result in results}
+        ranking = rank(curves) if curves else ()
+        return TemperatureResult(temperature, reference, tuple(results), self._speed_ups(results), ranking, tuple(not_run))
+
+    def _failed(self, name: str) -> str | None:
+        """Return why an algorithm is given up, or None."""
+        failures = self._failures.get(name, [])
+        if not self._settings.stop_when_failed or len(failures) < 2:
+            return None
+        return f"it was out of equilibrium at T = {failures[-2]:g} and {failures[-1]:g} already"
+
+    def _remark_on(self, reference: Reference) -> None:
+        settings, where = self._settings, f"T = {reference.temperature:g}"
+        if not reference.sound:
+            self._notes.append(
+                f"{where}: the reference fails its own checks (R-hat {reference.r_hat:.3f}, "
+                f"drift {reference.drift_sigmas:.1f} sigma): it is too short, and errors against it mean little."
             )
-    return TemperatureResult(temperature, reference, results, speed_ups)
+        targets = settings.target_energy_error, settings.target_heat_error
+        for observable, target, (_, error) in zip(OBSERVABLES, targets, reference.values(), strict=True):
+            if target < 2.0 * error:
+                self._notes.append(
+                    f"{where}: the target error {target:g} of {observable} is below twice the reference's own error "
+                    f"({error:.2g}), so that costs at this target are upper bounds."
+                )
 
+    def _reference(self, temperature: float) -> Reference:
+        settings = self._settings
+        if settings.reference is not None:
+            return read_reference(settings.reference, settings.system, temperature)
+        sweeps = self._plan.reference_sweeps[temperature]
+        shipped = shipped_reference(settings.system, temperature) if sweeps == 0 else None
+        if shipped is not None:
+            return shipped
+        kept = None if self._parts is None else self._parts.get(temperature, "reference")
+        if kept is not None:
+            return reference_from_dict(kept)
+        reference = self._make_reference(temperature, sweeps)
+        if self._parts is not None:
+            self._parts.put(temperature, "reference", jsonable(reference))
+        return reference
 
-def _targets(settings: Settings) -> tuple[float, float]:
-    return settings.target_energy_error, settings.target_heat_error
+    def _make_reference(self, temperature: float, sweeps: int) -> Reference:
+        settings = self._settings
+        options = ReferenceOptions(
+            replicas=settings.reference_replicas,
+            sweeps=sweeps,
+            seed=derived_seed(settings.seed, "reference", temperature),
+            start_temperature=settings.hot,
+            start_sweeps=settings.start_sweeps,
+            record_every=record_interval(sweeps),
+        )
+        label = f"reference (long {reference_method(settings.system)})"
+        make = cached_reference if settings.cache else make_reference
 
+        def relay(done: int, total: int, info: Mapping[str, Any]) -> None:
+            self._tell(Event("reference", label, temperature, done, total, info))
 
-def _reference_errors(reference: Reference) -> tuple[float, float]:
-    return reference.mean_energy_error, reference.specific_heat_error
+        reference = make(
+            settings.system, temperature, options, threads=settings.threads, device=settings.device, progress=relay
+        )
+        self._tell(Event("reference", label, temperature, sweeps, sweeps))
+        return reference
 
+    def _algorithm(self, temperature: float, name: str, reference: Reference) -> AlgorithmResult | NotRun:
+        """Return the result of one algorithm, from the pieces or new; a user's own sampler may fail, which is a `NotRun`."""
+        spec = get_algorithm(name)
+        found = self._kept(temperature, name, reference)
+        if found is not None:
+            return found
+        before, begin = len(self._notes), time.perf_counter()
+        outcome: AlgorithmResult | NotRun
+        try:
+            outcome = self._run_algorithm(temperature, spec, reference)
+            piece: dict[str, Any] = {"result": result_to_dict(outcome)}
+        except PluginError as error:
+            outcome = NotRun(name, str(error))
+            self._notes.append(f"T = {temperature:g}: {spec.label} has failed: {error}")
+            piece = {"failed": str(error)}
+        if self._parts is not None:
+            more = {"notes": self._notes[before:], "seconds": time.perf_counter() - begin}
+            self._parts.put(temperature, name, {**piece, **more})
+        return outcome
 
-def _reference(settings: Settings, plan: Plan, temperature: float, tell: Listener) -> Reference:
-    if settings.reference is not None:
-        return read_reference(settings.reference, settings.system, temperature)
-    options = ReferenceOptions(
-        replicas=settings.reference_replicas,
-        sweeps=plan.reference_sweeps,
-        seed=derived_seed(settings.seed, "reference", temperature),
-        start_temperature=settings.hot,
-        start_sweeps=settings.start_sweeps,
-        record_every=record_interval(plan.reference_sweeps),
-    )
-    label = f"reference (long {reference_method(settings.system)})"
-    make = cached_reference if settings.cache else make_reference
+    def _kept(self, temperature: float, name: str, reference: Reference) -> AlgorithmResult | NotRun | None:
+        """Return what an interrupted comparison has left of an algorithm, or None where there is nothing that can be used."""
+        piece = None if self._parts is None else self._parts.get(temperature, name)
+        if piece is None:
+            return None
+        try:
+            notes, seconds = [str(note) for note in piece["notes"]], float(piece["seconds"])
+            found: AlgorithmResult | NotRun
+            if "failed" in piece:
+                found = NotRun(name, str(piece["failed"]))
+            else:
+                found = result_from_dict(piece["result"], self._curves(reference, name, piece["result"]))
+        except (KeyError, TypeError, ValueError, IndexError):
+            return None
+        self._notes += notes
+        self._earlier += seconds
+        return found
 
-    def relay(done: int, total: int, info: Mapping[str, Any]) -> None:
-        tell(Event("reference", label, temperature, done, total, info))
+    def _run_algorithm(self, temperature: float, spec: AlgorithmSpec, reference: Reference) -> AlgorithmResult:
+        settings, name = self._settings, spec.name
+        seconds = self._plan.seconds.get(temperature)
+        tuning = self._tune(temperature, spec, reference)
+        chosen = {} if tuning is None else tuning.settings
+        rate = 0.0
+        if seconds is not None:
+            rate = (
+                tuning.rate if tuning is not None and tuning.rate > 0.0 else measure_rate(settings, name, temperature, chosen)
+            )
+        budgets = budgets_for(settings, name, (seconds or 0.0) * (1.0 - settings.tuning), rate)
+        options = run_options(settings, budgets, chosen)
+        seed = derived_seed(settings.seed, "runs", name, temperature)
+        algorithm = spec.factory(settings.system, temperature, options)
+        algorithm.prepare(self._start(seed))
+        done, costs, estimates = self._advance(algorithm, spec, budgets, temperature, seconds)
+        report = algorithm.report()
+        diagnostics = report.pop("diagnostics", None)
+        made = {"costs": costs, "estimates": estimates}
+        trace = algorithm.trace()
+        return AlgorithmResult(
+            spec=spec,
+            sweeps=np.array(done, dtype=np.int64),
+            costs=costs,
+            estimates=estimates,
+            curves=self._curves(reference, name, made),
+            verdict=self._judge(algorithm, options, done[-1], estimates, reference),
+            relaxation=after_budgets(done, costs, estimates) if trace is None else relaxation(trace, done, costs["wall_time"]),
+            report=report,
+            seed=seed,
+            tuning=None if tuning is None else jsonable(tuning),
+            training=algorithm.training() if isinstance(algorithm, TrainedAlgorithm) else None,
+            diagnostics=jsonable(diagnostics),
+        )
 
-    reference = make(settings.system, temperature, options, threads=settings.threads, device=settings.device, progress=relay)
-    tell(Event("reference", label, temperature, plan.reference_sweeps, plan.reference_sweeps))
-    return reference
+    def _start(self, seed: int) -> Ensemble:
+        settings = self._settings
+        return hot_start(
+            settings.system,
+            settings.runs,
+            seed,
+            temperature=settings.hot,
+            sweeps=settings.start_sweeps,
+            threads=settings.threads,
+            device=settings.device,
+        )
 
+    def _tune(self, temperature: float, spec: AlgorithmSpec, reference: Reference) -> Any:
+        """Choose the settings of an algorithm, with runs of their own; None where there is no choice or no time for one."""
+        settings = self._settings
+        if spec.candidates is None or settings.tuning == 0.0:
+            return None
+        seconds, sweeps = self._plan.seconds.get(temperature), None
+        if seconds is not None:
+            seconds *= settings.tuning
+        elif settings.sweeps is not None:
+            largest = settings.sweeps[spec.name] if isinstance(settings.sweeps, Mapping) else settings.sweeps
+            sweeps = int(largest * settings.tuning)
 
-def _run(
-    settings: Settings, plan: Plan, temperature: float, name: str, reference: Reference, tell: Listener, notes: list[str]
-) -> AlgorithmResult:
-    spec = get_algorithm(name)
-    seed = derived_seed(settings.seed, "runs", name, temperature)
-    options = plan.options[name]
-    algorithm = spec.factory(settings.system, temperature, options)
-    start = hot_start(
-        settings.system,
-        settings.runs,
-        seed,
-        temperature=settings.hot,
-        sweeps=settings.start_sweeps,
-        threads=settings.threads,
-        device=settings.device,
-    )
-    algorithm.prepare(start)
-    done, costs, estimates = _advance(algorithm, spec, plan, temperature, tell, notes)
-    trace = algorithm.trace()
-    late = None if trace is None else trace.energy[trace.sweeps > options.discard * done[-1]]
-    diagnosis = algorithm.diagnosis() if isinstance(algorithm, DiagnosedAlgorithm) else Diagnosis()
-    heats = estimates["specific_heat"][-1]
-    if late is not None:
-        heat = pooled_specific_heat(late, settings.system.n, temperature)
-    else:
-        heat = float(heats.mean()), float(heats.std(ddof=1)) / len(heats) ** 0.5
-    return AlgorithmResult(
-        spec=spec,
-        sweeps=np.array(done, dtype=np.int64),
-        costs=costs,
-        estimates=estimates,
-        curves=_curves(settings, reference, name, costs, estimates),
-        verdict=judge(estimates["mean_energy"][-1], heat, reference.values(), late, diagnosis),
-        relaxation=_after_budgets(done, costs, estimates) if trace is None else relaxation(trace, done, costs["wall_time"]),
-        report=algorithm.report(),
-        seed=seed,
-    )
+        def relay(done: float, total: float, info: Mapping[str, Any]) -> None:
+            self._tell(Event(spec.name, f"{spec.label}, settings", temperature, done, total, {**info, "tuning": True}))
 
+        options = RunOptions(threads=settings.threads, flow=settings.flow)
+        return tune(
+            spec,
+            settings.system,
+            temperature,
+            self._start,
+            reference,
+            options,
+            runs=settings.runs,
+            seed=derived_seed(settings.seed, "tuning", spec.name, temperature),
+            seconds=seconds,
+            sweeps=sweeps,
+            progress=relay,
+        )
 
-def _advance(
-    algorithm: Algorithm, spec: AlgorithmSpec, plan: Plan, temperature: float, tell: Listener, notes: list[str]
-) -> tuple[list[int], dict[str, FloatArray], dict[str, FloatArray]]:
-    """Bring the runs from budget to budget, as far as the time allows."""
-    done: list[int] = []
-    costs: dict[str, list[float]] = {kind: [] for kind in COSTS}
-    estimates: dict[str, list[FloatArray]] = {observable: [] for observable in OBSERVABLES}
-    begin, budgets = time.perf_counter(), plan.budgets[spec.name]
-    last = budgets[-1]
+    def _judge(
+        self, algorithm: Algorithm, options: RunOptions, last: int, estimates: dict[str, FloatArray], reference: Reference
+    ) -> Any:
+        trace = algorithm.trace()
+        late = None if trace is None else trace.energy[trace.sweeps > options.discard * last]
+        diagnosis = algorithm.diagnosis() if isinstance(algorithm, DiagnosedAlgorithm) else Diagnosis()
+        heats = estimates["specific_heat"][-1]
+        if late is not None:
+            heat = pooled_specific_heat(late, self._settings.system.n, reference.temperature)
+        else:
+            heat = float(heats.mean()), float(heats.std(ddof=1)) / len(heats) ** 0.5
+        return judge(estimates["mean_energy"][-1], heat, reference.values(), late, diagnosis)
 
-    def relay(sweeps: int, _: int, info: Mapping[str, Any]) -> None:
-        tell(Event(spec.name, spec.label, temperature, sweeps, last, info))
+    def _advance(
+        self, algorithm: Algorithm, spec: AlgorithmSpec, budgets: tuple[int, ...], temperature: float, seconds: float | None
+    ) -> tuple[list[int], dict[str, FloatArray], dict[str, FloatArray]]:
+        """Bring the runs from budget to budget, as far as the time allows."""
+        done: list[int] = []
+        costs: dict[str, list[float]] = {kind: [] for kind in COSTS}
+        estimates: dict[str, list[FloatArray]] = {observable: [] for observable in OBSERVABLES}
+        begin, last = time.perf_counter(), budgets[-1]
 
-    for budget in budgets:
-        spent = time.perf_counter() - begin
-        if spec.name in plan.seconds and len(done) >= LEAST_BUDGETS:
-            expected = spent * budget / done[-1]
-            if expected > _SLACK * plan.seconds[spec.name]:
-                notes.append(
+        def relay(sweeps: int, _: int, info: Mapping[str, Any]) -> None:
+            self._tell(Event(spec.name, spec.label, temperature, sweeps, last, info))
+
+        for budget in budgets:
+            spent = time.perf_counter() - begin
+            if seconds is not None and len(done) >= LEAST_BUDGETS and spent * budget / done[-1] > _SLACK * seconds:
+                self._notes.append(
                     f"T = {temperature:g}: {spec.label} stops at {done[-1]} sweeps, because it is slower than it first was."
                 )
                 break
-        estimate = algorithm.advance(budget, relay)
-        done.append(budget)
-        for kind, series in costs.items():
-            series.append(float(getattr(algorithm.cost(), kind)))
-        for observable, values in estimates.items():
-            values.append(np.asarray(getattr(estimate, observable), dtype=np.float64))
-    tell(Event(spec.name, spec.label, temperature, last, last))
-    arrays = {kind: np.array(series) for kind, series in costs.items()}
-    return done, arrays, {observable: np.array(values) for observable, values in estimates.items()}
+            estimate = algorithm.advance(budget, relay)
+            done.append(budget)
+            for kind, series in costs.items():
+                series.append(float(getattr(algorithm.cost(), kind)))
+            for observable, values in estimates.items():
+                values.append(np.asarray(getattr(estimate, observable), dtype=np.float64))
+        self._tell(Event(spec.name, spec.label, temperature, last, last))
+        arrays = {kind: np.array(series) for kind, series in costs.items()}
+        return done, arrays, {observable: np.array(values) for observable, values in estimates.items()}
 
+    def _curves(self, reference: Reference, name: str, made: Mapping[str, Any]) -> dict[tuple[str, str], ErrorCurve]:
+        """Return error against cost of estimates and costs that are arrays or lists."""
+        curves = {}
+        for observable, (value, error) in zip(OBSERVABLES, reference.values(), strict=True):
+            seed = derived_seed(self._settings.seed, "bootstrap", name, reference.temperature, observable)
+            estimates = np.asarray(made["estimates"][observable], dtype=np.float64)
+            for kind in COSTS:
+                cost = np.asarray(made["costs"][kind], dtype=np.float64)
+                curves[observable, kind] = error_curve(cost, estimates, value, error, seed=seed)
+        return curves
 
-def _curves(
-    settings: Settings, reference: Reference, name: str, costs: dict[str, FloatArray], estimates: dict[str, FloatArray]
-) -> dict[tuple[str, str], ErrorCurve]:
-    curves = {}
-    for observable, (value, error) in zip(OBSERVABLES, reference.values(), strict=True):
-        seed = derived_seed(settings.seed, "bootstrap", name, reference.temperature, observable)
-        for kind in COSTS:
-            curves[observable, kind] = error_curve(costs[kind], estimates[observable], value, error, seed=seed)
-    return curves
+    def _speed_ups(self, results: list[AlgorithmResult]) -> tuple[SpeedUp, ...]:
+        """Compare with the first of the algorithms, if it is among the results."""
+        settings = self._settings
+        if not results or results[0].spec.name != settings.algorithms[0]:
+            return ()
+        targets = settings.target_energy_error, settings.target_heat_error
+        return tuple(
+            self._speed_up(result, results[0], observable, cost, target)
+            for result in results[1:]
+            for observable, asked in zip(OBSERVABLES, targets, strict=True)
+            for target in (asked, None)
+            for cost in COSTS
+        )
 
-
-def _speed_up(result: AlgorithmResult, baseline: AlgorithmResult, observable: str, cost: str, target: float | None) -> SpeedUp:
-    curve, ours = baseline.curves[observable, cost], result.curves[observable, cost]
-    error = float(curve.error[-1]) if target is None else target
-    names = result.spec.name, baseline.spec.name
-    return SpeedUp(*names, observable, cost, error, target is None, speed_up(curve, ours, target))
-
-
-def _after_budgets(done: list[int], costs: dict[str, FloatArray], estimates: dict[str, FloatArray]) -> Relaxation:
-    """Return the estimates of the energy after each budget as a relaxation."""
-    energy = estimates["mean_energy"]
-    error = energy.std(axis=1, ddof=1) / np.sqrt(energy.shape[1])
-    return Relaxation(np.array(done, dtype=np.int64), costs["wall_time"], energy.mean(axis=1), error)
-
-
-def relaxation(trace: Trace, budgets: list[int], wall_time: FloatArray) -> Relaxation:
-    """Average the energies of a trace over bins of sweeps that widen geometrically, eight to a decade.
-
-    Parameters
-    ----------
-    trace
-        The energies.
-    budgets, wall_time
-        (B,) what some numbers of sweeps cost; between them costs are interpolated.
-    """
-    last = max(int(trace.sweeps[-1]), 1)
-    first = max(int(trace.sweeps[trace.sweeps > 0][0]), 1) if (trace.sweeps > 0).any() else 1
-    count = max(2, int(np.ceil(_POINTS_PER_DECADE * np.log10(max(last / first, 1.0)))) + 1)
-    edges = np.unique(np.concatenate([[0], np.round(np.geomspace(first, last, count)).astype(np.int64)]))
-    place = np.searchsorted(edges, trace.sweeps, side="left")
-    points, means, errors = [], [], []
-    for p in np.unique(place):
-        per_run = trace.energy[place == p].mean(axis=0)
-        points.append(int(edges[p]))
-        means.append(float(per_run.mean()))
-        errors.append(float(per_run.std(ddof=1)) / np.sqrt(per_run.size))
-    cost = np.interp(points, [0, *budgets], [0.0, *wall_time])
-    return Relaxation(np.array(points, dtype=np.int64), cost, np.array(means), np.array(errors))
+    def _speed_up(
+        self, result: AlgorithmResult, baseline: AlgorithmResult, observable: str, cost: str, target: float | None
+    ) -> SpeedUp:
+        curve, ours = baseline.curves[observable, cost], result.curves[observable, cost]
+        error = float(curve.error[-1]) if target is None else target
+        names = result.spec.name, baseline.spec.name
+        ratio = speed_up(curve, ours, target)
+        spent = None if result.training is None else float(getattr(result.training, cost))
+        if spent is None or not np.isfinite(spent):
+            return SpeedUp(*names, observable, cost, error, target is None, ratio)
+        amortised = amortised_speed_up(curve, ours, target, spent, self._settings.runs)
+        runs = break_even_runs(curve, ours, target, spent)
+        return SpeedUp(*names, observable, cost, error, target is None, ratio, amortised, runs)

@@ -1,17 +1,14 @@
-"""What a comparison is asked to do, and how much of it fits into the time given."""
+"""What a comparison is asked to do."""
 
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, cast
 
 from .. import _check, cuda
-from .algorithms import BLOCK, RunOptions, algorithm_names, default_algorithms, get_algorithm
-from .reference import RELAXATION_SHARE
-from .starts import derived_seed, hot_start
+from .algorithms import BLOCK, algorithm_names, default_algorithms, get_algorithm
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,15 +16,10 @@ if TYPE_CHECKING:
     from ..flows import Flow
     from ..systems import System
 
-__all__ = ["Plan", "Settings", "geometric_budgets", "make_plan"]
+__all__ = ["TUNING_SHARE", "Settings"]
 
-REFERENCE_SHARE: Final = 0.35
-OVERHEAD: Final = 5.0
-LEAST_BUDGETS: Final = 3
-_CALIBRATION_TIME: Final = 0.4
-_FIRST_BUDGET: Final = 200
-_LEAST_SWEEPS: Final = 3200
-_MOST_RECORDS: Final = 150_000
+TUNING_SHARE: Final = 0.2
+"""Of the time of each algorithm, for the choice of its settings."""
 
 
 @dataclass(frozen=True)
@@ -41,9 +33,9 @@ class Settings:
     temperatures
         Temperatures, in epsilon / k_B.
     algorithms
-        Names of the algorithms, see `algorithm_names`; the first one is the baseline of the speed-ups. None for all that need
-        no flow, and with a flow for all; but for swap moves where there is one species: they then have nothing to do, and
-        asking for them is an error.
+        Names of the algorithms, see `algorithm_names`; the first one is the baseline of the speed-ups. None for all that come
+        with glassnf; but for swap moves where there is one species: they then have nothing to do, and asking for them is an
+        error; and for flows where there is none.
     runs
         Number K of independent runs of each algorithm, at least 4.
     seed
@@ -63,7 +55,8 @@ class Settings:
     reference_replicas
         Replicas of the reference, at least 8.
     reference
-        An earlier compare.json to take the reference from, or None to make it.
+        An earlier compare.json to take the references from. None for those that come with glassnf, where it has any for this
+        system and temperature and `reference_sweeps` does not ask for another, or else to make them.
     cache
         Whether to keep references in the user's cache folder and take them from there.
     start_temperature
@@ -74,7 +67,15 @@ class Settings:
         The errors of <U>/N (epsilon) and C_v/N (k_B) at which costs are compared, besides the errors that the baseline ends
         with.
     flow
-        A trained flow for the algorithm nf, with all temperatures in its range. Its training is no part of any cost.
+        A trained flow for the algorithm nf; None for the one that comes with glassnf, where it has one for this system. At
+        temperatures out of its range nf is not run. Its training is no part of the cost of a run; it is shown apart.
+    tuning
+        Share of the time, or of `sweeps`, of each algorithm at each temperature that goes to the choice of its settings, before
+        its runs; 0 for the settings that each has by itself.
+    stop_when_failed
+        Whether an algorithm that is out of equilibrium at two temperatures in a row is not run at lower ones.
+    profile
+        Name of the set of parameters that these are, for the record.
     """
 
     system: System
@@ -84,7 +85,7 @@ class Settings:
     seed: int = 1
     threads: int | None = None
     device: str = "cpu"
-    seconds: float | None = 900.0
+    seconds: float | None = 3600.0
     sweeps: int | Mapping[str, int] | None = None
     reference_sweeps: int | None = None
     reference_replicas: int = 64
@@ -95,6 +96,9 @@ class Settings:
     target_energy_error: float = 0.02
     target_heat_error: float = 0.2
     flow: Flow | None = None
+    tuning: float = TUNING_SHARE
+    stop_when_failed: bool = False
+    profile: str | None = None
 
     def __post_init__(self) -> None:
         """Check every parameter; TypeError or ValueError name the first bad one."""
@@ -117,6 +121,8 @@ class Settings:
         _multiple("start_sweeps", self.start_sweeps, 0)
         _check.positive_float("target_energy_error", self.target_energy_error)
         _check.positive_float("target_heat_error", self.target_heat_error)
+        if not 0.0 <= _check.finite_float("tuning", self.tuning) <= 0.5:
+            raise ValueError(f"tuning: expected a share from 0 to 0.5, got {self.tuning:g}")
         if self.seconds is not None:
             _check.positive_float("seconds", self.seconds)
         elif self.sweeps is None or (self.reference_sweeps is None and self.reference is None):
@@ -138,8 +144,14 @@ class Settings:
 
     def _check_algorithms(self) -> None:
         given: object = self.algorithms
+        if self.flow is None and (given is None or any(get_algorithm(name).needs_flow for name in self.algorithms)):
+            from ..flows import shipped
+
+            object.__setattr__(self, "flow", shipped(self.system))
         if given is None:
-            object.__setattr__(self, "algorithms", default_algorithms(self.system, self.flow))
+            names = default_algorithms(self.system, self.flow)
+            reached = [name for name in names if any(self.obstacle(name, value) is None for value in self.temperatures)]
+            object.__setattr__(self, "algorithms", tuple(reached))
         if not self.algorithms:
             raise ValueError(f"algorithms: expected at least one of {', '.join(algorithm_names())}, got none")
         for name in self.algorithms:
@@ -150,21 +162,28 @@ class Settings:
         self._check_flow()
 
     def _check_flow(self) -> None:
+        needed = [name for name in self.algorithms if get_algorithm(name).needs_flow]
         if self.flow is None:
-            for name in self.algorithms:
-                if get_algorithm(name).needs_flow:
-                    raise ValueError(f"flow: expected a trained flow for the algorithm {name}, got None")
+            if needed:
+                raise ValueError(f"flow: expected a trained flow for the algorithm {needed[0]}, got None")
             return
-        from ..samplers._carry import check_flow, check_temperature
+        from ..samplers._carry import check_flow
 
         flow = check_flow(self.system, self.flow)
-        for temperature in self.temperatures:
-            check_temperature("temperatures", temperature, flow)
-            if not temperature < flow.hot < math.inf:
-                raise ValueError(
-                    f"temperatures: expected numbers below the hot end of the flow, {flow.hot:g}, a finite one, got "
-                    f"{temperature:g}"
-                )
+        if math.isinf(flow.hot):
+            raise ValueError("flow: expected one with a finite hot end, got one that begins at infinite temperature")
+        for name in needed:
+            obstacles = [self.obstacle(name, value) for value in self.temperatures]
+            if all(obstacles):
+                raise ValueError(f"temperatures: expected at least one that {name} can reach, got none: {obstacles[0]}")
+
+    def obstacle(self, name: str, temperature: float) -> str | None:
+        """Return why an algorithm cannot be run at a temperature, or None if it can."""
+        if not get_algorithm(name).needs_flow or self.flow is None:
+            return None
+        if self.flow.cold <= temperature < self.flow.hot:
+            return None
+        return f"the flow goes from T = {self.flow.hot:g} to {self.flow.cold:g}, which does not hold {temperature:g}"
 
     def _check_sweeps(self) -> None:
         if not isinstance(self.sweeps, Mapping):
@@ -202,28 +221,6 @@ class Settings:
         return self.start_temperature if self.start_temperature is not None else max(1.0, 2.0 * max(self.temperatures))
 
 
-@dataclass(frozen=True)
-class Plan:
-    """The work of a comparison, as far as time decides on it.
-
-    Attributes
-    ----------
-    budgets
-        Budgets of each algorithm, by name, in sweeps of one run, ascending, each about twice the one before.
-    reference_sweeps
-        Sweeps of each replica of the reference; 0 where it is read from a file.
-    options
-        What each algorithm is told, by name.
-    seconds
-        Expected time of the runs of one algorithm at one temperature, by name; empty where time decides nothing.
-    """
-
-    budgets: dict[str, tuple[int, ...]]
-    reference_sweeps: int
-    options: dict[str, RunOptions]
-    seconds: dict[str, float]
-
-
 def _unique(name: str, values: tuple[object, ...]) -> None:
     for place, value in enumerate(values):
         if value in values[:place]:
@@ -235,108 +232,3 @@ def _multiple(name: str, value: int | None, least: int) -> None:
         return
     if _check.integer(name, value) < least or value % BLOCK:
         raise ValueError(f"{name}: expected a multiple of {BLOCK} of at least {least}, got {value}")
-
-
-def geometric_budgets(largest: int, smallest: int = _FIRST_BUDGET) -> tuple[int, ...]:
-    """Return budgets that double from `smallest`, or from a quarter of `largest` if that is less, and end with `largest`."""
-    first = min(smallest, largest // 4 // (2 * BLOCK) * 2 * BLOCK)
-    budgets = [first]
-    while budgets[-1] * 2 < largest:
-        budgets.append(budgets[-1] * 2)
-    if largest < 1.5 * budgets[-1]:
-        budgets.pop()
-    return (*budgets, largest)
-
-
-def record_interval(sweeps: int) -> int:
-    """Return the sweeps between records, 10 or, for runs so long that the records would fill the memory, more."""
-    return next((interval for interval in (10, 20, 50, 100) if sweeps <= interval * _MOST_RECORDS), 250)
-
-
-def make_plan(settings: Settings) -> Plan:
-    """Decide on budgets and length of the reference: as given, or by timing each algorithm for a moment on this machine.
-
-    By time, every algorithm gets an equal share of it, whatever its sweeps cost. The lengths chosen are 200, 300, 400, 600, ...
-    sweeps, two to a doubling, so that they depend on the machine's speed only in steps, and the smaller budgets not at all: the
-    same seed gives the same numbers at the same budgets everywhere.
-    """
-    reference_sweeps = 0 if settings.reference is not None else settings.reference_sweeps
-    largest: dict[str, int] = {}
-    seconds: dict[str, float] = {}
-    if settings.sweeps is not None:
-        given = settings.sweeps
-        largest = {name: given[name] if isinstance(given, Mapping) else given for name in settings.algorithms}
-    if not largest or reference_sweeps is None:
-        available = max(((settings.seconds or 0.0) - OVERHEAD) / len(settings.temperatures), 1.0)
-        if reference_sweeps is None:
-            reference_sweeps = _reference_sweeps(settings, REFERENCE_SHARE * available)
-            available *= 1.0 - REFERENCE_SHARE
-        if not largest:
-            share = available / len(settings.algorithms)
-            rates = {name: _rate(settings, name) for name in settings.algorithms}
-            wanted = {name: share * rate / (2.0 if get_algorithm(name).restarts else 1.0) for name, rate in rates.items()}
-            largest = {
-                name: _step_down(sweeps, max(_LEAST_SWEEPS, 4 * settings.least_budget(name))) for name, sweeps in wanted.items()
-            }
-            seconds = {name: share * largest[name] / wanted[name] for name in largest}
-    budgets = {
-        name: geometric_budgets(sweeps, max(get_algorithm(name).first_budget, settings.least_budget(name)))
-        for name, sweeps in largest.items()
-    }
-    return Plan(budgets, reference_sweeps, {name: _options(settings, series) for name, series in budgets.items()}, seconds)
-
-
-def _options(settings: Settings, budgets: tuple[int, ...]) -> RunOptions:
-    return RunOptions(
-        threads=settings.threads,
-        adaptation=budgets[0] // 2 // BLOCK * BLOCK,
-        record_every=record_interval(budgets[-1]),
-        flow=settings.flow,
-    )
-
-
-def _reference_sweeps(settings: Settings, seconds: float) -> int:
-    """Return the length of a reference run that takes about this long."""
-    per_replica = settings.runs / settings.reference_replicas / (1.0 + RELAXATION_SHARE)
-    method = "swap" if settings.system.n_species > 1 else "mc"
-    return _step_down(seconds * _rate(settings, method) * per_replica, _LEAST_SWEEPS)
-
-
-def _step_down(sweeps: float, least: int) -> int:
-    """Return the largest of 200, 300, 400, 600, ... that is at most `sweeps`, but at least `least`."""
-    step = _FIRST_BUDGET
-    while 2 * step <= sweeps:
-        step *= 2
-    if 3 * step // 2 <= sweeps:
-        step = 3 * step // 2
-    return max(step, least)
-
-
-def _rate(settings: Settings, name: str) -> float:
-    """Return the sweeps per second in which all runs of an algorithm advance together, at the lowest temperature."""
-    seed = derived_seed(settings.seed, "calibration", name)
-    start = hot_start(
-        settings.system,
-        settings.runs,
-        seed,
-        temperature=settings.hot,
-        sweeps=2 * BLOCK,
-        threads=settings.threads,
-        device=settings.device,
-    )
-    spec = get_algorithm(name)
-    budget, spent = max(2 * BLOCK, spec.first_budget // 4, settings.least_budget(name)), 0.0
-    algorithm = spec.factory(
-        settings.system,
-        min(settings.temperatures),
-        RunOptions(threads=settings.threads, adaptation=budget // 2, record_every=BLOCK, flow=settings.flow),
-    )
-    algorithm.prepare(start)
-    algorithm.advance(budget)
-    while True:
-        begin = time.perf_counter()
-        algorithm.advance(2 * budget)
-        spent = time.perf_counter() - begin
-        if spent >= _CALIBRATION_TIME:
-            return (2 * budget if spec.restarts else budget) / spent
-        budget *= 2

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from .polishing import PolishReport, polish
     from .radial_flow import RadialFlow
     from .report import NodeReport, TrainingReport
+    from .shipping import shipped
     from .splines import RadialBasis, TemperatureBasis
     from .storage import load, save
     from .tables import RadialTables
@@ -41,6 +42,7 @@ __all__ = [
     "load",
     "polish",
     "save",
+    "shipped",
     "train",
 ]
 
@@ -62,6 +64,7 @@ _MODULES = {
     "load": "storage",
     "polish": "polishing",
     "save": "storage",
+    "shipped": "shipping",
     "train": "training",
 }
 

@@ -1,0 +1,277 @@
+"""Make the reference values that are shipped with the package: <U>/N and C_v of one system, by long swap Monte Carlo.
+
+At each temperature, from high to low:
+
+- A pilot run measures the autocorrelation time of the energy, and the errors that its length gives. From these follow the
+  lengths of the runs: a relaxation of 100 autocorrelation times, and a production that brings the errors of all seeds together
+  to the targets.
+- Each seed is a run of independent replicas. Odd seeds start hot, in equilibrium at T = 1 or twice the temperature, and so
+  approach from above; even seeds start cold, slowly cooled to half the temperature, where their energy is below the one
+  sought, and approach from below. If relaxation or production were too short, the two kinds would disagree.
+- Seeds are compared with each other (chi^2), hot with cold, the first halves of all productions with the second ones.
+
+Each run is kept in a file of its own as soon as it is done; the same command goes on where it was interrupted, and the output
+is written anew after each temperature.
+
+    python bench/make_reference.py --parts build/reference -o python/glassnf/data/reference_ka2d_43.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime as dt
+import json
+import math
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import common
+import glassnf as gnf
+from glassnf.compare.environment import cpu_model
+from glassnf.compare.reference import SHIPPED_FORMAT, pooled_specific_heat, specific_heat_of_moments, write_text
+from glassnf.compare.starts import derived_seed, hot_start
+from glassnf.compare.verdict import SIGMA_LIMIT, sigmas
+from glassnf.observables import autocorrelation_time, estimate_mean, split_rhat
+
+TEMPERATURES = (1.0, 0.8, 0.6, 0.5, 0.45, 0.4, 0.35, 0.3, 0.25, 0.2)
+OBSERVABLES = ("mean_energy", "specific_heat")
+SWAP_PROBABILITY = 0.2
+RECORD_EVERY = 10
+PILOT_REPLICAS = 32
+RELAXATION_TIMES = 100  # sweeps of relaxation, and of production at least, over the autocorrelation time of the energy
+COOLING_STAGES = 20
+
+
+def log(message: str) -> None:
+    print(message, file=sys.stderr, flush=True)
+
+
+def round_up(sweeps: float, least: int) -> int:
+    """Return the next larger number with two significant digits, at least `least`, a multiple of 20."""
+    unit = max(100, 10 ** (math.floor(math.log10(max(sweeps, 1.0))) - 1))
+    return max(least, math.ceil(sweeps / unit) * unit)
+
+
+# ---- runs --------------------------------------------------------------------------------------------------------------------
+
+
+def hot_ensemble(temperature: float, replicas: int, seed: int, options: Any) -> Any:
+    """Return replicas in equilibrium at T = 1 or twice the temperature, whichever is higher."""
+    start = max(1.0, 2.0 * temperature)
+    return hot_start(options.liquid, replicas, seed, temperature=start, sweeps=options.start_sweeps, threads=options.threads)
+
+
+def cold_ensemble(temperature: float, replicas: int, seed: int, sweeps: int, options: Any) -> Any:
+    """Return replicas that `sweeps` of swap Monte Carlo have cooled to half the temperature."""
+    ensemble = hot_ensemble(temperature, replicas, seed, options)
+    sampler = gnf.MonteCarlo(options.liquid, swap_probability=SWAP_PROBABILITY, threads=options.threads)
+    for stage in np.geomspace(max(1.0, 2.0 * temperature), 0.5 * temperature, COOLING_STAGES):
+        ensemble.beta[:] = 1.0 / stage
+        sampler.equilibrate(ensemble, sweeps=max(20, sweeps // COOLING_STAGES))
+    return ensemble
+
+
+def produce(ensemble: Any, temperature: float, relaxation: int, sweeps: int, options: Any) -> Any:
+    """Relax and run; return energies per particle, (records, R)."""
+    ensemble.beta[:] = 1.0 / temperature
+    sampler = gnf.MonteCarlo(options.liquid, swap_probability=SWAP_PROBABILITY, threads=options.threads)
+    sampler.equilibrate(ensemble, sweeps=relaxation)
+    return sampler.run(ensemble, sweeps=sweeps, record_every=RECORD_EVERY).energy / options.liquid.n
+
+
+def pilot(temperature: float, options: Any) -> dict[str, Any]:
+    """Measure the autocorrelation time, and choose the lengths of the runs."""
+    ensemble = hot_ensemble(temperature, PILOT_REPLICAS, derived_seed(options.seed, "pilot", temperature), options)
+    energy = produce(ensemble, temperature, options.pilot_sweeps, options.pilot_sweeps, options)
+    tau = RECORD_EVERY * autocorrelation_time(energy).value
+    error = estimate_mean(energy).error
+    heat, heat_error = pooled_specific_heat(energy, options.liquid.n, temperature)
+    excess = max(error / options.energy_error, heat_error / (options.heat_error * heat))
+    share = PILOT_REPLICAS / (options.replicas * options.seeds)  # of the sweeps of the pilot that a replica has to do
+    least = max(options.least_sweeps, round_up(RELAXATION_TIMES * tau, 100))
+    return {
+        "autocorrelation_sweeps": tau,
+        "relaxation": least,
+        "sweeps": round_up(excess**2 * share * options.pilot_sweeps, least),
+    }
+
+
+def one_seed(temperature: float, number: int, lengths: dict[str, Any], options: Any) -> dict[str, Any]:
+    """Run one seed and return the moments of each replica, in both halves, and the figures of the run."""
+    seed, begin = derived_seed(options.seed, "reference", temperature, number), time.perf_counter()
+    relaxation, sweeps = lengths["relaxation"], lengths["sweeps"]
+    cold = number % 2 == 0
+    if cold:
+        ensemble = cold_ensemble(temperature, options.replicas, seed, relaxation, options)
+    else:
+        ensemble = hot_ensemble(temperature, options.replicas, seed, options)
+    started = float(np.mean(ensemble.energy)) / options.liquid.n
+    energy = produce(ensemble, temperature, relaxation, sweeps, options)
+    halves = energy[: len(energy) // 2], energy[len(energy) // 2 :]
+    heat, heat_error = pooled_specific_heat(energy, options.liquid.n, temperature)
+    return {
+        "number": number,
+        "seed": seed,
+        "start": "cold" if cold else "hot",
+        "energy_of_start": started,
+        "relaxation": relaxation,
+        "sweeps": sweeps,
+        "replicas": options.replicas,
+        "mean_energy": float(energy.mean()),
+        "mean_energy_error": float(energy.mean(axis=0).std(ddof=1)) / math.sqrt(options.replicas),
+        "specific_heat": heat,
+        "specific_heat_error": heat_error,
+        "r_hat": float(split_rhat(energy)),
+        "drift_sigmas": sigmas(halves[1].mean(axis=0) - halves[0].mean(axis=0), 0.0, 0.0),
+        "wall_time": time.perf_counter() - begin,
+        "first_moments": [half.mean(axis=0).tolist() for half in halves],
+        "second_moments": [(half**2).mean(axis=0).tolist() for half in halves],
+    }
+
+
+def kept(name: str, make: Any, options: Any) -> dict[str, Any]:
+    """Return a part from its file, if the same options have made it, or make it and keep it."""
+    file = options.parts / f"{name}.json"
+    settings = {
+        "system_hash": options.liquid.hash,
+        "glassnf": gnf.__version__,
+        "seed": options.seed,
+        "seeds": options.seeds,
+        "replicas": options.replicas,
+        "energy_error": options.energy_error,
+        "heat_error": options.heat_error,
+        "pilot_sweeps": options.pilot_sweeps,
+        "least_sweeps": options.least_sweeps,
+        "start_sweeps": options.start_sweeps,
+    }
+    if file.is_file():
+        found = json.loads(file.read_text(encoding="utf-8"))
+        common.require(found["settings"] == settings, f"{file} was made with other options: remove it or use another folder")
+        return dict(found["part"])
+    part: dict[str, Any] = make()
+    write_text(file, json.dumps({"settings": settings, "part": part}, indent=1, allow_nan=False) + "\n")
+    return part
+
+
+# ---- the table ---------------------------------------------------------------------------------------------------------------
+
+
+def combined(temperature: float, lengths: dict[str, Any], runs: list[dict[str, Any]], options: Any) -> dict[str, Any]:
+    """Return the averages over all replicas of all seeds, and what the comparisons of seeds, starts and halves say."""
+    first, second = (np.concatenate([run[f"{which}_moments"] for run in runs], axis=1) for which in ("first", "second"))
+    means, n = first.mean(axis=0), options.liquid.n
+    heat, heat_error = specific_heat_of_moments(means, second.mean(axis=0), n, temperature)
+    by_half = [specific_heat_of_moments(f, s, n, temperature) for f, s in zip(first, second, strict=True)]
+    entry = {
+        "temperature": temperature,
+        "mean_energy": float(means.mean()),
+        "mean_energy_error": float(means.std(ddof=1)) / math.sqrt(means.size),
+        "specific_heat": heat,
+        "specific_heat_error": heat_error,
+        "r_hat": max(run["r_hat"] for run in runs),
+        "drift_sigmas": sigmas(first[1] - first[0], 0.0, 0.0),
+        "drift_sigmas_specific_heat": (by_half[1][0] - by_half[0][0]) / math.hypot(by_half[0][1], by_half[1][1]),
+        **{f"chi2_{name}": chi2([run[name] for run in runs], [run[f"{name}_error"] for run in runs]) for name in OBSERVABLES},
+        **{f"cold_less_hot_sigmas_{name}": cold_less_hot(runs, name) for name in OBSERVABLES},
+        "degrees_of_freedom": len(runs) - 1,
+        "autocorrelation_sweeps": lengths["autocorrelation_sweeps"],
+        "runs": [{key: value for key, value in run.items() if not key.endswith("_moments")} for run in runs],
+    }
+    for name in ("drift_sigmas", "drift_sigmas_specific_heat", *(f"cold_less_hot_sigmas_{name}" for name in OBSERVABLES)):
+        common.require(abs(entry[name]) < SIGMA_LIMIT, f"T = {temperature:g}: {name} is {entry[name]:.1f}")
+    return entry
+
+
+def chi2(values: list[float], errors: list[float]) -> float:
+    """Return the sum of squared deviations from the weighted mean, in units of the errors."""
+    x, weight = np.array(values), 1.0 / np.array(errors) ** 2
+    return float((weight * (x - (weight * x).sum() / weight.sum()) ** 2).sum())
+
+
+def cold_less_hot(runs: list[dict[str, Any]], name: str) -> float:
+    """Return the difference between the means of the cold and the hot starts in standard errors."""
+    mean, variance = {}, {}
+    for start in ("cold", "hot"):
+        of_start = [run for run in runs if run["start"] == start]
+        mean[start] = sum(run[name] for run in of_start) / len(of_start)
+        variance[start] = sum(run[f"{name}_error"] ** 2 for run in of_start) / len(of_start) ** 2
+    return float((mean["cold"] - mean["hot"]) / math.sqrt(variance["cold"] + variance["hot"]))
+
+
+def write(entries: list[dict[str, Any]], options: Any) -> None:
+    """Write the table, complete or not."""
+    words = [str(word) for word in sys.argv[1:]]
+    document = {
+        "format": SHIPPED_FORMAT,
+        "system": options.liquid.to_dict(),
+        "system_hash": options.liquid.hash,
+        "method": "swap MC",
+        "seed": options.seed,
+        "swap_probability": SWAP_PROBABILITY,
+        "record_every": RECORD_EVERY,
+        "start_sweeps": options.start_sweeps,
+        "command": " ".join(["python", "bench/make_reference.py", *words]),
+        "date": dt.datetime.now(dt.timezone.utc).isoformat(timespec="seconds"),
+        "machine": f"{cpu_model()}, {gnf._core.instruction_set()}",
+        "glassnf": gnf.__version__,
+        "temperatures": entries,
+    }
+    write_text(options.output, json.dumps(document, indent=1, allow_nan=False) + "\n")
+
+
+def arguments() -> Any:
+    parser = argparse.ArgumentParser(
+        description=__doc__.partition("\n")[0] if __doc__ else "", formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    parser.add_argument("-o", "--output", type=Path, required=True, help="JSON file to write")
+    parser.add_argument("--parts", type=Path, required=True, help="folder that keeps finished runs")
+    parser.add_argument("--system", default="ka2d", help="model")
+    parser.add_argument("-n", type=int, default=43, help="particles")
+    parser.add_argument(
+        "--temperatures", type=float, nargs="+", default=TEMPERATURES, help="in epsilon / k_B; done from high to low"
+    )
+    parser.add_argument("--seed", type=int, default=1, help="from which those of all runs are derived")
+    parser.add_argument("--seeds", type=int, default=4, help="runs at each temperature, an even number of them")
+    parser.add_argument("--replicas", type=int, default=64, help="of each run, at least 8")
+    parser.add_argument("--energy-error", type=float, default=2e-4, help="of <U>/N that is wanted, all seeds together")
+    parser.add_argument("--heat-error", type=float, default=4e-3, help="relative one of C_v that is wanted")
+    parser.add_argument("--pilot-sweeps", type=int, default=20_000, help="relaxation and production of the pilot run")
+    parser.add_argument("--least-sweeps", type=int, default=5_000, help="relaxation and production of a run at least")
+    parser.add_argument("--start-sweeps", type=int, default=2_000, help="at the temperature where runs begin")
+    parser.add_argument("--threads", type=int, help="threads, all if not given; the result does not depend on them")
+    options = parser.parse_args()
+    if options.seeds < 2 or options.seeds % 2:
+        parser.error(f"--seeds: expected an even number, half of them for each kind of start, got {options.seeds}")
+    return options
+
+
+def main() -> None:
+    options = arguments()
+    options.liquid = gnf.systems.by_name(options.system, options.n)
+    options.parts.mkdir(parents=True, exist_ok=True)
+    entries: list[dict[str, Any]] = []
+    for temperature in sorted(options.temperatures, reverse=True):
+        lengths = kept(f"pilot_{temperature:g}", lambda t=temperature: pilot(t, options), options)
+        log(f"T = {temperature:g}: {lengths}")
+        runs = []
+        for number in range(1, options.seeds + 1):
+            make = lambda t=temperature, k=number, of=lengths: one_seed(t, k, of, options)  # noqa: E731
+            runs.append(kept(f"run_{temperature:g}_{number}", make, options))
+            run = runs[-1]
+            log(
+                f"T = {temperature:g}, seed {number} ({run['start']}): <U>/N = {run['mean_energy']:.5f} +- "
+                f"{run['mean_energy_error']:.5f}, C_v = {run['specific_heat']:.4f} +- {run['specific_heat_error']:.4f}, "
+                f"R-hat {run['r_hat']:.4f}, drift {run['drift_sigmas']:.1f}, {run['wall_time']:.0f} s"
+            )
+        entries.append(combined(temperature, lengths, runs, options))
+        write(entries, options)
+        last = {key: value for key, value in entries[-1].items() if key != "runs"}
+        log(json.dumps(last))
+
+
+if __name__ == "__main__":
+    main()

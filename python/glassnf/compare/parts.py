@@ -1,0 +1,168 @@
+"""The pieces of a comparison that are done, kept in a folder, so that an interrupted comparison can go on.
+
+A piece is a reference, or one algorithm at one temperature, with the choice of its settings. Each is a JSON file, replaced in
+one step. Floating-point numbers in JSON are exact, so a resumed comparison has the numbers of an uninterrupted one.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from .algorithms import Training, get_algorithm
+from .analysis import ErrorCurve
+from .jsonable import dumps, jsonable
+from .reference import Reference, write_text
+from .results import AlgorithmResult, Relaxation
+from .settings import Settings
+from .verdict import Verdict
+
+__all__ = ["Parts", "result_from_dict", "result_to_dict", "settings_to_dict"]
+
+FOLDER: Final = "parts"
+_SETTINGS: Final = "settings.json"
+
+
+class Parts:
+    """Pieces in the folder ``parts`` of a folder for results.
+
+    Parameters
+    ----------
+    folder
+        The folder for results.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder / FOLDER
+
+    @property
+    def exist(self) -> bool:
+        """Whether an interrupted comparison has left any."""
+        return (self._folder / _SETTINGS).is_file()
+
+    def begin(self, settings: Settings, *, resume: bool) -> None:
+        """Make the folder, or, to resume, check that the pieces in it belong to a comparison with these settings.
+
+        Raises
+        ------
+        ValueError
+            If there is nothing to resume, or the settings differ; the message lists where.
+        OSError
+            If the folder cannot be written.
+        """
+        ours = settings_to_dict(settings)
+        if not resume:
+            self.remove()
+            self._folder.mkdir(parents=True)
+            write_text(self._folder / _SETTINGS, dumps(ours))
+            return
+        if not self.exist:
+            raise ValueError(f"resume: expected an interrupted comparison in {self._folder.parent}, got none")
+        theirs = self._read(_SETTINGS)
+        if theirs is None:
+            raise ValueError(f"resume: expected the settings of a comparison in {self._folder / _SETTINGS}, got something else")
+        ours = json.loads(dumps(ours))
+        differences = [
+            f"{name} was {theirs.get(name)!r}, is {ours.get(name)!r}"
+            for name in sorted({*ours, *theirs})
+            if ours.get(name) != theirs.get(name)
+        ]
+        if differences:
+            raise ValueError(
+                f"resume: expected the settings of the interrupted comparison, got others: {'; '.join(differences)}"
+            )
+
+    def get(self, temperature: float, name: str) -> dict[str, Any] | None:
+        """Return a piece, or None if there is none that can be read."""
+        return self._read(_file(temperature, name))
+
+    def put(self, temperature: float, name: str, piece: Mapping[str, Any]) -> None:
+        """Keep a piece."""
+        write_text(self._folder / _file(temperature, name), dumps(piece))
+
+    def count(self) -> int:
+        """Return how many pieces there are."""
+        return sum(1 for path in self._folder.glob("*.json") if path.name != _SETTINGS)
+
+    def remove(self) -> None:
+        """Remove all pieces."""
+        if self._folder.is_dir():
+            shutil.rmtree(self._folder)
+
+    def _read(self, file: str) -> dict[str, Any] | None:
+        try:
+            data = json.loads((self._folder / file).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        return data if isinstance(data, dict) else None
+
+
+def _file(temperature: float, name: str) -> str:
+    safe = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in name)
+    return f"{temperature!r}-{safe}.json"
+
+
+def settings_to_dict(settings: Settings) -> dict[str, Any]:
+    """Return all settings, in terms of JSON."""
+    from .. import __version__
+
+    known = {field.name: getattr(settings, field.name) for field in fields(settings)}
+    flow = known.pop("flow")
+    return {
+        **{name: jsonable(value) for name, value in known.items() if name != "system"},
+        "system": settings.system.hash,
+        "flow": None if flow is None else jsonable(flow.describe()),
+        "glassnf": __version__,
+    }
+
+
+def result_to_dict(result: AlgorithmResult) -> dict[str, Any]:
+    """Return all of a result but the curves, which follow from the rest and the reference."""
+    return {
+        field.name: jsonable(getattr(result, field.name)) for field in fields(result) if field.name not in ("spec", "curves")
+    } | {"name": result.spec.name}
+
+
+def result_from_dict(data: Mapping[str, Any], curves: Mapping[tuple[str, str], ErrorCurve] | None = None) -> AlgorithmResult:
+    """Return the result that `result_to_dict` has made a dict of, with other curves.
+
+    Raises
+    ------
+    KeyError, TypeError, ValueError
+        If something is missing or of the wrong kind.
+    """
+    trace, training = data["relaxation"], data["training"]
+    return AlgorithmResult(
+        spec=get_algorithm(data["name"]),
+        sweeps=np.array(data["sweeps"], dtype=np.int64),
+        costs={kind: _array(series) for kind, series in data["costs"].items()},
+        estimates={name: _array(series) for name, series in data["estimates"].items()},
+        curves=dict(curves or {}),
+        verdict=Verdict(**{name: math.nan if value is None else value for name, value in data["verdict"].items()}),
+        relaxation=Relaxation(
+            np.array(trace["sweeps"], dtype=np.int64), *(_array(trace[name]) for name in ("wall_time", "mean", "error"))
+        ),
+        report=data["report"],
+        seed=data["seed"],
+        tuning=data["tuning"],
+        training=None if training is None else Training(**{k: math.nan if v is None else v for k, v in training.items()}),
+        diagnostics=data["diagnostics"],
+    )
+
+
+def reference_from_dict(data: Mapping[str, Any]) -> Reference:
+    """Return the reference that a dict holds."""
+    return Reference(**{name: math.nan if value is None else value for name, value in data.items()})
+
+
+def _array(values: Any) -> Any:
+    if values and isinstance(values[0], list):
+        return np.array([[math.nan if value is None else value for value in row] for row in values], dtype=np.float64)
+    return np.array([math.nan if value is None else value for value in values], dtype=np.float64)
