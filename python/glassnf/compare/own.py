@@ -8,7 +8,6 @@ shows in its averages, which the verdict holds against the reference.
 from __future__ import annotations
 
 import contextlib
-import math
 import time
 from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass
@@ -200,7 +199,7 @@ class SamplerAlgorithm:
             faults.append(f"in {few.sum()} runs one sample has more than a tenth of the weight")
         if heavy.any():
             faults.append(
-                f"in {heavy.sum()} runs k-hat of the weights is above {limit:.2f} and one has more than a hundredth of all"
+                f"in {heavy.sum()} runs k-hat is above {limit:.2f} and one sample has more than a hundredth of the weight"
             )
         return Diagnosis(tuple(faults), (said,))
 
@@ -363,13 +362,13 @@ class SamplerAlgorithm:
             )
 
     def _weight_diagnostics(self) -> dict[str, Any]:
-        """Return ESS (a fraction), k-hat and largest weight of each run, and a histogram of all log weights."""
-        from ..observables.weights import weight_summary
+        """Return ESS (a fraction), k-hat, largest weight of each run, and a histogram of log weights, their mean in a run 1."""
+        from ..observables.weights import log_mean_exp, weight_summary
 
         log_w = self._taken.weights()
         summaries = [weight_summary(column) for column in log_w.T]
-        shown = log_w[log_w > _NOTHING] - math.log(len(log_w))
-        counts, edges = np.histogram(shown, bins=40)
+        relative = log_w - np.array([log_mean_exp(column) for column in log_w.T])
+        counts, edges = np.histogram(relative[log_w > _NOTHING], bins=40)
         return {
             "ess": np.array([one.ess for one in summaries]),
             "pareto_k": np.array([one.pareto_k for one in summaries]),
