@@ -31,6 +31,8 @@ if TYPE_CHECKING:
         get_algorithm,
         register_algorithm,
     )
+    from .plugin import find_sampler, is_own, load_samplers, spec_of
+    from .problem import PluginError, Problem, Sampler, Samples
     from .report import comparison_to_csv, comparison_to_dict, write_files
     from .runner import Comparison, Event, compare
     from .settings import Settings
@@ -45,7 +47,11 @@ __all__ = [
     "Diagnosis",
     "Estimate",
     "Event",
+    "PluginError",
+    "Problem",
     "RunOptions",
+    "Sampler",
+    "Samples",
     "Settings",
     "Trace",
     "TrainedAlgorithm",
@@ -55,8 +61,12 @@ __all__ = [
     "compare",
     "comparison_to_csv",
     "comparison_to_dict",
+    "find_sampler",
     "get_algorithm",
+    "is_own",
+    "load_samplers",
     "register_algorithm",
+    "spec_of",
     "write_files",
 ]
 
@@ -76,6 +86,8 @@ _HOMES: Final = {
         "get_algorithm",
         "register_algorithm",
     ),
+    "plugin": ("find_sampler", "is_own", "load_samplers", "spec_of"),
+    "problem": ("PluginError", "Problem", "Sampler", "Samples"),
     "report": ("comparison_to_csv", "comparison_to_dict", "write_files"),
     "runner": ("Comparison", "Event", "compare"),
     "settings": ("Settings",),

@@ -33,6 +33,7 @@ __all__ = [
     "DiagnosedAlgorithm",
     "Diagnosis",
     "Estimate",
+    "LearningAlgorithm",
     "RunOptions",
     "Trace",
     "TrainedAlgorithm",
@@ -41,6 +42,7 @@ __all__ = [
     "default_algorithms",
     "get_algorithm",
     "register_algorithm",
+    "settings_of",
 ]
 
 FloatArray = npt.NDArray[np.float64]
@@ -200,6 +202,14 @@ class TrainedAlgorithm(Algorithm, Protocol):
         """Return what the learning has cost, or None where nothing was learnt."""
 
 
+@runtime_checkable
+class LearningAlgorithm(Algorithm, Protocol):
+    """An algorithm that finds settings on the way, which its runs need not find again if they are told."""
+
+    def learnt(self) -> Mapping[str, Any]:
+        """Return settings that have adapted, such as a ladder of temperatures; tuning adds them to those that it chose."""
+
+
 Factory = Callable[["System", float, RunOptions], Algorithm]
 Candidates = Callable[["System", float, float, RunOptions], Sequence[Mapping[str, Any]]]
 LeastBudget = Callable[["System", float, float], int]
@@ -259,13 +269,13 @@ def _molecular_dynamics(system: System, temperature: float, options: RunOptions)
 def _local(system: System, temperature: float, options: RunOptions) -> Algorithm:
     from .chains import MonteCarloAlgorithm
 
-    return MonteCarloAlgorithm(system, temperature, options, swap_probability=0.0)
+    return MonteCarloAlgorithm(system, temperature, options)
 
 
 def _swap(system: System, temperature: float, options: RunOptions) -> Algorithm:
-    from .chains import MonteCarloAlgorithm
+    from .chains import SwapMonteCarloAlgorithm
 
-    return MonteCarloAlgorithm(system, temperature, options, swap_probability=0.2)
+    return SwapMonteCarloAlgorithm(system, temperature, options)
 
 
 def _parallel_tempering(system: System, temperature: float, options: RunOptions) -> Algorithm:
@@ -292,14 +302,75 @@ def _flow(system: System, temperature: float, options: RunOptions) -> Algorithm:
     return FlowAlgorithm(system, temperature, options)
 
 
+def _molecular_dynamics_candidates(*arguments: Any) -> Sequence[Mapping[str, Any]]:
+    from .chains import molecular_dynamics_candidates
+
+    return molecular_dynamics_candidates(*arguments)
+
+
+def _local_candidates(*arguments: Any) -> Sequence[Mapping[str, Any]]:
+    from .chains import local_candidates
+
+    return local_candidates(*arguments)
+
+
+def _swap_candidates(*arguments: Any) -> Sequence[Mapping[str, Any]]:
+    from .chains import swap_candidates
+
+    return swap_candidates(*arguments)
+
+
+def _tempering_candidates(*arguments: Any) -> Sequence[Mapping[str, Any]]:
+    from .tempering import candidates
+
+    return candidates(*arguments)
+
+
+def _annealing_candidates(*arguments: Any) -> Sequence[Mapping[str, Any]]:
+    from .annealing import candidates
+
+    return candidates(*arguments)
+
+
 _register: dict[str, AlgorithmSpec] = {
-    "md": AlgorithmSpec("md", "MD", "#CC79A7", "D", _molecular_dynamics),
-    "mc": AlgorithmSpec("mc", "local MC", "#D55E00", "o", _local),
-    "swap": AlgorithmSpec("swap", "swap MC", "#0072B2", "s", _swap),
-    "pt": AlgorithmSpec("pt", "PT", "#009E73", "^", _parallel_tempering, first_budget=3200, least_budget=_least_of_tempering),
-    "pa": AlgorithmSpec("pa", "PA", "#E69F00", "v", _population_annealing, first_budget=3200, restarts=True),
+    "md": AlgorithmSpec("md", "MD", "#CC79A7", "D", _molecular_dynamics, candidates=_molecular_dynamics_candidates),
+    "mc": AlgorithmSpec("mc", "local MC", "#D55E00", "o", _local, candidates=_local_candidates),
+    "swap": AlgorithmSpec("swap", "swap MC", "#0072B2", "s", _swap, candidates=_swap_candidates),
+    "pt": AlgorithmSpec(
+        "pt",
+        "PT",
+        "#009E73",
+        "^",
+        _parallel_tempering,
+        first_budget=3200,
+        least_budget=_least_of_tempering,
+        candidates=_tempering_candidates,
+    ),
+    "pa": AlgorithmSpec(
+        "pa", "PA", "#E69F00", "v", _population_annealing, first_budget=3200, restarts=True, candidates=_annealing_candidates
+    ),
     "nf": AlgorithmSpec("nf", "NF", "#56B4E9", "P", _flow, first_budget=3200, restarts=True, needs_flow=True),
 }
+
+
+def settings_of(options: RunOptions, defaults: Mapping[str, Any], further: Sequence[str] = ()) -> dict[str, Any]:
+    """Return the settings of an algorithm: its defaults, and in their place what it is told.
+
+    Parameters
+    ----------
+    options
+        What the algorithm is told.
+    defaults
+        Its settings untold.
+    further
+        Names of settings that it can be told, but has not untold.
+
+    Raises
+    ------
+    ValueError
+        If it is told a setting that it does not have.
+    """
+    return {**defaults, **_check.keys("settings", options.settings, (), (*defaults, *further))}
 
 
 def register_algorithm(spec: AlgorithmSpec) -> None:

@@ -4,48 +4,79 @@ from __future__ import annotations
 
 import math
 import time
-import warnings
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import numpy as np
 
-from .algorithms import Cost, Diagnosis, Estimate, Progress, RunOptions
+from .algorithms import Cost, Diagnosis, Estimate, Progress, RunOptions, settings_of
 from .starts import derived_seed
 from .tempering import copies
 
 if TYPE_CHECKING:
     from ..ensemble import Ensemble
-    from ..samplers import PAResult
     from ..systems import System
+    from .anneals import Anneals
 
-__all__ = ["PopulationAnnealingAlgorithm", "shape_of"]
+__all__ = ["PopulationAnnealingAlgorithm", "candidates", "shape_of"]
 
 LEAST_POPULATION: Final = 16
 EQUILIBRATION_SHARE: Final = 0.2
 MOST_EQUILIBRATION: Final = 400
-WIDTH: Final = 2.5
-"""Population over the square root of the sweeps that a temperature step may cost."""
 
 
-def shape_of(budget: int, steps: int) -> tuple[int, int, int]:
-    """Return population, sweeps of each replica at a temperature, and sweeps of equilibration, for a budget of all sweeps.
+def shape_of(budget: int, steps: int, width: float, last: float) -> tuple[int, int, int, int]:
+    """Return population and sweeps of each replica: at a temperature, at the target, and in equilibration, for a budget.
 
     Population and sweeps grow alike with the budget, as its square root: the first is needed for averages and weights, the
     second for equilibrium (Weigel, Barash, Shchur, Janke, Phys. Rev. E 103, 053301, 2021).
+
+    Parameters
+    ----------
+    budget
+        Sweeps of all replicas.
+    steps
+        Of the temperature.
+    width
+        Population over the square root of the sweeps that a temperature may cost.
+    last
+        Sweeps at the target over those at other temperatures.
     """
-    share = (1.0 - EQUILIBRATION_SHARE) * budget / (steps + 1)
-    population = max(LEAST_POPULATION, round(WIDTH * math.sqrt(share)))
+    share = (1.0 - EQUILIBRATION_SHARE) * budget / (steps + last)
+    population = max(LEAST_POPULATION, round(width * math.sqrt(share)))
     equilibration = min(MOST_EQUILIBRATION, max(1, round(EQUILIBRATION_SHARE * budget / population)))
-    sweeps = max(1, round((budget / population - equilibration) / (steps + 1)))
-    return population, sweeps, equilibration
+    each = budget / population - equilibration
+    sweeps = max(1, round(each / (steps + last)))
+    return population, sweeps, max(1, round(each - steps * sweeps), round(last * sweeps)), equilibration
+
+
+def candidates(
+    system: System, temperature: float, start_temperature: float, options: RunOptions
+) -> Sequence[Mapping[str, Any]]:
+    """Return small and large steps of the temperature, populations against sweeps, and sweeps at the target."""
+    shapes = (
+        (0.1, 2.5, 1),
+        (0.1, 1.0, 1),
+        (0.2, 1.0, 1),
+        (0.2, 2.5, 1),
+        (0.2, 2.5, 8),
+        (0.2, 1.0, 8),
+        (0.3, 1.0, 8),
+        (0.2, 6.0, 1),
+    )
+    return tuple(
+        {"culling_fraction": culling, "width": width, "last": last, "target_acceptance": 0.3} for culling, width, last in shapes
+    )
 
 
 class PopulationAnnealingAlgorithm:
-    """K independent anneals from the temperature of the starts; the explorer is local Monte Carlo.
+    """K anneals from the temperature of the starts, as one batch (see `anneal_together`); the explorer is local Monte Carlo.
 
     The population of a run is made of copies of its one configuration, which swap moves at the high temperature part before the
     anneal: an anneal needs independent configurations to choose from. That is part of its cost.
+
+    Settings: the fraction that a temperature step culls, the width of the population and the sweeps at the target (see
+    `shape_of`), and the acceptance to which the move size adapts.
 
     Parameters
     ----------
@@ -54,19 +85,19 @@ class PopulationAnnealingAlgorithm:
     temperature
         Temperature at the end, in epsilon / k_B.
     options
-        Threads.
+        Threads, settings.
     """
 
     EXPLORER: Final = "mc"
-    CULLING_FRACTION: Final = 0.1
+    DEFAULTS: ClassVar[Mapping[str, Any]] = {"culling_fraction": 0.1, "width": 2.5, "last": 1, "target_acceptance": 0.3}
 
     def __init__(self, system: System, temperature: float, options: RunOptions) -> None:
         self._system = system
         self._temperature = temperature
         self._options = options
+        self._settings = settings_of(options, self.DEFAULTS)
         self._start: Ensemble | None = None
         self._cost = Cost(0.0, 0.0)
-        self._pairs = 0
         self._report: dict[str, Any] = {}
 
     def prepare(self, ensemble: Ensemble) -> None:
@@ -74,75 +105,76 @@ class PopulationAnnealingAlgorithm:
         self._start = ensemble.copy()
 
     def advance(self, budget: int, progress: Progress | None = None) -> Estimate:
-        """Anneal all runs anew within about `budget` sweeps each, and return the averages of their final populations."""
+        """Anneal all runs anew within about `budget` sweeps each, and return the averages at the target."""
         from ..samplers.guesses import expected_steps
 
         if self._start is None:
             raise RuntimeError("prepare: expected to be called before the runs advance")
-        runs, hot = len(self._start), self._hot
-        steps = expected_steps(self._system.n, hot, self._temperature, self.CULLING_FRACTION)
-        shape = shape_of(budget, steps)
-        begin, self._pairs = time.perf_counter(), 0
-        results = [self._anneal(run, shape, budget, progress) for run in range(runs)]
-        self._cost = Cost((time.perf_counter() - begin) / runs, self._pairs / runs)
-        self._describe(shape, results)
-        return Estimate(
-            mean_energy=np.array([result.mean_energy[-1] for result in results]) / self._system.n,
-            specific_heat=np.array([result.specific_heat[-1] for result in results]),
-        )
+        # The temperature of the starts, or a little above the target where they are as cold.
+        hot = max(1.0 / float(self._start.beta[0]), 1.25 * self._temperature)
+        steps = expected_steps(self._system.n, hot, self._temperature, self._settings["culling_fraction"])
+        shape = shape_of(budget, steps, self._settings["width"], self._settings["last"])
+        begin, runs = time.perf_counter(), len(self._start)
+        anneals, parting_pairs = self._anneal(self._start, hot, shape, budget, progress)
+        self._cost = Cost((time.perf_counter() - begin) / runs, (anneals.pair_evaluations + parting_pairs) / runs)
+        self._describe(shape, anneals)
+        return Estimate(mean_energy=anneals.mean_energy, specific_heat=anneals.specific_heat)
 
-    @property
-    def _hot(self) -> float:
-        """The temperature of the starts, or a little above the target where they are as cold."""
-        hot = 1.0 / float(self._start.beta[0]) if self._start is not None else 1.0
-        return max(hot, 1.25 * self._temperature)
+    def _anneal(
+        self, start: Ensemble, hot: float, shape: tuple[int, int, int, int], budget: int, progress: Progress | None
+    ) -> tuple[Anneals, int]:
+        """Return the anneals, and the pair evaluations of what came before them."""
+        from ..samplers import MonteCarlo
+        from .anneals import anneal_together
 
-    def _anneal(self, run: int, shape: tuple[int, int, int], budget: int, progress: Progress | None) -> PAResult:
-        from ..samplers import MonteCarlo, PopulationAnnealing, PopulationCollapseWarning
+        population, sweeps, last_sweeps, equilibration = shape
+        threads, runs = self._options.threads, len(start)
 
-        start: Any = self._start
-        population, sweeps, equilibration = shape
-        sampler = PopulationAnnealing(
-            self._system,
-            start=self._hot,
-            target=self._temperature,
-            explorer=MonteCarlo(self._system, swap_probability=0.0, threads=self._options.threads),
-            sweeps_per_step=sweeps,
-            culling_fraction=self.CULLING_FRACTION,
-            equilibration_sweeps=0,
-            record_energy=False,
-        )
-        seed = derived_seed(int(start.seed), "anneal", budget, run)
-        swap_probability = 0.2 if self._system.n_species > 1 else 0.0
-        parting = MonteCarlo(self._system, swap_probability=swap_probability, threads=self._options.threads)
-        index = np.full(population, run, dtype=np.int64)
-        runs = len(start)
-
-        def tell(done: int, total: int, info: Mapping[str, Any]) -> None:
+        def tell(part: float, info: Mapping[str, Any]) -> None:
             if progress is not None:
-                progress(int(budget * (run + done / total) / runs), budget, info)
+                progress(int(budget * part), budget, info)
 
-        members = copies(start, index, self._hot, seed)
-        self._pairs += parting.equilibrate(members, sweeps=equilibration).pair_evaluations
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", PopulationCollapseWarning)  # the diagnosis says so
-            result = sampler.run(members, device=start.device, progress=tell)
-        self._pairs += result.pair_evaluations
-        return result
+        index = np.repeat(np.arange(runs, dtype=np.int64), population)
+        members = copies(start, index, hot, derived_seed(int(start.seed), "anneal", budget))
+        parting = MonteCarlo(self._system, swap_probability=0.2 if self._system.n_species > 1 else 0.0, threads=threads)
+        pairs = parting.equilibrate(members, sweeps=equilibration).pair_evaluations
+        anneals = anneal_together(
+            members,
+            MonteCarlo(
+                self._system,
+                swap_probability=0.0,
+                target_acceptance=self._settings["target_acceptance"],
+                threads=threads,
+            ),
+            self._temperature,
+            seeds=[derived_seed(int(start.seed), "anneal", budget, run) for run in range(runs)],
+            sweeps=sweeps,
+            last_sweeps=last_sweeps,
+            culling_fraction=self._settings["culling_fraction"],
+            progress=tell,
+        )
+        return anneals, pairs
 
-    def _describe(self, shape: tuple[int, int, int], results: list[PAResult]) -> None:
-        log_z = np.array([result.log_z[-1] for result in results])
+    def _describe(self, shape: tuple[int, int, int, int], anneals: Anneals) -> None:
         self._report = {
             "explorer": self.EXPLORER,
-            "culling_fraction": self.CULLING_FRACTION,
+            **self._settings,
             "population": shape[0],
             "sweeps_per_step": shape[1],
-            "equilibration_sweeps": shape[2],
-            "temperature_steps": float(np.mean([len(result.temperatures) - 1 for result in results])),
-            "families": float(np.mean([result.families[-1] for result in results])),
-            "rho_t": float(np.mean([result.rho_t[-1] for result in results])),
-            "collapsed_runs": sum(result.collapsed for result in results),
-            "log_z": {"mean": float(log_z.mean()), "standard_deviation": float(log_z.std(ddof=1))},
+            "sweeps_at_target": shape[2],
+            "equilibration_sweeps": shape[3],
+            "temperature_steps": len(anneals.temperatures) - 1,
+            "families": float(anneals.families[-1].mean()),
+            "rho_t": float(anneals.rho_t[-1].mean()),
+            "collapsed_runs": int((anneals.rho_t[-1] > 0.1 * shape[0]).sum()),
+            "log_z": {"mean": float(anneals.log_z.mean()), "standard_deviation": float(anneals.log_z.std(ddof=1))},
+            "diagnostics": {
+                "temperatures": anneals.temperatures,
+                "rho_t": anneals.rho_t[:, 0],
+                "families": anneals.families[:, 0],
+                "ess": anneals.ess[:, 0],
+                "population": shape[0],
+            },
         }
 
     def cost(self) -> Cost:

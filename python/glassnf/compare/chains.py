@@ -4,20 +4,28 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from .._arrays import to_host
-from .algorithms import BLOCK, Cost, Estimate, FloatArray, Progress, RunOptions, Trace
+from .algorithms import BLOCK, Cost, Estimate, FloatArray, Progress, RunOptions, Trace, settings_of
 
 if TYPE_CHECKING:
     from ..ensemble import Ensemble
     from ..systems import System
 
-__all__ = ["ChainAlgorithm", "MolecularDynamicsAlgorithm", "MonteCarloAlgorithm"]
+__all__ = [
+    "ChainAlgorithm",
+    "MolecularDynamicsAlgorithm",
+    "MonteCarloAlgorithm",
+    "SwapMonteCarloAlgorithm",
+    "local_candidates",
+    "molecular_dynamics_candidates",
+    "swap_candidates",
+]
 
 
 class ChainAlgorithm(ABC):
@@ -115,21 +123,21 @@ def relay(progress: Progress | None, done: int, budget: int) -> Progress:
 
 
 class MonteCarloAlgorithm(ChainAlgorithm):
-    """Metropolis Monte Carlo, with or without swap moves, in the form a comparison wants.
+    """Metropolis Monte Carlo in the form a comparison wants; settings: the acceptance to which the move size adapts."""
 
-    Parameters
-    ----------
-    system, temperature, options
-        As for `ChainAlgorithm`.
-    swap_probability
-        Share of the trial moves that are swaps; 0 for local Monte Carlo.
-    """
+    DEFAULTS: ClassVar[Mapping[str, Any]] = {"target_acceptance": 0.3}
 
-    def __init__(self, system: System, temperature: float, options: RunOptions, *, swap_probability: float) -> None:
+    def __init__(self, system: System, temperature: float, options: RunOptions) -> None:
         from ..samplers import MonteCarlo
 
         super().__init__(system, temperature, options)
-        self._sampler = MonteCarlo(system, swap_probability=swap_probability, threads=options.threads)
+        settings = settings_of(options, self.DEFAULTS)
+        self._sampler = MonteCarlo(
+            system,
+            swap_probability=settings.get("swap_probability", 0.0),
+            target_acceptance=settings["target_acceptance"],
+            threads=options.threads,
+        )
         self._acceptance: dict[str, Any] = {}
 
     def _advance(self, budget: int, progress: Progress | None) -> None:
@@ -176,19 +184,28 @@ class MonteCarloAlgorithm(ChainAlgorithm):
         }
 
 
-class MolecularDynamicsAlgorithm(ChainAlgorithm):
-    """Molecular dynamics at constant temperature; a sweep is a time step."""
+class SwapMonteCarloAlgorithm(MonteCarloAlgorithm):
+    """The same with swap moves; settings: their share among the trial moves too."""
 
-    TIMESTEP: Final = 0.005
-    FRICTION: Final = 0.1
+    DEFAULTS: ClassVar[Mapping[str, Any]] = {"swap_probability": 0.2, "target_acceptance": 0.3}
+
+
+class MolecularDynamicsAlgorithm(ChainAlgorithm):
+    """Molecular dynamics at constant temperature; a sweep is a time step.
+
+    Settings: the time step (tau), the thermostat, and what belongs to it, friction (1/tau) or relaxation time (tau).
+    """
+
+    DEFAULTS: ClassVar[Mapping[str, Any]] = {"timestep": 0.01, "thermostat": "langevin", "friction": 1.0}
 
     def __init__(self, system: System, temperature: float, options: RunOptions) -> None:
         from ..samplers import MolecularDynamics
 
         super().__init__(system, temperature, options)
-        self._sampler = MolecularDynamics(
-            system, timestep=self.TIMESTEP, thermostat="langevin", friction=self.FRICTION, threads=options.threads
-        )
+        self._settings = settings_of(options, self.DEFAULTS, ("relaxation_time",))
+        if self._settings["thermostat"] != "langevin":
+            del self._settings["friction"]
+        self._sampler = MolecularDynamics(system, threads=options.threads, **self._settings)
 
     def _advance(self, budget: int, progress: Progress | None) -> None:
         done = self._done()
@@ -205,9 +222,34 @@ class MolecularDynamicsAlgorithm(ChainAlgorithm):
     def report(self) -> dict[str, Any]:
         """Return the settings, and the kinetic temperature of the last stretch."""
         degrees = self._system.n * self._system.dimension
-        return {
-            "timestep": self.TIMESTEP,
-            "thermostat": "langevin",
-            "friction": self.FRICTION,
-            "kinetic_temperature": 2.0 * self._kinetic / degrees,
-        }
+        return {**self._settings, "kinetic_temperature": 2.0 * self._kinetic / degrees}
+
+
+def molecular_dynamics_candidates(
+    system: System, temperature: float, start_temperature: float, options: RunOptions
+) -> Sequence[Mapping[str, Any]]:
+    """Return time steps and frictions of Langevin dynamics, and velocity rescaling.
+
+    No time step is so long that <U>/N is off by more than 1e-3 (docs/molecular_dynamics.md): 0.015 tau with BAOAB, 0.004 tau
+    with velocity rescaling.
+    """
+    langevin = ((0.01, 1.0), (0.015, 1.0), (0.01, 0.3), (0.015, 0.3), (0.015, 3.0), (0.005, 0.1))
+    return (
+        *({"timestep": step, "thermostat": "langevin", "friction": friction} for step, friction in langevin),
+        {"timestep": 0.004, "thermostat": "rescaling", "relaxation_time": 0.5},
+    )
+
+
+def local_candidates(
+    system: System, temperature: float, start_temperature: float, options: RunOptions
+) -> Sequence[Mapping[str, Any]]:
+    """Return target acceptances, which decide on the move size."""
+    return tuple({"target_acceptance": acceptance} for acceptance in (0.3, 0.1, 0.2, 0.4, 0.5))
+
+
+def swap_candidates(
+    system: System, temperature: float, start_temperature: float, options: RunOptions
+) -> Sequence[Mapping[str, Any]]:
+    """Return shares of swap moves with target acceptances of the others."""
+    pairs = ((0.2, 0.3), (0.1, 0.3), (0.3, 0.3), (0.5, 0.3), (0.7, 0.3), (0.2, 0.2), (0.3, 0.2), (0.5, 0.2))
+    return tuple({"swap_probability": swap, "target_acceptance": acceptance} for swap, acceptance in pairs)

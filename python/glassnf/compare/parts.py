@@ -1,7 +1,7 @@
 """The pieces of a comparison that are done, kept in a folder, so that an interrupted comparison can go on.
 
-A piece is a reference, or one algorithm at one temperature, with the choice of its settings. Each is a JSON file, replaced in one
-step. Floating-point numbers in JSON are exact, so a resumed comparison has the numbers of an uninterrupted one.
+A piece is a reference, or one algorithm at one temperature, with the choice of its settings. Each is a JSON file, replaced in
+one step. Floating-point numbers in JSON are exact, so a resumed comparison has the numbers of an uninterrupted one.
 """
 
 from __future__ import annotations

@@ -18,8 +18,8 @@ from .settings import Settings
 from .verdict import Verdict
 
 __all__ = [
-    "COSTS", "OBSERVABLES", "AlgorithmResult", "Comparison", "NotRun", "Relaxation", "SpeedUp", "TemperatureResult", "after_budgets",
-    "relaxation",
+    "COSTS", "OBSERVABLES", "AlgorithmResult", "Comparison", "NotRun", "Relaxation", "SpeedUp", "TemperatureResult",
+    "after_budgets", "relaxation",
 ]  # fmt: skip
 
 FloatArray = npt.NDArray[np.float64]

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .algorithms import Algorithm, AlgorithmSpec, DiagnosedAlgorithm, Diagnosis, RunOptions, TrainedAlgorithm, get_algorithm
-from .analysis import ErrorCurve, break_even_runs, error_curve, speed_up, with_training
+from .analysis import ErrorCurve, amortised_speed_up, break_even_runs, error_curve, speed_up
 from .jsonable import jsonable
 from .parts import Parts, reference_from_dict, result_from_dict, result_to_dict
 from .planning import LEAST_BUDGETS, budgets_for, make_plan, measure_rate, record_interval, run_options
@@ -238,14 +238,10 @@ class _Run:
 
     def _algorithm(self, temperature: float, name: str, reference: Reference) -> AlgorithmResult | NotRun:
         """Return the result of one algorithm, from the pieces or new; a user's own sampler may fail, which is a `NotRun`."""
-        kept = None if self._parts is None else self._parts.get(temperature, name)
         spec = get_algorithm(name)
-        if kept is not None:
-            self._notes += kept["notes"]
-            self._earlier += kept["seconds"]
-            if "failed" in kept:
-                return NotRun(name, kept["failed"])
-            return result_from_dict(kept["result"], self._curves(reference, name, kept["result"]))
+        found = self._kept(temperature, name, reference)
+        if found is not None:
+            return found
         before, begin = len(self._notes), time.perf_counter()
         outcome: AlgorithmResult | NotRun
         try:
@@ -259,6 +255,24 @@ class _Run:
             more = {"notes": self._notes[before:], "seconds": time.perf_counter() - begin}
             self._parts.put(temperature, name, {**piece, **more})
         return outcome
+
+    def _kept(self, temperature: float, name: str, reference: Reference) -> AlgorithmResult | NotRun | None:
+        """Return what an interrupted comparison has left of an algorithm, or None where there is nothing that can be used."""
+        piece = None if self._parts is None else self._parts.get(temperature, name)
+        if piece is None:
+            return None
+        try:
+            notes, seconds = [str(note) for note in piece["notes"]], float(piece["seconds"])
+            found: AlgorithmResult | NotRun
+            if "failed" in piece:
+                found = NotRun(name, str(piece["failed"]))
+            else:
+                found = result_from_dict(piece["result"], self._curves(reference, name, piece["result"]))
+        except (KeyError, TypeError, ValueError, IndexError):
+            return None
+        self._notes += notes
+        self._earlier += seconds
+        return found
 
     def _run_algorithm(self, temperature: float, spec: AlgorithmSpec, reference: Reference) -> AlgorithmResult:
         settings, name = self._settings, spec.name
@@ -414,6 +428,6 @@ class _Run:
         spent = None if result.training is None else float(getattr(result.training, cost))
         if spent is None or not np.isfinite(spent):
             return SpeedUp(*names, observable, cost, error, target is None, ratio)
-        amortised = speed_up(curve, with_training(ours, spent / self._settings.runs), target)
-        runs = break_even_runs(curve, ours, error, spent)
+        amortised = amortised_speed_up(curve, ours, target, spent, self._settings.runs)
+        runs = break_even_runs(curve, ours, target, spent)
         return SpeedUp(*names, observable, cost, error, target is None, ratio, amortised, runs)

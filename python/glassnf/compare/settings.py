@@ -145,7 +145,7 @@ class Settings:
     def _check_algorithms(self) -> None:
         given: object = self.algorithms
         if self.flow is None and (given is None or any(get_algorithm(name).needs_flow for name in self.algorithms)):
-            from ..flows.shipped import shipped
+            from ..flows import shipped
 
             object.__setattr__(self, "flow", shipped(self.system))
         if given is None:

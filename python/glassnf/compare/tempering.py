@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import warnings
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import numpy as np
 import numpy.typing as npt
 
-from .algorithms import Diagnosis, Progress, RunOptions
+from .algorithms import Diagnosis, Progress, RunOptions, settings_of
 from .chains import ChainAlgorithm
 
 if TYPE_CHECKING:
@@ -17,22 +18,34 @@ if TYPE_CHECKING:
     from ..samplers import ParallelTempering
     from ..systems import System
 
-__all__ = ["ParallelTemperingAlgorithm", "copies", "least_budget"]
+__all__ = ["ParallelTemperingAlgorithm", "candidates", "copies", "least_budget"]
 
 LEAST_SWEEPS: Final = 4
 """Of each replica in the first budget: half of them adapt, the others are recorded."""
 
 
-def ladder_of(system: System, temperature: float, start_temperature: float) -> tuple[float, ...]:
-    """Return the ladder from a temperature up to that of the starts, or a little further where they are as cold."""
+def ladder_of(system: System, temperature: float, hot: float, acceptance: float = 0.5) -> tuple[float, ...]:
+    """Return a ladder from a temperature up to a hot one, or to a quarter more where that is as cold."""
     from ..samplers.guesses import suggested_ladder
 
-    return suggested_ladder(system.n, temperature, max(start_temperature, 1.25 * temperature))
+    return suggested_ladder(system.n, temperature, max(hot, 1.25 * temperature), acceptance)
 
 
 def least_budget(system: System, temperature: float, start_temperature: float) -> int:
     """Return the smallest budget that gives every replica of the ladder a few sweeps."""
     return LEAST_SWEEPS * len(ladder_of(system, temperature, start_temperature))
+
+
+def candidates(
+    system: System, temperature: float, start_temperature: float, options: RunOptions
+) -> Sequence[Mapping[str, Any]]:
+    """Return ladders up to the starts and to half the way there, with dense and wide steps, and intervals of exchanges."""
+    half = math.sqrt(temperature * max(start_temperature, 1.25 * temperature))
+    shapes = ((None, 0.5, 5), (None, 0.3, 5), (None, 0.3, 20), (half, 0.5, 5), (half, 0.3, 5), (half, 0.3, 20), (half, 0.3, 1))
+    return tuple(
+        {"hot": hot, "exchange_acceptance": acceptance, "sweeps_per_exchange": sweeps, "target_acceptance": 0.3}
+        for hot, acceptance, sweeps in shapes
+    )
 
 
 def copies(ensemble: Ensemble, index: npt.NDArray[np.int64], temperature: npt.ArrayLike, seed: int) -> Ensemble:
@@ -69,35 +82,61 @@ def copies(ensemble: Ensemble, index: npt.NDArray[np.int64], temperature: npt.Ar
 
 
 class ParallelTemperingAlgorithm(ChainAlgorithm):
-    """K ladders from the temperature of interest up to that of the starts; the explorer is local Monte Carlo.
+    """K ladders from the temperature of interest up to a hot one; the explorer is local Monte Carlo.
 
     All replicas of a ladder start from copies of the run's one configuration, which part on the way. The ladder and the move
-    sizes adapt in the first part of the first budget, and are the same in all runs.
+    sizes adapt in the first part of the first budget, and are the same in all runs. Settings: the hot end (epsilon; None for
+    the temperature of the starts), the acceptance of exchanges for which the first guess of the ladder is made, sweeps between
+    exchanges, the acceptance to which move sizes adapt; `temperatures` in place of the first two is a ladder that is kept.
     """
 
     EXPLORER: Final = "mc"
-    SWEEPS_PER_EXCHANGE: Final = 5
     MOST_RECORDS: Final = 2000
+    DEFAULTS: ClassVar[Mapping[str, Any]] = {
+        "hot": None,
+        "exchange_acceptance": 0.5,
+        "sweeps_per_exchange": 5,
+        "target_acceptance": 0.3,
+    }
 
     def __init__(self, system: System, temperature: float, options: RunOptions) -> None:
         super().__init__(system, temperature, options)
+        self._settings = settings_of(options, self.DEFAULTS, ("temperatures",))
         self._sampler: ParallelTempering | None = None
         self._visits: dict[str, Any] | None = None
         self._round_trips = np.zeros(0, dtype=np.int64)
         self._attempts: Any = 0
         self._accepts: Any = 0
+        self._from_hot: Any = 0
+        self._from_cold: Any = 0
 
     def _begin(self, ensemble: Ensemble) -> Ensemble:
         from ..samplers import MonteCarlo, ParallelTempering
 
-        ladder = ladder_of(self._system, self._temperature, 1.0 / float(ensemble.beta[0]))
-        explorer = MonteCarlo(self._system, swap_probability=0.0, threads=self._options.threads)
+        settings, ladder = self._settings, self._ladder(1.0 / float(ensemble.beta[0]))
+        explorer = MonteCarlo(
+            self._system,
+            swap_probability=0.0,
+            target_acceptance=settings["target_acceptance"],
+            threads=self._options.threads,
+        )
         self._sampler = ParallelTempering(
-            self._system, ladder, explorer=explorer, ladders=self._runs, sweeps_per_exchange=self.SWEEPS_PER_EXCHANGE
+            self._system,
+            ladder,
+            explorer=explorer,
+            ladders=self._runs,
+            sweeps_per_exchange=settings["sweeps_per_exchange"],
         )
         self._round_trips = np.zeros(self._runs, dtype=np.int64)
         index = np.repeat(np.arange(self._runs, dtype=np.int64), len(ladder))
         return copies(ensemble, index, np.tile(ladder, self._runs), int(ensemble.seed))
+
+    def _ladder(self, start_temperature: float) -> tuple[float, ...]:
+        settings = self._settings
+        if "temperatures" in settings:
+            return tuple(float(value) for value in settings["temperatures"])
+        hot = start_temperature if settings["hot"] is None else settings["hot"]
+        return ladder_of(self._system, self._temperature, hot, settings["exchange_acceptance"])
 
     @property
     def _tempering(self) -> ParallelTempering:
@@ -131,7 +170,10 @@ class ParallelTemperingAlgorithm(ChainAlgorithm):
             warnings.simplefilter("ignore", PoorExchangeWarning)  # the report has the acceptances
             if int(ensemble.step) == self._start:
                 sweeps = self._options.adaptation // self._rungs
-                self._pair_evaluations += self._tempering.equilibrate(ensemble, sweeps, progress=tell).pair_evaluations
+                report = self._tempering.equilibrate(
+                    ensemble, sweeps, adapt_ladder="temperatures" not in self._settings, progress=tell
+                )
+                self._pair_evaluations += report.pair_evaluations
             while int(ensemble.step) < target:
                 self._produce(min(self._every * self.MOST_RECORDS, target - int(ensemble.step)), tell)
 
@@ -150,20 +192,31 @@ class ParallelTemperingAlgorithm(ChainAlgorithm):
         self._round_trips = self._round_trips + record.round_trips
         self._attempts = self._attempts + record.attempts
         self._accepts = self._accepts + record.accepts
+        self._from_hot = self._from_hot + record.from_hot
+        self._from_cold = self._from_cold + record.from_cold
+
+    def learnt(self) -> dict[str, Any]:
+        """Return the adapted ladder."""
+        return {"temperatures": tuple(self._tempering.temperatures.tolist())}
 
     def report(self) -> dict[str, Any]:
-        """Return the settings, the ladder, the acceptances of exchanges and the round trips."""
+        """Return the settings, the barrier, and for the figures the ladder, acceptances of exchanges, trips and flow."""
         attempts, accepts = np.sum(self._attempts, axis=1), np.sum(self._accepts, axis=1)
         acceptance = np.where(attempts > 0, accepts / np.maximum(attempts, 1), np.nan)
+        hot, cold = np.sum(self._from_hot, axis=1), np.sum(self._from_cold, axis=1)
         return {
             "explorer": self.EXPLORER,
-            "temperatures": self._tempering.temperatures,
-            "sweeps_per_exchange": self.SWEEPS_PER_EXCHANGE,
+            "sweeps_per_exchange": self._settings["sweeps_per_exchange"],
+            "target_acceptance": self._settings["target_acceptance"],
             "sweeps_of_each_replica": int(self._require_ensemble().step) - self._start,
             "adaptation_sweeps": self._options.adaptation,
-            "acceptance": acceptance,
             "barrier": float((1.0 - acceptance).sum()),
-            "round_trips": self._round_trips,
+            "diagnostics": {
+                "temperatures": self._tempering.temperatures,
+                "acceptance": acceptance,
+                "round_trips": self._round_trips,
+                "flow": np.where(hot + cold > 0, cold / np.maximum(hot + cold, 1), np.nan),
+            },
         }
 
     def diagnosis(self) -> Diagnosis:

@@ -7,17 +7,15 @@ beta then have the standard deviation sqrt(N) / beta.
 from __future__ import annotations
 
 import math
-from typing import Final
+from statistics import NormalDist
 
 from .ladder import geometric_ladder
 
 __all__ = ["expected_steps", "suggested_ladder"]
 
-_HALF: Final = 0.953873  # 2 x with erfc(x) = 1/2
 
-
-def suggested_ladder(n: int, low: float, high: float) -> tuple[float, ...]:
-    """Return geometric temperatures, ascending, between which about half of the exchanges are accepted.
+def suggested_ladder(n: int, low: float, high: float, acceptance: float = 0.5) -> tuple[float, ...]:
+    """Return geometric temperatures, ascending, between which about this part of the exchanges is accepted, or more.
 
     The acceptance between temperatures in the ratio exp(d) is erfc(d sqrt(N) / 2) (Kofke, J. Chem. Phys. 117, 6911, 2002).
 
@@ -27,6 +25,8 @@ def suggested_ladder(n: int, low: float, high: float) -> tuple[float, ...]:
         Number of particles.
     low, high : float, epsilon
         The ends.
+    acceptance : float
+        Of exchanges between neighbours, between 0 and 1.
 
     Returns
     -------
@@ -37,7 +37,8 @@ def suggested_ladder(n: int, low: float, high: float) -> tuple[float, ...]:
     ValueError
         Unless both ends are positive and finite, the low one below the high one.
     """
-    count = 1 + max(1, math.ceil(_log_ratio(low, high) * math.sqrt(n) / _HALF))
+    widest = -math.sqrt(2.0) * NormalDist().inv_cdf(0.5 * acceptance)  # 2 x with erfc(x) = acceptance
+    count = 1 + max(1, math.ceil(_log_ratio(low, high) * math.sqrt(n) / widest))
     return tuple(geometric_ladder(low, high, count).tolist())
 
 
