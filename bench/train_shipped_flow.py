@@ -1,9 +1,9 @@
 """Train the flow that is shipped with the package, and measure what it reaches.
 
 Without --flow a flow of ka2d, N = 43, from T = 0.6 to 0.2 is trained, half an hour on a core, and written to --save. With
---flow existing ones are measured, all on the same fresh configurations: effective sample sizes from several base temperatures to
-several targets, beside those of plain reweighting, and free energies from base samples alone against those from both ends
-by Bennett's acceptance ratio.
+--flow existing ones are measured, all on the same fresh configurations: effective sample sizes from several base temperatures
+to several targets, beside those of plain reweighting, and free energies from base samples alone against those from both ends by
+Bennett's acceptance ratio.
 
     python bench/train_shipped_flow.py --save python/glassnf/data/flow_ka2d_43.safetensors
     python bench/train_shipped_flow.py --flow python/glassnf/data/flow_ka2d_43.safetensors -o bench/results/shipped_flow.json
