@@ -154,10 +154,11 @@ def legend(figure: Figure, lines: Sequence[Line2D], title: str, signs: Sequence[
         if count == 1 or sum(max(widths[first::count]) for first in range(count)) <= _LEGEND_CHARACTERS
     )
     in_columns = [line for first in range(columns) for line in lines[first::columns]]  # matplotlib fills columns, we read rows
-    figure.legend(
+    made = figure.legend(
         handles=in_columns, loc="outside upper center", ncols=columns, title=words, title_fontsize=8.0, columnspacing=1.4,
-        handlelength=1.8, alignment="center",
+        handlelength=1.8,
     )  # fmt: skip
+    made.get_title().set_multialignment("center")
 
 
 def system_of(data: Mapping[str, Any]) -> str:
