@@ -48,8 +48,8 @@ def check_wheel(path: Path) -> list[str]:
     """Return what is wrong with the wheel."""
     with zipfile.ZipFile(path) as archive:
         members = set(archive.namelist())
-    modules = {f"glassnf/{file.relative_to(ROOT / 'python/glassnf')}" for file in (ROOT / "python/glassnf").rglob("*.py")}
-    expected = modules | {"glassnf/py.typed", "glassnf/_core.pyi"}
+    package = [file for file in (ROOT / "python/glassnf").rglob("*") if file.is_file() and file.suffix not in (".pyc", ".so")]
+    expected = {f"glassnf/{file.relative_to(ROOT / 'python/glassnf')}" for file in package}
     faults = [f"wheel: {name} is missing" for name in sorted(expected - members)]
     extensions = {name for name in members if name.startswith("glassnf/_core.") and name.endswith(".so")}
     if len(extensions) != 1:

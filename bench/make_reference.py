@@ -3,7 +3,7 @@
 At each temperature, from high to low:
 
 - A pilot run measures the autocorrelation time of the energy, and the errors that its length gives. From these follow the
-  lengths of the runs: a relaxation of 100 autocorrelation times, and a production that brings the errors of all seeds together
+  lengths of the runs: a relaxation of 50 autocorrelation times, and a production that brings the errors of all seeds together
   to the targets.
 - Each seed is a run of independent replicas. Odd seeds start hot, in equilibrium at T = 1 or twice the temperature, and so
   approach from above; even seeds start cold, slowly cooled to half the temperature, where their energy is below the one
@@ -42,8 +42,9 @@ OBSERVABLES = ("mean_energy", "specific_heat")
 SWAP_PROBABILITY = 0.2
 RECORD_EVERY = 10
 PILOT_REPLICAS = 32
-RELAXATION_TIMES = 100  # sweeps of relaxation, and of production at least, over the autocorrelation time of the energy
+RELAXATION_TIMES = 50  # sweeps of relaxation, and of production at least, over the autocorrelation time of the energy
 COOLING_STAGES = 20
+KNEE = 0.5  # temperature above which the error of <U>/N that is wanted grows in proportion to it
 
 
 def log(message: str) -> None:
@@ -90,7 +91,8 @@ def pilot(temperature: float, options: Any) -> dict[str, Any]:
     tau = RECORD_EVERY * autocorrelation_time(energy).value
     error = estimate_mean(energy).error
     heat, heat_error = pooled_specific_heat(energy, options.liquid.n, temperature)
-    excess = max(error / options.energy_error, heat_error / (options.heat_error * heat))
+    wanted = options.energy_error * max(1.0, temperature / KNEE)
+    excess = max(error / wanted, heat_error / (options.heat_error * heat))
     share = PILOT_REPLICAS / (options.replicas * options.seeds)  # of the sweeps of the pilot that a replica has to do
     least = max(options.least_sweeps, round_up(RELAXATION_TIMES * tau, 100))
     return {
@@ -106,7 +108,7 @@ def one_seed(temperature: float, number: int, lengths: dict[str, Any], options: 
     relaxation, sweeps = lengths["relaxation"], lengths["sweeps"]
     cold = number % 2 == 0
     if cold:
-        ensemble = cold_ensemble(temperature, options.replicas, seed, relaxation, options)
+        ensemble = cold_ensemble(temperature, options.replicas, seed, relaxation // 2, options)
     else:
         ensemble = hot_ensemble(temperature, options.replicas, seed, options)
     started = float(np.mean(ensemble.energy)) / options.liquid.n
@@ -237,9 +239,11 @@ def arguments() -> Any:
     parser.add_argument("--seed", type=int, default=1, help="from which those of all runs are derived")
     parser.add_argument("--seeds", type=int, default=4, help="runs at each temperature, an even number of them")
     parser.add_argument("--replicas", type=int, default=64, help="of each run, at least 8")
-    parser.add_argument("--energy-error", type=float, default=2e-4, help="of <U>/N that is wanted, all seeds together")
-    parser.add_argument("--heat-error", type=float, default=4e-3, help="relative one of C_v that is wanted")
-    parser.add_argument("--pilot-sweeps", type=int, default=20_000, help="relaxation and production of the pilot run")
+    parser.add_argument(
+        "--energy-error", type=float, default=3e-4, help="of <U>/N that is wanted, all seeds together, up to T = 0.5"
+    )
+    parser.add_argument("--heat-error", type=float, default=5e-3, help="relative one of C_v that is wanted")
+    parser.add_argument("--pilot-sweeps", type=int, default=10_000, help="relaxation and production of the pilot run")
     parser.add_argument("--least-sweeps", type=int, default=5_000, help="relaxation and production of a run at least")
     parser.add_argument("--start-sweeps", type=int, default=2_000, help="at the temperature where runs begin")
     parser.add_argument("--threads", type=int, help="threads, all if not given; the result does not depend on them")
