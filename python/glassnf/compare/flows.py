@@ -35,7 +35,8 @@ _DEEPEST: Final = 20.0  # nats below the mean weight, where the histogram ends
 
 def base_temperature(flow: Flow, temperature: float, height: float) -> float:
     """Return a temperature between that of interest (height 0) and the hot end of a flow (height 1), interpolated in logs."""
-    return min(float(flow.hot), temperature * float(flow.hot / temperature) ** height)
+    hot = float(flow.hot)
+    return min(hot, temperature * math.exp(height * math.log(hot / temperature)))
 
 
 def candidates(
@@ -45,7 +46,14 @@ def candidates(
 
     A lower base has larger effective sample sizes, and samples that take longer to make.
     """
-    shapes = ((0.5, "md", 500), (0.75, "md", 500), (1.0, "md", 500), (0.3, "md", 500), (0.5, "md", 2000), (0.5, "mc", 200))
+    shapes = (
+        (0.75, "md", 1000),
+        (0.5, "md", 1000),
+        (1.0, "md", 1000),
+        (0.75, "md", 3000),
+        (0.25, "md", 1000),
+        (0.75, "mc", 300),
+    )
     return tuple({"height": height, "explorer": explorer, "spacing": spacing} for height, explorer, spacing in shapes)
 
 
@@ -74,7 +82,7 @@ class FlowAlgorithm:
         If there is no flow.
     """
 
-    DEFAULTS: ClassVar[Mapping[str, Any]] = {"height": 0.5, "explorer": "md", "spacing": 500, "target_acceptance": 0.3}
+    DEFAULTS: ClassVar[Mapping[str, Any]] = {"height": 0.75, "explorer": "md", "spacing": 1000, "target_acceptance": 0.3}
 
     def __init__(self, system: System, temperature: float, options: RunOptions) -> None:
         from ..samplers._carry import Integration, check_flow, check_temperature
