@@ -398,7 +398,7 @@ def shipped_flow(document: dict[str, Any]) -> list[str]:
     times = [(flow["report"]["sample_seconds"], flow["report"]["fit_seconds"]) for flow in flows]
     return [
         table(("T", *(name for name, _ in columns), "forward ESS", "k-hat", "steps"), rows),
-        f"{document['settings']['samples']} fresh configurations of each temperature; the last three columns are of the last flow.",
+        f"{document['settings']['samples']} fresh configurations of each temperature; the last three columns: the last flow.",
         table(("T", *(f"explained, {name}" for name in layers), "ceiling"), nodes),
         *(f"{name}: samples {one:.0f} s, fit {other:.0f} s." for name, (one, other) in zip(layers, times, strict=True)),
     ]
@@ -409,9 +409,9 @@ def comparison_consistency(document: dict[str, Any]) -> list[str]:
         ratio = entry["ratio"]
         if ratio["bound"] == "?":
             return "unknown"
-        high = "" if ratio["high"] is None else f"{ratio['high']:.3g}"
+        within = f"> {ratio['low']:.3g}" if ratio["high"] is None else f"{ratio['low']:.3g} to {ratio['high']:.3g}"
         sign = "" if ratio["bound"] == "=" else f"{ratio['bound']} "
-        return f"{sign}{ratio['value']:.3g} ({ratio['low']:.3g} to {high})"
+        return f"{sign}{ratio['value']:.3g} ({within})"
 
     made, cost = document["comparisons"], "pair_evaluations"
     found: dict[tuple[Any, ...], list[str]] = {}
