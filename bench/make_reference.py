@@ -11,7 +11,7 @@ At each temperature, from high to low:
 - Seeds are compared with each other (chi^2), hot with cold, the first halves of all productions with the second ones.
 
 Each run is kept in a file of its own as soon as it is done; the same command goes on where it was interrupted, and the output
-is written anew after each temperature.
+is written anew after each temperature. The table of the documentation is printed.
 
     python bench/make_reference.py --parts build/reference -o python/glassnf/data/reference_ka2d_43.json
 """
@@ -35,7 +35,7 @@ from glassnf.compare.environment import cpu_model
 from glassnf.compare.reference import SHIPPED_FORMAT, pooled_specific_heat, specific_heat_of_moments, write_text
 from glassnf.compare.starts import derived_seed, hot_start
 from glassnf.compare.verdict import SIGMA_LIMIT, sigmas
-from glassnf.observables import autocorrelation_time, estimate_mean, split_rhat
+from glassnf.observables import autocorrelation_time, estimate_mean, format_uncertainty, split_rhat
 
 TEMPERATURES = (1.0, 0.8, 0.6, 0.5, 0.45, 0.4, 0.35, 0.3, 0.25, 0.2)
 OBSERVABLES = ("mean_energy", "specific_heat")
@@ -204,6 +204,29 @@ def cold_less_hot(runs: list[dict[str, Any]], name: str) -> float:
     return float((mean["cold"] - mean["hot"]) / math.sqrt(variance["cold"] + variance["hot"]))
 
 
+def table(entries: list[dict[str, Any]]) -> str:
+    """Return the table as it stands in the documentation."""
+    head = ("T", "<U>/N", "C_v/N", "tau", "relaxation", "production", "chi^2 of <U>, C_v", "cold - hot", "second - first half")
+    lines = ["| " + " | ".join(head) + " |", "| --- |" + " ---: |" * (len(head) - 1)]
+    for entry in entries:
+        run = entry["runs"][0]
+        pairs = (
+            [entry[f"chi2_{name}"] for name in OBSERVABLES],
+            [entry[f"cold_less_hot_sigmas_{name}"] for name in OBSERVABLES],
+            [entry["drift_sigmas"], entry["drift_sigmas_specific_heat"]],
+        )
+        cells = (
+            f"{entry['temperature']:g}",
+            *(format_uncertainty(entry[name], entry[f"{name}_error"]) for name in OBSERVABLES),
+            f"{entry['autocorrelation_sweeps']:.0f}",
+            f"{run['relaxation']:,}",
+            f"{run['sweeps']:,}",
+            *(", ".join(f"{value:.1f}" for value in pair) for pair in pairs),
+        )
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
 def write(entries: list[dict[str, Any]], options: Any) -> None:
     """Write the table, complete or not."""
     words = [str(word) for word in sys.argv[1:]]
@@ -275,6 +298,7 @@ def main() -> None:
         write(entries, options)
         last = {key: value for key, value in entries[-1].items() if key != "runs"}
         log(json.dumps(last))
+    print(table(entries))
 
 
 if __name__ == "__main__":

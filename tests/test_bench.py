@@ -152,7 +152,8 @@ def test_make_reference(tmp_path: Path) -> None:
     path = tmp_path / "reference.json"
     options = ("-o", path, "--parts", tmp_path / "parts", "--temperatures", 0.8, 1, "--replicas", 8, "--seeds", 2)
     lengths = ("--pilot-sweeps", 200, "--least-sweeps", 400, "--start-sweeps", 100, "--energy-error", 0.05, "--heat-error", 0.5)
-    run("make_reference.py", *options, *lengths)
+    printed = run("make_reference.py", *options, *lengths)
+    assert [line.split(" | ")[0] for line in printed.splitlines()] == ["| T", "| ---", "| 1", "| 0.8"]
     document = json.loads(path.read_text(encoding="utf-8"))
     assert [entry["temperature"] for entry in document["temperatures"]] == [1.0, 0.8]
     for entry in document["temperatures"]:
