@@ -31,8 +31,8 @@ class HMC:
     problem
         What there is to sample.
     steps
-        Mean number of leapfrog steps of a trajectory. It is drawn anew for each one, from half to one and a half of this, so that
-        no vibration is always caught at the same phase.
+        Mean number of leapfrog steps of a trajectory; each one draws its own, from half to one and a half of this, so that no
+        vibration is always caught at the same phase.
     acceptance
         Share of accepted trajectories at which the time step settles.
     """

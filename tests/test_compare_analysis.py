@@ -16,11 +16,11 @@ from glassnf.compare.algorithms import RunOptions, get_algorithm
 from glassnf.compare.analysis import ErrorCurve, Ratio, cost_to_reach, error_curve, speed_up
 from glassnf.compare.jsonable import dumps, jsonable
 from glassnf.compare.reference import pooled_specific_heat
-from glassnf.compare.report import format_ratio
 from glassnf.compare.runner import relaxation
 from glassnf.compare.settings import geometric_budgets
 from glassnf.compare.starts import derived_seed
 from glassnf.compare.verdict import judge, sigmas
+from glassnf.compare.words import format_ratio
 
 COST = np.array([1.0, 2.0, 4.0, 8.0, 16.0])
 
@@ -74,7 +74,7 @@ def test_speed_up_of_a_known_factor() -> None:
 def test_speed_up_over_a_baseline_that_never_gets_there_is_a_bound() -> None:
     ratio = speed_up(_curve([1.0] * 5), _curve([1.0, 0.5, 0.25, 0.125, 0.0625]), 0.25)
     assert (ratio.bound, ratio.value, ratio.low, ratio.high) == (">", 4.0, 4.0, math.inf)
-    assert format_ratio(ratio) == "> 4 (> 4)"
+    assert format_ratio(jsonable(ratio)) == "> 4 (> 4)"
 
 
 def test_speed_up_bounds_of_the_other_kinds() -> None:
@@ -84,7 +84,7 @@ def test_speed_up_bounds_of_the_other_kinds() -> None:
     assert both.bound == "?"
     assert math.isnan(both.value)
     assert (both.low, both.high) == (0.0, math.inf)
-    assert format_ratio(both) == "neither gets there"
+    assert format_ratio(jsonable(both)) == "neither gets there"
     low = _curve([0.1] * 5)
     assert (speed_up(flat, low, 0.25).bound, speed_up(flat, low, 0.25).value) == (">", 16.0)
     assert speed_up(low, low, 0.25).bound == "?"
@@ -273,4 +273,4 @@ def test_json_has_no_nan() -> None:
     ],
 )
 def test_speed_ups_in_words(ratio: Ratio, text: str) -> None:
-    assert format_ratio(ratio) == text
+    assert format_ratio(jsonable(ratio)) == text

@@ -15,7 +15,7 @@ from ._options import Choices, Option, choose, duration, flag, floats, fraction,
 from ._sample import find_system
 
 if TYPE_CHECKING:
-    from ..compare import Comparison, Event, Settings
+    from ..compare import Event, Settings
 
 __all__ = ["OPTIONS", "compare_command"]
 
@@ -198,7 +198,7 @@ def compare_command(given: dict[str, Any], config: str | None, command: list[str
     if choices["json"]:
         sys.stdout.write(dumps(data))
     elif not choices["quiet"]:
-        _print(comparison, paths)
+        _print(data, paths)
     return 0
 
 
@@ -250,12 +250,12 @@ def _note(event: Event) -> str:
     return ", ".join(parts)
 
 
-def _print(comparison: Comparison, paths: list[Path]) -> None:
+def _print(data: dict[str, Any], paths: list[Path]) -> None:
     from ..compare.report import sentences, tables
 
-    print_tables(tables(comparison))
-    for sentence in sentences(comparison):
+    print_tables(tables(data))
+    for sentence in sentences(data):
         sys.stdout.write(f"{sentence}\n")
     names = ", ".join(path.name for path in paths)
     sys.stdout.write(f"Wrote {names} to {paths[0].parent}{'' if str(paths[0].parent).endswith('/') else '/'}\n")
-    sys.stdout.write(f"Took {comparison.seconds:.0f} s.\n")
+    sys.stdout.write(f"Took {data['seconds']:.0f} s.\n")

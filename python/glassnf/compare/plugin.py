@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = [
     "GROUP",
     "MOST_CANDIDATES",
+    "PluginError",
     "entry_points",
     "find_sampler",
     "is_own",

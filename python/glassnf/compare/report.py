@@ -1,31 +1,31 @@
-"""A comparison as a dict (for JSON), as CSV, as tables in the terminal, and as files in a folder."""
+"""A comparison as a dict (for JSON), as CSV, and as files in a folder."""
 
 from __future__ import annotations
 
 import csv
 import io
-import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from .analysis import CONFIDENCE, RESAMPLES, Ratio
+from .algorithms import get_algorithm
+from .analysis import CONFIDENCE, RESAMPLES
 from .environment import environment
 from .jsonable import dumps, jsonable
-from .reference import RELAXATION_SHARE, Reference, reference_swap_probability, write_text
-from .runner import COSTS, OBSERVABLES, AlgorithmResult, Comparison, SpeedUp, TemperatureResult
+from .reference import RELAXATION_SHARE, reference_swap_probability, shipped_references, write_text
+from .results import COSTS, OBSERVABLES, AlgorithmResult, Comparison, SpeedUp, TemperatureResult
+from .tables import tables
 from .verdict import R_HAT_LIMIT, SIGMA_LIMIT
+from .words import sentences
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from ..flows import Flow
+    from ..systems import System
 
-__all__ = ["FILES", "comparison_to_csv", "comparison_to_dict", "format_ratio", "tables", "write_files"]
+__all__ = ["comparison_to_csv", "comparison_to_dict", "sentences", "speed_ups_to_csv", "tables", "write_files"]
 
 FORMAT: Final = "glassnf-compare"
-FORMAT_VERSION: Final = 2
-FILES: Final = ("compare.json", "compare.csv", "compare.png", "compare.svg")
-SYMBOLS: Final = {"mean_energy": "<U>/N", "specific_heat": "C_v/N"}
+FORMAT_VERSION: Final = 3
 UNITS: Final = {
     "temperature": "epsilon / k_B",
     "mean_energy": "epsilon per particle",
@@ -57,6 +57,7 @@ def comparison_to_dict(comparison: Comparison, command: list[str] | None = None)
         "system": {"hash": settings.system.hash, "n": settings.system.n, **settings.system.to_dict()},
         "units": UNITS,
         "settings": {
+            "profile": settings.profile,
             "temperatures": settings.temperatures,
             "algorithms": settings.algorithms,
             "runs": settings.runs,
@@ -64,11 +65,10 @@ def comparison_to_dict(comparison: Comparison, command: list[str] | None = None)
             "threads": settings.threads,
             "device": settings.device,
             "seconds": settings.seconds,
+            "seconds_per_algorithm": plan.seconds,
             "sweeps": settings.sweeps,
-            "budgets": plan.budgets,
-            "adaptation_sweeps": {name: options.adaptation for name, options in plan.options.items()},
-            "record_every": {name: options.record_every for name, options in plan.options.items()},
-            "discarded_share": {name: options.discard for name, options in plan.options.items()},
+            "tuning_share": settings.tuning,
+            "stop_when_failed": settings.stop_when_failed,
             "flow": None if settings.flow is None else _flow_to_dict(settings.flow),
             "start_temperature": settings.hot,
             "start_sweeps": settings.start_sweeps,
@@ -76,16 +76,25 @@ def comparison_to_dict(comparison: Comparison, command: list[str] | None = None)
             "reference_sweeps": plan.reference_sweeps,
             "reference_relaxation_share": RELAXATION_SHARE,
             "reference_swap_probability": reference_swap_probability(settings.system),
+            "target_energy_error": settings.target_energy_error,
+            "target_heat_error": settings.target_heat_error,
             "confidence": CONFIDENCE,
             "resamples": RESAMPLES,
             "r_hat_limit": R_HAT_LIMIT,
             "sigma_limit": SIGMA_LIMIT,
         },
         "notes": comparison.notes,
+        "reference_curve": _reference_curve(settings.system),
         "temperatures": [_temperature_to_dict(result) for result in comparison.results],
     }
     converted: dict[str, Any] = jsonable(data)
     return converted
+
+
+def _reference_curve(system: System) -> list[dict[str, float]]:
+    """Return the averages that come with glassnf for a system, at all temperatures, for the figures."""
+    names = ("temperature", *(f"{name}{kind}" for name in OBSERVABLES for kind in ("", "_error")))
+    return [{name: getattr(reference, name) for name in names} for reference in shipped_references(system)]
 
 
 def _flow_to_dict(flow: Flow) -> dict[str, Any]:
@@ -100,6 +109,10 @@ def _temperature_to_dict(result: TemperatureResult) -> dict[str, Any]:
         "reference": {**jsonable(result.reference), "sound": result.reference.sound},
         "algorithms": [_algorithm_to_dict(entry) for entry in result.algorithms],
         "speed_ups": [_speed_up_to_dict(entry) for entry in result.speed_ups],
+        "ranking": result.ranking,
+        "not_run": [
+            {"name": entry.name, "label": get_algorithm(entry.name).label, "reason": entry.reason} for entry in result.not_run
+        ],
     }
 
 
@@ -110,6 +123,7 @@ def _algorithm_to_dict(result: AlgorithmResult) -> dict[str, Any]:
         "label": spec.label,
         "colour": spec.colour,
         "marker": spec.marker,
+        "foreign": result.foreign,
         "seed": result.seed,
         "settings": result.report,
         "sweeps": result.sweeps,
@@ -125,6 +139,9 @@ def _algorithm_to_dict(result: AlgorithmResult) -> dict[str, Any]:
         },
         "verdict": result.verdict,
         "relaxation": result.relaxation,
+        "tuning": result.tuning,
+        "training": result.training,
+        "diagnostics": result.diagnostics,
     }
 
 
@@ -136,14 +153,13 @@ def _speed_up_to_dict(entry: SpeedUp) -> dict[str, Any]:
         "cost": entry.cost,
         "target_error": entry.target,
         "at_end_of_baseline": entry.at_end_of_baseline,
-        "bound": entry.ratio.bound,
-        "value": entry.ratio.value,
-        "low": entry.ratio.low,
-        "high": entry.ratio.high,
+        **jsonable(entry.ratio),
+        "amortised": entry.amortised,
+        "break_even_runs": entry.break_even_runs,
     }
 
 
-def comparison_to_csv(data: dict[str, Any]) -> str:
+def comparison_to_csv(data: Mapping[str, Any]) -> str:
     """Return one row for each temperature, algorithm and budget, from the dict of `comparison_to_dict`."""
     columns = ["temperature", "algorithm", "sweeps", "wall_time_s", "pair_evaluations"]
     for name in OBSERVABLES:
@@ -165,110 +181,26 @@ def comparison_to_csv(data: dict[str, Any]) -> str:
     return stream.getvalue()
 
 
-def _short(value: float) -> str:
-    """Return a positive number with two significant digits, or three before the point."""
-    if value >= 99.5:
-        return f"{value:,.0f}" if value < 1e6 else f"{value:.1e}"
-    return f"{value:.2g}" if value < 9.95 else f"{value:.0f}"
-
-
-def format_ratio(ratio: Ratio) -> str:
-    """Return a speed-up with its interval in words: ``12 (9.1 to 16)``, ``> 310 (> 280)``, or ``neither gets there``."""
-    if ratio.bound == "?" or not math.isfinite(ratio.value):
-        return "neither gets there"
-    low = f"{_short(ratio.low)}" if ratio.low > 0.0 else None
-    high = f"{_short(ratio.high)}" if math.isfinite(ratio.high) else None
-    if low is not None and high is not None:
-        interval = f"{low} to {high}"
-    elif low is not None:
-        interval = f"> {low}"
-    else:
-        interval = f"< {high}" if high is not None else "open"
-    sign = "" if ratio.bound == "=" else f"{ratio.bound} "
-    return f"{sign}{_short(ratio.value)} ({interval})"
-
-
-def tables(comparison: Comparison) -> list[Table]:
-    """Return the tables for the terminal, two for each temperature: what was found, and what it cost."""
-    made = []
-    for result in comparison.results:
-        made.append(_findings(comparison, result))
-        if result.speed_ups:
-            made.append(_costs(result))
-    return made
-
-
-def _table(title: str, left: int, headings: tuple[str, ...]) -> Table:
-    """Return an empty table that fits into 80 columns; the first `left` columns are aligned to the left."""
-    from rich import box
-    from rich.table import Table
-
-    table = Table(
-        title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, collapse_padding=True, pad_edge=False
-    )
-    for place, heading in enumerate(headings):
-        table.add_column(heading, justify="left" if place < left else "right", no_wrap=True)
-    return table
-
-
-def _findings(comparison: Comparison, result: TemperatureResult) -> Table:
-    from ..observables.estimate import format_uncertainty
-
-    system, runs = comparison.settings.system, comparison.settings.runs
-    title = f"{system.name}, N = {system.n}, T = {result.temperature:g}: {runs} runs of each algorithm"
-    table = _table(title, 1, ("", "sweeps", "s/run", "<U>/N", "error", "C_v/N", "error", "R-hat", "equil."))
-    table.add_row(*_reference_row(result.reference))
-    for entry in result.algorithms:
-        row = [entry.spec.label, _thousands(int(entry.sweeps[-1])), f"{entry.costs['wall_time'][-1]:.2g}"]
-        for name in OBSERVABLES:
-            final = entry.estimates[name][-1]
-            row += [
-                format_uncertainty(float(final.mean()), float(final.std(ddof=1)) / math.sqrt(len(final))),
-                f"{entry.curves[name, 'wall_time'].error[-1]:.2g}",
-            ]
-        r_hat = entry.verdict.r_hat
-        row += [f"{r_hat:.3f}" if math.isfinite(r_hat) else "-", "yes" if entry.verdict.equilibrated else "NO"]
-        table.add_row(*row, style=None if entry.verdict.equilibrated else "red")
-    return table
-
-
-def _thousands(sweeps: int) -> str:
-    return f"{sweeps / 1000:g}k" if sweeps >= 1000 else str(sweeps)
-
-
-def _reference_row(reference: Reference) -> list[str]:
-    from ..observables.estimate import format_uncertainty
-
-    return [
-        "reference",
-        f"{reference.replicas}x{_thousands(reference.sweeps)}",
-        "",
-        format_uncertainty(reference.mean_energy, reference.mean_energy_error),
-        "",
-        format_uncertainty(reference.specific_heat, reference.specific_heat_error),
-        "",
-        f"{reference.r_hat:.3f}",
-        "yes" if reference.sound else "NO",
-    ]
-
-
-def _costs(result: TemperatureResult) -> Table:
-    labels = {entry.spec.name: entry.spec.label for entry in result.algorithms}
-    baseline = labels[result.speed_ups[0].baseline]
-    title = f"Times cheaper than {baseline} at equal error (95% interval)"
-    table = _table(title, 3, ("", "to know", "to within", "in wall time", "in pair evaluations"))
-    table.caption, table.caption_justify = f"* the error that {baseline} ends with", "left"
-    rows: dict[tuple[str, str, bool], dict[str, SpeedUp]] = {}
-    for entry in result.speed_ups:
-        rows.setdefault((entry.algorithm, entry.observable, entry.at_end_of_baseline), {})[entry.cost] = entry
-    for (name, observable, at_end), by_cost in rows.items():
-        target = f"{by_cost[COSTS[0]].target:.2g}" + ("*" if at_end else " ")
-        table.add_row(labels[name], SYMBOLS[observable], target, *(format_ratio(by_cost[cost].ratio) for cost in COSTS))
-    return table
+def speed_ups_to_csv(data: Mapping[str, Any]) -> str:
+    """Return one row for each speed-up, from the dict of `comparison_to_dict`; open ends of intervals are empty."""
+    kinds = ("algorithm", "baseline", "observable", "cost", "target_error", "at_end_of_baseline")
+    numbers = ("bound", "value", "low", "high")
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(["temperature", *kinds, *numbers, *(f"amortised_{name}" for name in numbers), "break_even_runs"])
+    for entry in data["temperatures"]:
+        for found in entry["speed_ups"]:
+            amortised = found["amortised"] or dict.fromkeys(numbers)
+            row = [entry["temperature"], *(found[name] for name in (*kinds, *numbers)), *(amortised[name] for name in numbers)]
+            writer.writerow([*row, found["break_even_runs"]])
+    return stream.getvalue()
 
 
 def write_files(data: dict[str, Any], folder: Path) -> list[Path]:
-    """Write compare.json, compare.csv, compare.png and compare.svg, each in one step, and return their paths.
+    """Write the report, each file in one step, and return the paths.
+
+    These are report.html, compare.json, compare.csv, speed_ups.csv, and the figures of `glassnf.plots.figures`, each as PNG and
+    SVG.
 
     Raises
     ------
@@ -276,11 +208,20 @@ def write_files(data: dict[str, Any], folder: Path) -> list[Path]:
         If the folder cannot be written.
     """
     from .. import plots
+    from .page import page
 
     folder.mkdir(parents=True, exist_ok=True)
-    write_text(folder / "compare.json", dumps(data))
-    write_text(folder / "compare.csv", comparison_to_csv(data))
-    figure = plots.comparison(data)
-    plots.save(figure, folder / "compare.png")
-    plots.save(figure, folder / "compare.svg")
-    return [folder / name for name in FILES]
+    texts = {
+        "report.html": page(data),
+        "compare.json": dumps(data),
+        "compare.csv": comparison_to_csv(data),
+        "speed_ups.csv": speed_ups_to_csv(data),
+    }
+    for name, text in texts.items():
+        write_text(folder / name, text)
+    names = list(texts)
+    for stem, figure in plots.figures(data).items():
+        for suffix in (".png", ".svg"):
+            plots.save(figure, folder / f"{stem}{suffix}")
+            names.append(f"{stem}{suffix}")
+    return [folder / name for name in names]

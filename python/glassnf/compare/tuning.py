@@ -6,11 +6,12 @@ Karnin, Koren and Somekh, ICML 2013). A candidate goes on in a later round where
 tried for longer and longer. All candidates of an algorithm begin at the same configurations and with the same seed, which are
 none of the comparison, so that they differ in nothing but their settings.
 
-The score of a candidate is its cost times the root-mean-square errors of <U>/N and of C_v over the runs, against the reference:
-in the statistical regime errors fall as the root of the cost, and the score does not depend on how long the trial was; far from
-equilibrium the cost is equal, and the errors decide. The lowest score wins; of equal ones the candidate that is first in the
-list. With K runs a score is uncertain by about 1 / sqrt(K), so that settings within some 20% of the best are found, not the
-best itself.
+The score of a candidate is its cost times the root-mean-square errors of <U>/N and of C_v over the runs, against the reference,
+at the largest cost that all candidates of the round have reached (between two budgets the errors are interpolated in
+logarithms): in the statistical regime errors fall as the root of the cost, and the score does not depend on how long the trial
+was; far from equilibrium the errors at equal cost decide. The lowest score wins; of equal ones the candidate that is first in
+the list. With K runs a score is uncertain by about 1 / sqrt(K), so that settings within some 20% of the best are found, not
+the best itself.
 """
 
 from __future__ import annotations
@@ -68,7 +69,7 @@ class Trial:
     mean_energy_error, specific_heat_error
         Root-mean-square errors of the runs against the reference, in epsilon and k_B.
     score
-        Cost times both errors; infinite for a candidate that failed.
+        Cost times both errors, at a cost that all candidates of the round have reached; infinite for one that failed.
     kept
         Whether the candidate went on to the next round, or won the last.
     failure
@@ -119,9 +120,12 @@ class _Candidate:
         self.algorithm: Algorithm | None = None
         self.estimate: Estimate | None = None
         self.budget = 0
+        self.probed = self.begun = False
         self.spent = 0.0
         self.pace = 0.0
         """Of what it uses up, per sweep of its last budget."""
+        self.curve: list[tuple[float, float]] = []
+        """Cost, and the product of both errors, after each budget."""
         self.failure = ""
 
     def require(self) -> Algorithm:
@@ -175,19 +179,29 @@ class _Tuner:
         for number in range(1, rounds + 1):
             share = 0.5 ** min(number, rounds - 1) if rounds > 1 else 1.0
             allotted += share * self._total / len(alive)
-            for place, candidate in enumerate(alive):
-                if place > 0 and self._used > 0.5 * (1.0 + share) * self._total and candidate.algorithm is None:
-                    alive = alive[:place]  # on a slow machine, or with a large system, there is no time for all
-                    break
+            if number == 1 and self._by_time:
+                alive = self._affordable(alive, share * self._total)
+                allotted = share * self._total / len(alive)
+            for candidate in alive:
                 self._bring(candidate, allotted, number)
-            order = sorted(alive, key=self._score)
+            common = min((one.curve[-1][0] for one in alive if not one.failure), default=0.0)
+            scores = {id(one): self._score(one, common) for one in alive}
+            order = sorted(alive, key=lambda one: scores[id(one)])
             count = 1 if number == rounds else (len(alive) + 1) // 2
             winners = [candidate for candidate in order[:count] if not candidate.failure]
-            trials += [self._trial(number, candidate, candidate in winners) for candidate in alive]
+            trials += [self._trial(number, one, scores[id(one)], one in winners) for one in alive]
             if not winners:
                 raise RuntimeError(f"{self._spec.label}: none of its settings can be used: {alive[0].failure}")
             alive = [candidate for candidate in alive if candidate in winners]
         return alive[0], trials
+
+    def _affordable(self, candidates: list[_Candidate], seconds: float) -> list[_Candidate]:
+        """Return the first candidates, as many as can have a budget that makes sense, by the pace of the first of all."""
+        self._attempt(candidates[0], lambda: self._probe(candidates[0]))
+        if candidates[0].failure:
+            return candidates
+        needed = max(self._least, self._spec.first_budget) * candidates[0].pace
+        return candidates[: max(1, int(seconds / needed))]
 
     # ---- budgets -----------------------------------------------------------------------------------------------------------
 
@@ -197,35 +211,53 @@ class _Tuner:
     def _down(self, sweeps: float) -> int:
         return int(sweeps // self._unit) * self._unit
 
-    def _bring(self, candidate: _Candidate, allotted: float, number: int) -> None:
-        """Advance a candidate until it has used up what is allotted to it, but at least once."""
+    def _attempt(self, candidate: _Candidate, action: Callable[[], None]) -> None:
         try:
-            if candidate.algorithm is None:
-                self._begin(candidate, allotted)
-            while candidate.spent < _ENOUGH * allotted:
-                budget = self._next_budget(candidate, allotted - candidate.spent)
-                if budget is None:
-                    break
-                self._advance(candidate, budget)
+            action()
         except RuntimeError as error:  # a flow that cannot be integrated, dynamics that blow up
             candidate.failure = str(error).splitlines()[0] if str(error) else type(error).__name__
-        self._tell(candidate, number)
+
+    def _bring(self, candidate: _Candidate, allotted: float, number: int) -> None:
+        """Advance a candidate until it has used up what is allotted to it, but at least once."""
+        if not candidate.failure:
+            self._attempt(candidate, lambda: self._use(candidate, allotted))
+        if self._progress is not None:
+            scale = 1000.0 if self._by_time else 1.0
+            done, total = int(scale * min(self._used, self._total)), int(scale * self._total)
+            self._progress(done, total, {"round": number, "settings": candidate.settings})
+
+    def _use(self, candidate: _Candidate, allotted: float) -> None:
+        if not candidate.begun:
+            self._begin(candidate, allotted)
+        while candidate.spent < _ENOUGH * allotted:
+            budget = self._next_budget(candidate, allotted - candidate.spent)
+            if budget is None:
+                break
+            self._advance(candidate, budget)
+
+    def _probe(self, candidate: _Candidate) -> None:
+        """Learn the pace from a few sweeps, of runs that go on only where there is no time for others."""
+        first = max(self._least, self._up(self._spec.first_budget))
+        probe = self._up(max(self._least, first // (4 if self._spec.restarts else 16)))
+        self._make(candidate, probe)
+        self._advance(candidate, probe)
+        candidate.probed = True
 
     def _begin(self, candidate: _Candidate, allotted: float) -> None:
         """Make the runs and do the first budget, of which half is for adaptation."""
         first = max(self._least, self._up(self._spec.first_budget))
         if self._by_time:
-            # A few sweeps tell the pace; these runs are thrown away, because their settings had no time to adapt.
-            probe = self._up(max(self._least, first // (4 if self._spec.restarts else 16)))
-            self._make(candidate, probe)
-            self._advance(candidate, probe)
+            if not candidate.probed:
+                self._probe(candidate)
             fitting = _FIRST_SHARE * (allotted - candidate.spent) / candidate.pace
-            if fitting < 2 * probe:
+            if fitting < 2 * candidate.budget:
                 return
         else:
             fitting = _FIRST_SHARE * allotted if allotted >= 4 * self._least else allotted
         first = min(first, max(self._least, self._down(fitting)))
         self._make(candidate, first)
+        candidate.curve.clear()
+        candidate.begun = True
         self._advance(candidate, first)
 
     def _make(self, candidate: _Candidate, first: int) -> None:
@@ -254,6 +286,7 @@ class _Tuner:
         candidate.pace = max(used, 1e-9) / sweeps
         candidate.spent += used
         candidate.budget = budget
+        candidate.curve.append((self._cost(candidate.require().cost()), math.prod(self._errors(candidate))))
         self._used += used
 
     # ---- scores ------------------------------------------------------------------------------------------------------------
@@ -269,13 +302,19 @@ class _Tuner:
         energy, heat = (float(np.sqrt(np.mean((np.asarray(found) - exact) ** 2))) for found, exact in values)
         return energy, heat
 
-    def _score(self, candidate: _Candidate) -> float:
+    def _score(self, candidate: _Candidate, cost: float) -> float:
+        """Return a cost times the errors that the candidate has at it."""
         if candidate.failure:
             return math.inf
-        score = math.prod(self._errors(candidate)) * self._cost(candidate.require().cost())
-        return score if math.isfinite(score) else math.inf
+        points = sorted((c, e) for c, e in candidate.curve if c > 0.0 and e > 0.0 and math.isfinite(c * e))
+        if not points:
+            return math.inf
+        if cost <= points[0][0]:  # statistical errors
+            return math.prod(points[0])
+        costs, errors = np.log(np.array(points)).T
+        return cost * math.exp(float(np.interp(math.log(cost), costs, errors)))
 
-    def _trial(self, number: int, candidate: _Candidate, kept: bool) -> Trial:
+    def _trial(self, number: int, candidate: _Candidate, score: float, kept: bool) -> Trial:
         algorithm = candidate.algorithm
         cost = Cost(math.nan, math.nan) if algorithm is None or candidate.failure else algorithm.cost()
         return Trial(
@@ -285,16 +324,10 @@ class _Tuner:
             cost.wall_time,
             cost.pair_evaluations,
             *((math.nan, math.nan) if candidate.failure else self._errors(candidate)),
-            self._score(candidate),
+            score,
             kept,
             candidate.failure,
         )
-
-    def _tell(self, candidate: _Candidate, number: int) -> None:
-        if self._progress is not None:
-            scale = 1000.0 if self._by_time else 1.0
-            done, total = int(scale * min(self._used, self._total)), int(scale * self._total)
-            self._progress(done, total, {"round": number, "settings": candidate.settings})
 
 
 def _rounds(candidates: int) -> int:

@@ -1,0 +1,244 @@
+"""A comparison as one HTML page that needs nothing beside it: no scripts, no other files, no network.
+
+Figures are inline SVG. Colours follow the reader's light or dark scheme, and are those of paper in print. Everything is made
+from the content of a compare.json, and everything in it that a user may have written is escaped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import resources
+from string import Template
+from typing import Any, Final
+
+from .conditions import conditions
+from .markup import Cell, cell, escape, items, swatch, table
+from .words import (
+    SYMBOLS,
+    UNITS,
+    baseline_of,
+    format_ratio,
+    labels_of,
+    place_of,
+    short,
+    speed_up_of,
+    summary,
+    summary_of,
+    verdicts,
+)
+
+__all__ = ["page"]
+
+_HEADLINE: Final = (
+    "How many times cheaper than {baseline} each algorithm is at equal error, in wall time. Filled markers are measured, "
+    "with 95% intervals over the runs; open markers with an arrow are bounds, because one of the two never gets there, or "
+    "got there within its smallest budget. Top: to know the average to within a fixed error. Bottom: to know it as well "
+    "as {baseline} does in the end, whether or not its runs are in equilibrium by then."
+)
+_EQUILIBRIUM: Final = (
+    "What the algorithms say after their last budget, beside the reference. Open markers: the runs are not in "
+    "equilibrium, and their own error bars, drawn here, are not to be trusted."
+)
+_CURVES: Final = (
+    "Left: the energy along the runs, from their start at a high temperature. Middle and right: root-mean-square error "
+    "over the runs against the cost of a run; below the grey edge errors are not resolved, because the reference is not "
+    "better known."
+)
+_DIAGNOSTICS: Final = (
+    "Parallel tempering: share of exchanges accepted between neighbouring temperatures, and share of the replicas there "
+    "that were last at the cold end of the ladder (flow). Population annealing: effective sample size, families and rho_t "
+    "along the anneal, as shares of the population. Flows: distribution of the log weights, effective sample size, and "
+    "k-hat of the largest weights, above 0.7 of which averages are unreliable."
+)
+
+
+def page(data: Mapping[str, Any]) -> str:
+    """Return the HTML page of a comparison.
+
+    Parameters
+    ----------
+    data
+        Content of a compare.json.
+    """
+    system, entries = data["system"], data["temperatures"]
+    title = f"Sampling {system['name']}, N = {system['n']}: algorithms compared"
+    sections = [_summary(data), _headline(data)]
+    sections += [_temperature(data, place) for place in range(len(entries))]
+    sections.append(conditions(data))
+    links = [("summary", "Summary"), *((_ident(place), f"T = {entry['temperature']:g}") for place, entry in enumerate(entries))]
+    links += [("tuning", "Settings"), ("conditions", "Conditions"), ("method", "How to read this")]
+    template = Template(resources.files(__package__).joinpath("page.html").read_text(encoding="utf-8"))
+    return template.substitute(
+        generator=escape(_version(data)),
+        title=escape(title),
+        meta=escape(_meta(data)),
+        navigation=" ".join(f'<a href="#{target}">{escape(text)}</a>' for target, text in links),
+        content="\n".join(sections),
+    )
+
+
+def _ident(place: int) -> str:
+    return f"temperature-{place}"
+
+
+def _meta(data: Mapping[str, Any]) -> str:
+    hardware, seconds = data["hardware"], data["seconds"]
+    took = (
+        f"{seconds:.0f} s"
+        if seconds < 600.0
+        else f"{seconds / 60.0:.0f} min"
+        if seconds < 6000.0
+        else f"{seconds / 3600.0:.1f} h"
+    )
+    threads = data["settings"]["threads"] or hardware["threads"]
+    where = f"{hardware['cpu']}, {threads} thread{'s' if threads != 1 else ''}"
+    devices = [device.get("name", "") for device in hardware["cuda_devices"]]
+    if str(data["settings"]["device"]).startswith("cuda"):
+        where += f", {data['settings']['device']} ({', '.join(devices)})"
+    runs = data["settings"]["runs"]
+    parts = (data["created"][:10], f"{runs} independent runs of each algorithm", where, _version(data), took)
+    return " · ".join(parts)
+
+
+def _version(data: Mapping[str, Any]) -> str:
+    return f"glassnf {data['versions']['glassnf']}"
+
+
+def _figure(data: Mapping[str, Any], kind: str, ident: str, caption: str, title: str) -> str:
+    """Return a figure with its caption, or nothing where the data have no such figure."""
+    from .. import plots
+
+    figure = getattr(plots, kind)(data)
+    if figure is None:
+        return ""
+    drawing = plots.inline_svg(figure, f"{ident}-svg", title)
+    return f'<figure id="{ident}">\n{drawing}\n<figcaption>{escape(caption)}</figcaption>\n</figure>'
+
+
+def _summary(data: Mapping[str, Any]) -> str:
+    said = "\n".join(f"<p>{escape(sentence)}</p>" for sentence in summary(data))
+    notes = f"<h3>Notes</h3>\n{items(data['notes'])}" if data["notes"] else ""
+    return f'<section id="summary">\n<h2>Summary</h2>\n<div class="summary">\n{said}\n</div>\n{notes}\n</section>'
+
+
+def _headline(data: Mapping[str, Any]) -> str:
+    labels = labels_of(data)
+    baseline = next((labels[str(baseline_of(entry))] for entry in data["temperatures"] if entry["speed_ups"]), "")
+    parts = [
+        _figure(data, "speed_up", "figure-speed-up", _HEADLINE.format(baseline=baseline), "Speed-up of each algorithm"),
+        _figure(data, "equilibrium", "figure-equilibrium", _EQUILIBRIUM, "Energy and specific heat beside the reference"),
+    ]
+    return "\n".join(["<section>", "<h2>Speed-up and equilibrium</h2>", *filter(None, parts), "</section>"])
+
+
+def _temperature(data: Mapping[str, Any], place: int) -> str:
+    """Return the section of one temperature."""
+    entry = data["temperatures"][place]
+    alone, labels = {**data, "temperatures": [entry]}, labels_of(data)
+    at = f"T = {entry['temperature']:g}"
+    parts = [
+        f'<section id="{_ident(place)}">\n<h2>{at} ε/k<sub>B</sub></h2>',
+        "\n".join(f"<p>{escape(sentence)}</p>" for sentence in summary_of(entry, labels)),
+        _figure(alone, "comparison", f"figure-curves-{place}", _CURVES, f"Energy and errors against cost, {at}"),
+        _results(entry),
+        "<h3>Verdicts</h3>",
+        items([f"{label}: {sentence}." for label, sentence in verdicts(entry, labels)]),
+        _ranking(entry, labels) if entry["ranking"] else "",
+        _speed_ups(entry, labels) if entry["speed_ups"] else "",
+        _figure(alone, "diagnostics", f"figure-diagnostics-{place}", _DIAGNOSTICS, f"Diagnostics, {at}"),
+        "</section>",
+    ]
+    return "\n".join(filter(None, parts))
+
+
+def _results(entry: Mapping[str, Any]) -> str:
+    """Return the table of what was found after the last budget."""
+    from ..observables.estimate import format_uncertainty
+
+    reference = entry["reference"]
+    headings = ["", "rank", "sweeps", "time (s)", "pair evaluations"]
+    rows: list[list[Cell]] = [[cell("reference"), *map(cell, ("", "", "", ""))]]
+    for name, symbol in SYMBOLS.items():
+        headings += [f"{symbol} ({UNITS[name]})", "r.m.s. error"]
+        rows[0] += [cell(format_uncertainty(reference[name], reference[f"{name}_error"])), cell("")]
+    headings += ["R-hat", "in equilibrium"]
+    rows[0] += [cell(_number(reference["r_hat"], ".3f")), _verdict(reference["sound"])]
+    for algorithm in entry["algorithms"]:
+        found = place_of(entry, algorithm["name"])
+        row = [swatch(algorithm), cell("-" if found is None or found["error"] is None else found["rank"])]
+        row += [cell(f"{algorithm['sweeps'][-1]:,}"), cell(f"{algorithm['cost']['wall_time'][-1]:.3g}")]
+        row.append(cell(f"{algorithm['cost']['pair_evaluations'][-1]:.3g}"))
+        for name in SYMBOLS:
+            errors, mean = algorithm["errors"][name], algorithm["estimates"][name]["mean"][-1]
+            row.append(cell(format_uncertainty(mean, _standard_error(algorithm["estimates"][name]["runs"][-1]))))
+            row.append(cell(f"{errors['rms'][-1]:.2g} ({errors['low'][-1]:.2g} to {errors['high'][-1]:.2g})"))
+        row += [cell(_number(algorithm["verdict"]["r_hat"], ".3f")), _verdict(algorithm["verdict"]["equilibrated"])]
+        rows.append(row)
+    caption = (
+        f"After the last budget at T = {entry['temperature']:g}. Reference: {reference['source']}, {reference['replicas']} "
+    )
+    caption += f"replicas of {reference['sweeps']:,} sweeps. Costs are those of one run; errors with 95% intervals."
+    return table(caption, headings, rows)
+
+
+def _standard_error(runs: list[float]) -> float:
+    from statistics import stdev
+
+    return float(stdev(runs) / len(runs) ** 0.5)
+
+
+def _number(value: float | None, form: str) -> str:
+    return "-" if value is None else format(value, form)
+
+
+def _verdict(good: bool) -> Cell:
+    return cell("yes" if good else "NO", "good" if good else "bad")
+
+
+def _ranking(entry: Mapping[str, Any], labels: Mapping[str, str]) -> str:
+    by_name = {algorithm["name"]: algorithm for algorithm in entry["algorithms"]}
+    rows = []
+    for place in entry["ranking"]:
+        algorithm = by_name[place["name"]]
+        error = "no result at this cost"
+        if place["error"] is not None:
+            error = f"{place['error']:.2g} ({place['low']:.2g} to {place['high']:.2g})"
+        ties = ", ".join(labels[name] for name in place["ties"]) or "none"
+        rows.append(
+            [
+                swatch(algorithm),
+                cell(place["rank"]),
+                cell(error),
+                cell(ties, "text"),
+                _verdict(algorithm["verdict"]["equilibrated"]),
+            ]
+        )
+    cost = short(entry["ranking"][0]["cost"])
+    caption = f"Ranking by the error of <U>/N after {cost} s a run, the largest cost that all have reached"
+    return table(caption, ["", "rank", "r.m.s. error (epsilon)", "order not settled with", "in equilibrium"], rows)
+
+
+def _speed_ups(entry: Mapping[str, Any], labels: Mapping[str, str]) -> str:
+    """Return the table of all speed-ups, and of what training leaves of them."""
+    baseline = labels[str(baseline_of(entry))]
+    headings = ["", "to know", "to within", "in wall time", "in pair evaluations", "training included", "pays after (runs)"]
+    rows = []
+    for algorithm in entry["algorithms"]:
+        for observable, symbol in SYMBOLS.items():
+            for at_end in (False, True):
+                found = speed_up_of(entry, algorithm["name"], observable, "wall_time", at_end)
+                pairs = speed_up_of(entry, algorithm["name"], observable, "pair_evaluations", at_end)
+                if found is None:
+                    continue
+                target = f"{found['target_error']:.2g} {UNITS[observable]}{', ' + baseline + ' in the end' if at_end else ''}"
+                row = [swatch(algorithm), cell(symbol, "text"), cell(target, "text"), cell(format_ratio(found))]
+                row.append(cell("" if pairs is None else format_ratio(pairs)))
+                row += [cell("" if found["amortised"] is None else format_ratio(found["amortised"])), cell(_pays(found))]
+                rows.append(row)
+    return table(f"Times cheaper than {baseline} at equal error, with 95% intervals", headings, rows)
+
+
+def _pays(found: Mapping[str, Any]) -> str:
+    if found["break_even_runs"] is None:
+        return "" if found["amortised"] is None else "unknown or never"
+    return f"{'< ' if found['bound'] == '>' else ''}{short(found['break_even_runs'])}"

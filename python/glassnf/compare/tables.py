@@ -1,0 +1,153 @@
+"""Tables of a comparison for the terminal, 80 columns wide; everything from the content of its compare.json."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from .words import SYMBOLS, baseline_of, format_ratio, labels_of, place_of, short, speed_up_of
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+__all__ = ["tables"]
+
+_MOST_COLUMNS: Final = 8
+_LONGEST_LABEL: Final = 12
+
+
+def tables(data: Mapping[str, Any]) -> list[Table]:
+    """Return the tables for the terminal: for each temperature what was found and what it cost, and of several an overview.
+
+    Parameters
+    ----------
+    data
+        Content of a compare.json.
+    """
+    made = []
+    for entry in data["temperatures"]:
+        made.append(_findings(data, entry))
+        if entry["speed_ups"]:
+            made.append(_costs(entry, labels_of(data)))
+    if len(data["temperatures"]) > 1 and any(entry["speed_ups"] for entry in data["temperatures"]):
+        made += _overviews(data)
+    return made
+
+
+def _table(title: str, left: int, headings: tuple[str, ...]) -> Table:
+    """Return an empty table; the first `left` columns are aligned to the left, and a long name in the first is cut."""
+    from rich import box
+    from rich.markup import escape
+    from rich.table import Table
+
+    style: Any = {"title_justify": "left", "title_style": "bold", "collapse_padding": True, "pad_edge": False}
+    table = Table(title=escape(title), box=box.SIMPLE_HEAD, **style)
+    for place, heading in enumerate(headings):
+        table.add_column(
+            heading, justify="left" if place < left else "right", no_wrap=True, overflow="ellipsis",
+            max_width=_LONGEST_LABEL if place == 0 else None,
+        )  # fmt: skip
+    return table
+
+
+def _findings(data: Mapping[str, Any], entry: Mapping[str, Any]) -> Table:
+    from rich.markup import escape
+
+    from ..observables.estimate import format_uncertainty
+
+    title = f"{data['system']['name']}, N = {data['system']['n']}, T = {entry['temperature']:g}: "
+    title += f"{data['settings']['runs']} runs of each algorithm"
+    table = _table(title, 1, ("", "#", "sweeps", "s/run", "<U>/N", "error", "C_v/N", "error", "R-hat", "equil."))
+    table.add_row(*_reference_row(entry["reference"]))
+    for algorithm in entry["algorithms"]:
+        place = place_of(entry, algorithm["name"])
+        row = [escape(algorithm["label"]), "-" if place is None or place["error"] is None else str(place["rank"])]
+        row += [_thousands(algorithm["sweeps"][-1]), f"{algorithm['cost']['wall_time'][-1]:.2g}"]
+        for name in SYMBOLS:
+            runs = algorithm["estimates"][name]["runs"][-1]
+            mean = math.fsum(runs) / len(runs)
+            spread = math.sqrt(math.fsum((value - mean) ** 2 for value in runs) / (len(runs) - 1))
+            row += [format_uncertainty(mean, spread / math.sqrt(len(runs))), f"{algorithm['errors'][name]['rms'][-1]:.2g}"]
+        verdict = algorithm["verdict"]
+        row += ["-" if verdict["r_hat"] is None else f"{verdict['r_hat']:.2f}", "yes" if verdict["equilibrated"] else "NO"]
+        table.add_row(*row, style=None if verdict["equilibrated"] else "red")
+    table.caption, table.caption_justify = "# rank by the error of <U>/N at equal wall time", "left"
+    return table
+
+
+def _thousands(sweeps: float) -> str:
+    if sweeps >= 999_950:
+        return f"{sweeps / 1e6:.3g}M"
+    return f"{sweeps / 1000:.3g}k" if sweeps >= 1000 else f"{sweeps:g}"
+
+
+def _reference_row(reference: Mapping[str, Any]) -> list[str]:
+    from ..observables.estimate import format_uncertainty
+
+    row = ["reference", "", "", ""]
+    for name in SYMBOLS:
+        row += [format_uncertainty(reference[name], reference[f"{name}_error"]), ""]
+    return [*row, "-" if reference["r_hat"] is None else f"{reference['r_hat']:.2f}", "yes" if reference["sound"] else "NO"]
+
+
+def _ratio(found: Mapping[str, Any] | None) -> str:
+    if found is None:
+        return ""
+    return "neither" if found["bound"] == "?" or found["value"] is None else format_ratio(found)
+
+
+def _costs(entry: Mapping[str, Any], labels: Mapping[str, str]) -> Table:
+    from rich.markup import escape
+
+    baseline = labels[str(baseline_of(entry))]
+    asked = {found["observable"]: found["target_error"] for found in entry["speed_ups"] if not found["at_end_of_baseline"]}
+    ends = {found["observable"]: found["target_error"] for found in entry["speed_ups"] if found["at_end_of_baseline"]}
+    title = f"T = {entry['temperature']:g}: times cheaper than {baseline} at equal error (95% interval)"
+    table = _table(title, 2, ("", "to know", "at target, time", "at its end, time", "at its end, pairs"))
+    for name in labels:
+        for observable, symbol in SYMBOLS.items():
+            kinds = (("wall_time", False), ("wall_time", True), ("pair_evaluations", True))
+            found = [speed_up_of(entry, name, observable, cost, at_end) for cost, at_end in kinds]
+            if any(one is not None for one in found):
+                table.add_row(escape(labels[name]), symbol, *map(_ratio, found))
+    parts = [f"target: {_errors(asked)}" if asked else "", f"end of {baseline}: {_errors(ends)}" if ends else ""]
+    parts += ["neither: none of the two gets there", "pairs: pair evaluations instead of time"]
+    table.caption, table.caption_justify = escape("; ".join(part for part in parts if part)), "left"
+    return table
+
+
+def _errors(by_observable: Mapping[str, float]) -> str:
+    return ", ".join(f"{SYMBOLS[name]} {error:.2g}" for name, error in by_observable.items())
+
+
+def _overviews(data: Mapping[str, Any]) -> list[Table]:
+    """Return tables of speed-ups against temperature, without intervals, as many temperatures in each as there is room for."""
+    from rich.markup import escape
+
+    entries, labels = data["temperatures"], labels_of(data)
+    baseline = labels[str(next(baseline_of(entry) for entry in entries if entry["speed_ups"]))]
+    made = []
+    for observable, symbol in SYMBOLS.items():
+        for first in range(0, len(entries), _MOST_COLUMNS):
+            part = entries[first : first + _MOST_COLUMNS]
+            title = f"Times cheaper in wall time than {baseline} to know {symbol} as {baseline} does in the end"
+            table = _table(title, 1, ("", *(f"T = {entry['temperature']:g}" for entry in part)))
+            for name, label in labels.items():
+                cells = [_cell(entry, name, observable) for entry in part]
+                if any(speed_up_of(entry, name, observable, "wall_time", True) is not None for entry in part):
+                    table.add_row(escape(label), *cells)
+            table.caption, table.caption_justify = "! not in equilibrium; - not run; ? neither gets there", "left"
+            made.append(table)
+    return made
+
+
+def _cell(entry: Mapping[str, Any], name: str, observable: str) -> str:
+    found = speed_up_of(entry, name, observable, "wall_time", True)
+    if found is None:
+        return "-"
+    late = any(one["name"] == name and not one["verdict"]["equilibrated"] for one in entry["algorithms"])
+    if found["bound"] == "?" or found["value"] is None:
+        return "?!" if late else "? "
+    sign = "" if found["bound"] == "=" else f"{found['bound']} "
+    return f"{sign}{short(found['value'])}{'!' if late else ' '}"

@@ -1,0 +1,217 @@
+"""What a comparison has found, in words; everything from the content of its compare.json."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+__all__ = [
+    "SYMBOLS",
+    "baseline_of",
+    "format_ratio",
+    "labels_of",
+    "listing",
+    "place_of",
+    "sentences",
+    "short",
+    "speed_up_of",
+    "summary",
+    "summary_of",
+    "verdicts",
+]
+
+SYMBOLS: Final = {"mean_energy": "<U>/N", "specific_heat": "C_v/N"}
+UNITS: Final = {"mean_energy": "epsilon", "specific_heat": "k_B"}
+
+
+def short(value: float) -> str:
+    """Return a positive number with two significant digits, or three before the point."""
+    if value >= 99.5:
+        return f"{value:,.0f}" if value < 1e6 else f"{value:.1e}"
+    return f"{value:.2g}" if value < 9.95 else f"{value:.0f}"
+
+
+def format_ratio(ratio: Mapping[str, Any]) -> str:
+    """Return a speed-up with its interval in words: ``12 (9.1 to 16)``, ``> 310 (> 280)``, or ``neither gets there``.
+
+    Parameters
+    ----------
+    ratio
+        ``bound``, ``value``, ``low``, ``high`` of a speed-up in a compare.json.
+    """
+    if ratio["bound"] == "?" or ratio["value"] is None:
+        return "neither gets there"
+    low = short(ratio["low"]) if ratio["low"] is not None and ratio["low"] > 0.0 else None
+    high = short(ratio["high"]) if ratio["high"] is not None else None
+    if low is not None and high is not None:
+        interval = f"{low} to {high}"
+    elif low is not None:
+        interval = f"> {low}"
+    else:
+        interval = f"< {high}" if high is not None else "open"
+    sign = "" if ratio["bound"] == "=" else f"{ratio['bound']} "
+    return f"{sign}{short(ratio['value'])} ({interval})"
+
+
+def listing(words: Sequence[str]) -> str:
+    """Return words as ``a, b and c``."""
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+def labels_of(data: Mapping[str, Any]) -> dict[str, str]:
+    """Return the label of each algorithm that has a result or an excuse at any temperature, by name."""
+    found: dict[str, str] = {}
+    for entry in data["temperatures"]:
+        found |= {algorithm["name"]: algorithm["label"] for algorithm in entry["algorithms"]}
+    for entry in data["temperatures"]:
+        for absent in entry["not_run"]:
+            found.setdefault(absent["name"], absent.get("label") or absent["name"])
+    return found
+
+
+def baseline_of(entry: Mapping[str, Any]) -> str | None:
+    """Return the name of the baseline of the speed-ups at a temperature, or None where there are none."""
+    return entry["speed_ups"][0]["baseline"] if entry["speed_ups"] else None
+
+
+def place_of(entry: Mapping[str, Any], name: str) -> Mapping[str, Any] | None:
+    """Return the place of an algorithm in the ranking at a temperature."""
+    return next((place for place in entry["ranking"] if place["name"] == name), None)
+
+
+def speed_up_of(
+    entry: Mapping[str, Any], name: str, observable: str, cost: str, at_end_of_baseline: bool
+) -> Mapping[str, Any] | None:
+    """Return one speed-up of an algorithm at a temperature, or None where there is no such thing."""
+    wanted = (name, observable, cost, at_end_of_baseline)
+    for found in entry["speed_ups"]:
+        if (found["algorithm"], found["observable"], found["cost"], found["at_end_of_baseline"]) == wanted:
+            return dict(found)
+    return None
+
+
+def summary(data: Mapping[str, Any]) -> list[str]:
+    """Return what the comparison has found in a few sentences: who wins, by how much, who is out of equilibrium.
+
+    Parameters
+    ----------
+    data
+        Content of a compare.json.
+    """
+    said = []
+    winners: dict[str, list[str]] = {}
+    labels = labels_of(data)
+    for entry in data["temperatures"]:
+        if entry["ranking"]:
+            winners.setdefault(labels[entry["ranking"][0]["name"]], []).append(f"{entry['temperature']:g}")
+    if len(data["temperatures"]) > 1 and winners:
+        if len(winners) == 1:
+            said.append(f"{next(iter(winners))} has the smallest error of <U>/N at equal wall time at every temperature.")
+        else:
+            parts = [f"{label} at T = {listing(temperatures)}" for label, temperatures in winners.items()]
+            said.append(f"The smallest error of <U>/N at equal wall time has {'; '.join(parts)}.")
+    for entry in data["temperatures"]:
+        said.append(f"T = {entry['temperature']:g}: {' '.join(summary_of(entry, labels))}")
+    return said
+
+
+def summary_of(entry: Mapping[str, Any], labels: Mapping[str, str]) -> list[str]:
+    """Return what was found at one temperature, in sentences.
+
+    Parameters
+    ----------
+    entry
+        One of ``temperatures`` in a compare.json.
+    labels
+        What to call the algorithms.
+    """
+    said = [*_order(entry, labels), *_gains(entry, labels), *_training(entry, labels), *_balance(entry, labels)]
+    return said or ["No algorithm has a result."]
+
+
+def _order(entry: Mapping[str, Any], labels: Mapping[str, str]) -> list[str]:
+    """Say who comes first, and with which errors the others follow."""
+    known = [place for place in entry["ranking"] if place["error"] is not None]
+    if not known:
+        return []
+    best, rest = known[0], known[1:]
+    first = f"{labels[best['name']]} comes first" if rest else f"{labels[best['name']]} is alone"
+    tied = [labels[name] for name in best["ties"]]
+    if tied:
+        first += f", though the runs do not settle its order with {listing(tied)}"
+    interval = f"{short(best['low'])} to {short(best['high'])}"
+    said = f"{first}: after {short(best['cost'])} s a run its error of <U>/N is {short(best['error'])} ({interval}) epsilon"
+    if rest:
+        others = [f"{labels[place['name']]} has {short(place['error'])}" for place in rest]
+        said += f"; {listing(others)}"
+    return [f"{said}."]
+
+
+def _gains(entry: Mapping[str, Any], labels: Mapping[str, str]) -> list[str]:
+    """Say by how much the algorithms are cheaper than the baseline, the best first."""
+    said = []
+    for observable, symbol in SYMBOLS.items():
+        found = [
+            (labels[place["name"]], speed_up_of(entry, place["name"], observable, "wall_time", True))
+            for place in entry["ranking"]
+        ]
+        parts = [f"{label} {format_ratio(one)}" for label, one in found if one is not None and one["bound"] != "?"]
+        if parts:
+            baseline = labels[str(baseline_of(entry))]
+            start = f"Times cheaper than {baseline} to know {symbol} as well as {baseline} does in the end"
+            said.append(f"{start} (95% intervals): {', '.join(parts)}.")
+    return said
+
+
+def _training(entry: Mapping[str, Any], labels: Mapping[str, str]) -> list[str]:
+    """Say what was spent on training, and from when on it pays."""
+    said = []
+    for algorithm in entry["algorithms"]:
+        training = algorithm["training"]
+        if training is None:
+            continue
+        words = f"The training of {algorithm['label']}, {short(training['wall_time'])} s, is in none of these costs"
+        found = speed_up_of(entry, algorithm["name"], "mean_energy", "wall_time", True)
+        if found is not None and found["amortised"] is not None and found["amortised"]["bound"] != "?":
+            words += f"; shared by the runs it leaves {format_ratio(found['amortised'])} in <U>/N"
+            if found["break_even_runs"] is not None:
+                most = "at most " if found["bound"] == ">" else ""
+                words += f", and it has paid after {most}{short(max(1.0, math.ceil(found['break_even_runs'])))} runs"
+        said.append(f"{words}.")
+    return said
+
+
+def _balance(entry: Mapping[str, Any], labels: Mapping[str, str]) -> list[str]:
+    """Say who is out of equilibrium, and who was not run."""
+    late = [algorithm["label"] for algorithm in entry["algorithms"] if not algorithm["verdict"]["equilibrated"]]
+    said = []
+    if late:
+        said.append(f"Not in equilibrium: {listing(late)}.")
+    elif entry["algorithms"]:
+        said.append("All runs are in equilibrium." if len(entry["algorithms"]) > 1 else "Its runs are in equilibrium.")
+    if entry["not_run"]:
+        said.append(f"Not run: {listing([labels[absent['name']] for absent in entry['not_run']])}.")
+    return said
+
+
+def verdicts(entry: Mapping[str, Any], labels: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Return label and verdict of each algorithm at a temperature, those that were not run last."""
+    said = [(algorithm["label"], algorithm["verdict"]["sentence"]) for algorithm in entry["algorithms"]]
+    return said + [(labels[absent["name"]], f"not run: {absent['reason']}") for absent in entry["not_run"]]
+
+
+def sentences(data: Mapping[str, Any]) -> list[str]:
+    """Return what goes with the tables in the terminal: the summary, a verdict on each algorithm, notes.
+
+    Parameters
+    ----------
+    data
+        Content of a compare.json.
+    """
+    several, labels = len(data["temperatures"]) > 1, labels_of(data)
+    said = summary(data)
+    for entry in data["temperatures"]:
+        where = f" at T = {entry['temperature']:g}" if several else ""
+        said += [f"{label}{where}: {verdict}." for label, verdict in verdicts(entry, labels)]
+    return said + [f"Note: {note}" for note in data["notes"]]

@@ -1,0 +1,369 @@
+"""Tuning of algorithms by successive halving, on algorithms whose answers are known; and the built-in candidates.
+
+Comparisons of means have a false-alarm rate of 6e-7 each (5 sigma); seeds are fixed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+import glassnf as gnf
+from glassnf.compare import tuning as tuning_module
+from glassnf.compare.algorithms import AlgorithmSpec, Cost, Estimate, RunOptions, Trace, get_algorithm
+from glassnf.compare.reference import Reference
+from glassnf.compare.starts import hot_start
+from glassnf.compare.tuning import Tuning, tune
+from tolerances import STATISTICAL
+from two_particles import TwoParticles
+
+TWO = TwoParticles(species=2)
+T, HOT = 0.5, 1.0
+ENERGY, HEAT = -2.0, 1.0
+RUNS = 16
+
+
+def reference(system: gnf.systems.System = TWO.system, energy: float = ENERGY, heat: float = HEAT) -> Reference:
+    return Reference(system.hash, T, energy, 1e-4, heat, 1e-3, 1.0, 0.0, 64, 1000, 1, 1.0, "exact")
+
+
+def start(seed: int) -> gnf.Ensemble:
+    return TWO.draw(RUNS, HOT, seed=seed)
+
+
+class Clock:
+    """Time that passes only where an algorithm says so."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def perf_counter(self) -> float:
+        return self.now
+
+
+class Law:
+    """Runs whose errors are exactly scale / sqrt(sweeps), at a cost per sweep of its own; no randomness."""
+
+    made: list[Law]
+
+    def __init__(self, options: RunOptions, clock: Clock | None) -> None:
+        self.settings, self.options, self.clock = dict(options.settings), options, clock
+        self.budgets: list[int] = []
+        self.starts: Any = None
+
+    def prepare(self, ensemble: gnf.Ensemble) -> None:
+        self.starts = np.array(ensemble.positions)
+
+    def advance(self, budget: int, progress: Any = None) -> Estimate:
+        if self.settings.get("fails"):
+            raise RuntimeError("it blew up")
+        before = 0 if self.settings.get("restarts") or not self.budgets else self.budgets[-1]
+        if self.clock is not None:
+            self.clock.now += RUNS * self.settings.get("cost", 1.0) * (budget - before) * 1e-6
+        self.budgets.append(budget)
+        error = self.settings["scale"] / math.sqrt(budget) * np.resize([1.0, -1.0], RUNS)
+        return Estimate(ENERGY + error, HEAT + error)
+
+    def cost(self) -> Cost:
+        spent = self.settings.get("cost", 1.0) * self.budgets[-1]
+        return Cost(1e-6 * spent, 10.0 * spent)
+
+    def trace(self) -> Trace | None:
+        return None
+
+    def report(self) -> dict[str, Any]:
+        return {}
+
+
+class Learning(Law):
+    def learnt(self) -> dict[str, Any]:
+        return {"ladder": tuple(self.budgets[-1:])}
+
+
+def law(
+    candidates: Sequence[Mapping[str, Any]] | None, clock: Clock | None = None, kind: type[Law] = Law, **options: Any
+) -> tuple[AlgorithmSpec, list[Law]]:
+    made: list[Law] = []
+
+    def factory(system: Any, temperature: float, run_options: RunOptions) -> Law:
+        made.append(kind(run_options, clock))
+        return made[-1]
+
+    asked = None if candidates is None else lambda *_: candidates
+    return AlgorithmSpec("law", "law", "#000000", "o", factory, candidates=asked, **options), made
+
+
+def by_sweeps(spec: AlgorithmSpec, sweeps: int, **changes: Any) -> Tuning:
+    arguments: dict[str, Any] = {"runs": RUNS, "seed": 3, "seconds": None, "sweeps": sweeps, **changes}
+    return tune(spec, TWO.system, T, start, reference(), RunOptions(threads=1), **arguments)
+
+
+def by_time(spec: AlgorithmSpec, seconds: float, **changes: Any) -> Tuning:
+    arguments: dict[str, Any] = {"runs": RUNS, "seed": 3, "seconds": seconds, "sweeps": None, **changes}
+    return tune(spec, TWO.system, T, start, reference(), RunOptions(threads=1), **arguments)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    fake = Clock()
+    monkeypatch.setattr(tuning_module, "time", fake)
+    return fake
+
+
+EIGHT = tuple({"scale": scale, "cost": 1.0} for scale in (5.0, 7.0, 3.0, 8.0, 2.0, 6.0, 4.0, 9.0))
+
+
+def test_halving() -> None:
+    """Eight candidates, then four, then two: the winner is the best, and each round keeps the better half."""
+    spec, _ = law(EIGHT)
+    found = by_sweeps(spec, 64_000)
+    assert found.settings == {"scale": 2.0, "cost": 1.0}
+    assert math.isnan(found.rate)
+    scales = [[trial.settings["scale"] for trial in found.trials if trial.round == number] for number in (1, 2, 3)]
+    assert scales == [[5.0, 7.0, 3.0, 8.0, 2.0, 6.0, 4.0, 9.0], [5.0, 3.0, 2.0, 4.0], [3.0, 2.0]]
+    kept = [{trial.settings["scale"] for trial in found.trials if trial.round == n and trial.kept} for n in (1, 2, 3)]
+    assert kept == [{5.0, 3.0, 2.0, 4.0}, {3.0, 2.0}, {2.0}]
+
+
+def test_sweeps_are_shared_equally() -> None:
+    """Of 64,000 sweeps 32,000 go to eight, 16,000 to four, 16,000 to two; each goes on where it stood."""
+    spec, made = law(EIGHT)
+    found = by_sweeps(spec, 64_000)
+    assert {trial.round: trial.sweeps for trial in found.trials} == {1: 4_000, 2: 8_000, 3: 16_000}
+    assert sum(one.budgets[-1] for one in made) == 64_000
+    assert all(first < second for one in made for first, second in zip(one.budgets, one.budgets[1:], strict=False))
+    assert len(made) == 8
+
+
+def test_scores_are_cost_times_both_errors() -> None:
+    spec, _ = law(EIGHT[:2])
+    for trial in by_sweeps(spec, 8_000).trials:
+        assert trial.mean_energy_error == pytest.approx(trial.settings["scale"] / math.sqrt(trial.sweeps), rel=1e-12)
+        assert trial.specific_heat_error == pytest.approx(trial.mean_energy_error, rel=1e-10)
+        assert trial.pair_evaluations == 10.0 * trial.sweeps
+        assert trial.score == pytest.approx(10.0 * trial.settings["scale"] ** 2, rel=1e-10)
+
+
+def test_cost_counts() -> None:
+    """Half the error at five times the cost loses; at three times it wins."""
+    assert by_sweeps(law(({"scale": 2.0}, {"scale": 1.0, "cost": 5.0}))[0], 8_000).settings == {"scale": 2.0}
+    assert by_sweeps(law(({"scale": 2.0}, {"scale": 1.0, "cost": 3.0}))[0], 8_000).settings == {"scale": 1.0, "cost": 3.0}
+
+
+def test_ties_go_to_the_earlier() -> None:
+    candidates = tuple({"scale": 3.0, "number": number} for number in range(5))
+    assert by_sweeps(law(candidates)[0], 40_000).settings["number"] == 0
+
+
+@pytest.mark.parametrize("count", [2, 3, 4, 5, 6, 7, 8])
+def test_any_number_of_candidates(count: int) -> None:
+    found = by_sweeps(law(EIGHT[:count])[0], 64_000)
+    assert found.settings["scale"] == min(one["scale"] for one in EIGHT[:count])
+    assert sum(trial.kept for trial in found.trials if trial.round == found.trials[-1].round) == 1
+    assert found.trials[-1].round == {2: 1, 3: 2, 4: 2}.get(count, 3)
+
+
+def test_few_sweeps_try_few_candidates() -> None:
+    """The first candidates, as many as get a budget that makes sense; one alone needs no trial."""
+    spec, made = law(EIGHT, first_budget=1_000)
+    assert {trial.settings["scale"] for trial in by_sweeps(spec, 6_000).trials} == {5.0, 7.0, 3.0}
+    made.clear()
+    found = by_sweeps(spec, 3_000)
+    assert found.settings == EIGHT[0]
+    assert found.trials == ()
+    assert made == []
+
+
+def test_all_begin_alike() -> None:
+    """Same starts for all candidates, for which the tuning's seed decides; and time to adapt before the first estimate."""
+    spec, made = law(EIGHT[:3])
+    by_sweeps(spec, 9_000)
+    first = [np.array(one.starts) for one in made]
+    np.testing.assert_array_equal(first[0], first[2])
+    assert all(one.options.adaptation <= one.budgets[0] // 2 for one in made)
+    assert all(one.options.adaptation % 20 == 0 for one in made)
+    made.clear()
+    by_sweeps(spec, 9_000, seed=4)
+    assert not np.array_equal(made[0].starts, first[0])
+
+
+def test_restarts_spend_budgets_anew() -> None:
+    candidates = tuple({**one, "restarts": True} for one in EIGHT[:4])
+    spec, made = law(candidates, restarts=True)
+    assert by_sweeps(spec, 32_000).settings["scale"] == 3.0
+    assert sum(sum(one.budgets) for one in made) <= 32_000
+    assert sum(sum(one.budgets) for one in made) > 0.8 * 32_000
+    assert all(len(set(one.budgets)) == len(one.budgets) for one in made)
+
+
+def test_failures_are_dropped() -> None:
+    spec, _ = law(({"scale": 1.0, "fails": True}, {"scale": 5.0}, {"scale": 4.0}))
+    found = by_sweeps(spec, 12_000)
+    assert found.settings == {"scale": 4.0}
+    (failed,) = [trial for trial in found.trials if trial.failure]
+    assert failed.failure == "it blew up"
+    assert failed.score == math.inf
+    assert not failed.kept
+    with pytest.raises(RuntimeError, match="law: none of its settings can be used: it blew up"):
+        by_sweeps(law(({"scale": 1.0, "fails": True}, {"scale": 2.0, "fails": True}))[0], 12_000)
+
+
+def test_what_is_learnt_is_handed_on() -> None:
+    found = by_sweeps(law(EIGHT[:2], kind=Learning)[0], 8_000)
+    assert found.settings == {**EIGHT[0], "ladder": (4_000,)}
+    assert all("ladder" not in trial.settings for trial in found.trials)
+
+
+def test_time_is_shared_equally(clock: Clock) -> None:
+    """Whatever a sweep costs, every candidate of a round has used the same time, within a tenth; all of it is used, no more."""
+    candidates = tuple({"scale": 3.0, "cost": cost} for cost in (1.0, 0.5, 2.0, 4.0))
+    spec, made = law(candidates, clock)
+    found = by_time(spec, 8.0)
+    assert found.settings["cost"] == 0.5
+    assert 0.85 * 8.0 < found.seconds < 8.0
+    for trial in found.trials:
+        if trial.round == 1:
+            assert trial.wall_time * RUNS == pytest.approx(1.0, rel=0.15)
+        else:
+            assert trial.wall_time * RUNS == pytest.approx(3.0, rel=0.15)
+    assert found.rate == pytest.approx(1.0 / (RUNS * 0.5e-6), rel=1e-9)
+    assert len(made) == 8  # each once to learn its pace
+
+
+def test_time_of_restarts(clock: Clock) -> None:
+    candidates = tuple({"scale": scale, "restarts": True} for scale in (3.0, 4.0, 2.0, 5.0))
+    spec, _ = law(candidates, clock, restarts=True, first_budget=3_200)
+    found = by_time(spec, 20.0)
+    assert found.settings["scale"] == 2.0
+    assert 0.75 * 20.0 < found.seconds < 1.02 * 20.0
+    assert found.rate == pytest.approx(1.0 / (RUNS * 1e-6), rel=1e-9)
+    assert {trial.round for trial in found.trials} == {1, 2}
+
+
+def test_a_slow_machine_tries_what_it_can(clock: Clock) -> None:
+    """Where even a few sweeps take longer than the time of a trial, the last candidates are left out."""
+    spec, _ = law(tuple({"scale": one["scale"], "cost": 2e3} for one in EIGHT), clock)
+    found = by_time(spec, 6.0)
+    tried = {trial.settings["scale"] for trial in found.trials}
+    assert 1 <= len(tried) < 8
+    assert 5.0 in tried
+    assert found.seconds < 18.0
+
+
+def test_a_rate_without_candidates(clock: Clock) -> None:
+    def factory(system: Any, temperature: float, options: RunOptions) -> Law:
+        assert options.settings == {}
+        one = Law(options, clock)
+        one.settings = {"scale": 3.0}
+        return one
+
+    found = by_time(AlgorithmSpec("law", "law", "#000000", "o", factory), 8.0)
+    assert found.settings == {}
+    assert found.rate == pytest.approx(1.0 / (RUNS * 1e-6), rel=1e-9)
+    assert found.seconds < 2.0
+    assert len(found.trials) == 1
+
+
+def test_progress_is_told() -> None:
+    heard: list[tuple[int, int, Mapping[str, Any]]] = []
+    by_sweeps(law(EIGHT[:4])[0], 16_000, progress=lambda *event: heard.append(event))
+    assert [done for done, _, _ in heard] == sorted(done for done, _, _ in heard)
+    assert {total for _, total, _ in heard} == {16_000}
+    assert heard[-1][0] == 16_000
+    assert [info["round"] for _, _, info in heard] == [1, 1, 1, 1, 2, 2]
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "message"),
+    [
+        ({"runs": 1}, ValueError, "runs: expected"),
+        ({"seconds": 3.0}, ValueError, "seconds: expected either a time or sweeps, got 3.0 and 4000"),
+        ({"sweeps": None}, ValueError, "seconds: expected either a time or sweeps, got None and None"),
+        ({"sweeps": 0}, ValueError, "sweeps: expected"),
+        ({"sweeps": None, "seconds": -1.0}, ValueError, "seconds: expected"),
+        ({"runs": 8}, ValueError, f"start: expected 8 configurations, got {RUNS}"),
+    ],
+)
+def test_bad_arguments(changes: dict[str, Any], error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        by_sweeps(law(EIGHT)[0], **{"sweeps": 4_000, **changes})
+
+
+def test_bad_candidates() -> None:
+    with pytest.raises(ValueError, match="candidates: expected 1 to 8 of law, got 9"):
+        by_sweeps(law((*EIGHT, EIGHT[0]))[0], 4_000)
+    with pytest.raises(ValueError, match="candidates: expected 1 to 8 of law, got 0"):
+        by_sweeps(law(())[0], 4_000)
+    with pytest.raises(TypeError, match="candidates: expected mappings of settings of law, got str"):
+        by_sweeps(law(("fast",))[0], 4_000)  # type: ignore[arg-type]
+
+
+# ---- the candidates of the algorithms ----------------------------------------------------------------------------------------
+
+
+def candidates_of(name: str, system: gnf.systems.System, temperature: float, hot: float) -> Sequence[Mapping[str, Any]]:
+    build = get_algorithm(name).candidates
+    assert build is not None
+    return build(system, temperature, hot, RunOptions(threads=1))
+
+
+BUILT_IN = ("md", "mc", "swap", "pt", "pa")
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_the_first_candidate_is_what_is_done_untold(name: str) -> None:
+    spec = get_algorithm(name)
+    found = candidates_of(name, TWO.system, T, HOT)
+    assert 2 <= len(found) <= tuning_module.MOST_CANDIDATES
+    assert len({repr(sorted(one.items())) for one in found}) == len(found)
+    estimates = []
+    for settings in ({}, found[0]):
+        algorithm = spec.factory(TWO.system, T, RunOptions(threads=1, adaptation=400, settings=settings))
+        algorithm.prepare(TWO.draw(3, HOT, seed=1))
+        estimates.append(algorithm.advance(2_000).mean_energy)
+    np.testing.assert_array_equal(*estimates)
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_unknown_settings_are_refused(name: str) -> None:
+    with pytest.raises(ValueError, match=r"settings: expected keys among .*, got 'colour'"):
+        get_algorithm(name).factory(TWO.system, T, RunOptions(settings={"colour": 1}))
+
+
+@pytest.mark.parametrize(
+    ("name", "place"), [(name, place) for name in BUILT_IN for place in range(len(candidates_of(name, TWO.system, T, HOT)))]
+)
+def test_every_candidate_is_exact(name: str, place: int) -> None:
+    """Two particles: means over 24 runs against quadrature. Dynamics may be off by its time step, less than 1e-3 in <U>/N."""
+    settings = candidates_of(name, TWO.system, T, HOT)[place]
+    algorithm = get_algorithm(name).factory(TWO.system, T, RunOptions(threads=1, adaptation=1_000, settings=settings))
+    algorithm.prepare(TWO.draw(24, HOT, seed=3))
+    estimate = algorithm.advance(60_000 if name == "md" else 24_000)
+    for values, exact, bias in (
+        (estimate.mean_energy, TWO.mean_energy(T) / 2, 1e-3 if name == "md" else 0.0),
+        (estimate.specific_heat, TWO.specific_heat(T), 0.02 if name == "md" else 0.0),
+    ):
+        assert abs(values.mean() - exact) < STATISTICAL * values.std(ddof=1) / math.sqrt(24) + bias
+        assert values.std() < 0.3
+
+
+@pytest.mark.parametrize("name", ["mc", "pt"])
+def test_tuning_by_sweeps_repeats_itself(name: str) -> None:
+    system = gnf.systems.ka2d(43)
+
+    def hot(seed: int) -> gnf.Ensemble:
+        return hot_start(system, 4, seed, temperature=1.0, sweeps=100, threads=1)
+
+    spec = get_algorithm(name)
+    arguments: dict[str, Any] = {"runs": 4, "seed": 7, "seconds": None, "sweeps": 2 * 2 * max(spec.first_budget, 400)}
+    first, second = (
+        tune(spec, system, 0.6, hot, reference(system, -2.28, 1.05), RunOptions(threads=threads), **arguments)
+        for threads in (1, 2)
+    )
+    assert first.settings == second.settings
+    assert [trial.score for trial in first.trials] == [trial.score for trial in second.trials]
+    assert len(first.trials) >= 2
