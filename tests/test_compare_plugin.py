@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import glassnf as gnf
-from glassnf.compare import AlgorithmSpec, PluginError, Problem, RunOptions, get_algorithm, is_own, load_samplers, spec_of
+from glassnf.compare import AlgorithmSpec, PluginError, Problem, RunOptions, get_algorithm, load_samplers, spec_of
 from glassnf.compare import algorithms as algorithms_module
 from glassnf.compare.plugin import entry_points, find_sampler
 from glassnf.compare.problem import pairs_of
@@ -185,8 +185,8 @@ def test_an_entry_of_the_register(folder: Path) -> None:
     assert spec.candidates is not None
     assert spec.candidates(SYSTEM, 0.5, 1.0, RunOptions()) == ({}, {"size": 2})
     assert get_algorithm("Plain") is spec
-    assert is_own(spec)
-    assert not is_own(get_algorithm("md"))
+    assert spec.foreign
+    assert not get_algorithm("md").foreign
     assert load_samplers(["plain_one:Plain", "plain_one:Plain"]) == (spec, spec)
 
 

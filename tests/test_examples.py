@@ -1,4 +1,4 @@
-"""Every example runs, at a tiny size, with warnings as errors; and so does the Python of the README and the tutorial."""
+"""Every example runs, at a tiny size, with warnings as errors; and so does the Python of the README and of some pages."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_relaxation_figure(tmp_path: Path) -> None:
     assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/tutorial.md"])
+@pytest.mark.parametrize("page", ["README.md", "docs/tutorial.md", "docs/own_sampler.md"])
 def test_page(page: str, tmp_path: Path) -> None:
     script = tmp_path / "page.py"
     script.write_text(python_of(page), encoding="utf-8")

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
         get_algorithm,
         register_algorithm,
     )
-    from .plugin import find_sampler, is_own, load_samplers, spec_of
+    from .plugin import find_sampler, load_samplers, spec_of
     from .problem import PluginError, Problem, Sampler, Samples
     from .report import comparison_to_csv, comparison_to_dict, write_files
     from .runner import Comparison, Event, compare
@@ -63,7 +63,6 @@ __all__ = [
     "comparison_to_dict",
     "find_sampler",
     "get_algorithm",
-    "is_own",
     "load_samplers",
     "register_algorithm",
     "spec_of",
@@ -86,7 +85,7 @@ _HOMES: Final = {
         "get_algorithm",
         "register_algorithm",
     ),
-    "plugin": ("find_sampler", "is_own", "load_samplers", "spec_of"),
+    "plugin": ("find_sampler", "load_samplers", "spec_of"),
     "problem": ("PluginError", "Problem", "Sampler", "Samples"),
     "report": ("comparison_to_csv", "comparison_to_dict", "write_files"),
     "runner": ("Comparison", "Event", "compare"),

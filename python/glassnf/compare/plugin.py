@@ -34,7 +34,6 @@ __all__ = [
     "PluginError",
     "entry_points",
     "find_sampler",
-    "is_own",
     "load_samplers",
     "spec_of",
 ]
@@ -279,13 +278,9 @@ def spec_of(kind: type, name: str | None = None) -> AlgorithmSpec:
         restarts=_check.boolean("restarts", getattr(kind, "restarts", False)),
         least_budget=None if least is None else own.least_budget,
         candidates=None if offered is None else own.candidates,
+        foreign=True,
     )
     return _specs.setdefault((kind, called), spec)
-
-
-def is_own(spec: AlgorithmSpec) -> bool:
-    """Return whether an entry of the register is a sampler of the user's own."""
-    return any(spec is known for known in _specs.values())
 
 
 def load_samplers(where: Iterable[str]) -> tuple[AlgorithmSpec, ...]:

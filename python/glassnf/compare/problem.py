@@ -206,7 +206,7 @@ class Problem:
         Parameters
         ----------
         configurations
-            How many, in all runs together; parts of one count as parts, such as 2 / N for a trial move of one particle.
+            How many, in all runs together; parts of one count as parts, such as 4 / N for a trial move of one particle.
         pair_evaluations
             Pair distances looked at, or None for what this many calls of `energy` would have counted.
         """
