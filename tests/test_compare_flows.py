@@ -45,13 +45,13 @@ def test_two_particles(settings: dict[str, Any], height: float) -> None:
     algorithm = made(height=height, **settings)
     algorithm.advance(20_000)
     estimate = algorithm.advance(60_000)
-    bias = 1e-3 if settings["explorer"] == "md" else 0.0
-    for values, exact in (
-        (estimate.mean_energy, TWO.mean_energy(COLD) / 2),
-        (estimate.specific_heat, TWO.specific_heat(COLD)),
+    dynamics = settings["explorer"] == "md"
+    for values, exact, bias in (
+        (estimate.mean_energy, TWO.mean_energy(COLD) / 2, 1e-3),
+        (estimate.specific_heat, TWO.specific_heat(COLD), 0.02),
     ):
         assert values.shape == (24,)
-        assert abs(values.mean() - exact) < STATISTICAL * values.std(ddof=1) / math.sqrt(24) + 20.0 * bias * abs(exact)
+        assert abs(values.mean() - exact) < STATISTICAL * values.std(ddof=1) / math.sqrt(24) + bias * dynamics
         assert values.std() < 0.15
     report = algorithm.report()
     assert report["samples"] == 30_000 // settings["spacing"]
@@ -61,7 +61,7 @@ def test_two_particles(settings: dict[str, Any], height: float) -> None:
     assert algorithm.diagnosis() == Diagnosis(remarks=(f"ESS {report['ess']:.3g} of {report['samples']} samples a run",))
     # N = 2: a time step looks at the other particle once, a sweep of two trials twice; flow and energies come on top.
     moves = 60_000 * (1 if settings["explorer"] == "md" else 2)
-    carried = (60_000 - 10_000) // settings["spacing"]
+    carried = 40_000 // settings["spacing"]
     assert algorithm.cost().pair_evaluations > moves + carried * 4 * report["steps"]
     assert algorithm.trace() is None
 
@@ -93,6 +93,7 @@ def test_short_budgets_have_samples_too() -> None:
     algorithm = made(4, spacing=1_000)
     algorithm.advance(160)
     assert algorithm.report()["samples"] == 4
+    assert algorithm.report()["spacing"] == 1_000
 
 
 def test_diagnostics() -> None:
@@ -174,20 +175,23 @@ def test_defaults_have_it_where_there_is_a_flow() -> None:
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"flow": None}, ValueError, "flow: expected a trained flow for the algorithm nf, got None"),
         ({"flow": "file"}, TypeError, "flow: expected a flow such as glassnf.flows.IdentityFlow, got str"),
         ({"flow": IdentityFlow(TWO.system)}, ValueError, "flow: expected one of <System 'ka2d'"),
         (
             {"flow": IdentityFlow(LIQUID, 0.8, 0.6)},
             ValueError,
-            "temperatures: expected a temperature from 0.6 to 0.8, the range",
+            "temperatures: expected at least one that nf can reach, got none: the flow goes from T = 0.8 to 0.6",
         ),
         (
             {"flow": IdentityFlow(LIQUID, 0.5, 0.3)},
             ValueError,
-            "temperatures: expected numbers below the hot end of the flow, 0.5",
+            "temperatures: expected at least one that nf can reach, got none: the flow goes from T = 0.5 to 0.3",
         ),
-        ({"flow": IdentityFlow(LIQUID)}, ValueError, "temperatures: expected numbers below the hot end of the flow, inf"),
+        (
+            {"flow": IdentityFlow(LIQUID)},
+            ValueError,
+            "flow: expected one with a finite hot end, got one that begins at infinite temperature",
+        ),
     ],
 )
 def test_bad_settings(options: dict[str, Any], error: type[Exception], message: str) -> None:
@@ -196,6 +200,8 @@ def test_bad_settings(options: dict[str, Any], error: type[Exception], message: 
 
 
 def test_it_needs_a_flow_and_a_start() -> None:
+    with pytest.raises(ValueError, match="flow: expected a trained flow for the algorithm nf, got None"):
+        Settings(gnf.systems.ka2d(44), (0.5,), ("swap", "nf"))
     with pytest.raises(ValueError, match="flow: expected a flow for the algorithm nf, got None"):
         FlowAlgorithm(TWO.system, COLD, RunOptions())
     with pytest.raises(RuntimeError, match="prepare: expected to be called"):
@@ -211,7 +217,7 @@ def test_from_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
 
     tiny = ["--sweeps", "640", "--reference-sweeps", "400", "--reference-replicas", "8", "--runs", "4", "--no-cache", "--quiet"]
     arguments = ["compare", "-T", "0.75", "--algorithms", "swap,nf", *tiny, "-o", str(tmp_path / "report")]
-    assert run(arguments) == 2
+    assert run([*arguments, "-n", "44"]) == 2  # no flow is shipped for it
     assert "flow: expected a trained flow for the algorithm nf, got None" in capsys.readouterr().err
     assert run([*arguments, "--flow", str(tmp_path / "none.safetensors")]) == 2
     assert "none.safetensors" in capsys.readouterr().err

@@ -145,7 +145,7 @@ class PopulationAnnealingAlgorithm:
         pairs = parting.equilibrate(members, sweeps=equilibration).pair_evaluations
         anneals = anneal_together(
             members,
-            explorer_of(self._system, self._settings, threads),
+            lambda temperature: explorer_of(self._system, self._settings, temperature, threads),
             self._temperature,
             seeds=[derived_seed(int(start.seed), "anneal", budget, run) for run in range(runs)],
             sweeps=sweeps,

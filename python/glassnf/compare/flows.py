@@ -95,7 +95,7 @@ class FlowAlgorithm:
         self._options = options
         self._settings = settings_of(options, self.DEFAULTS)
         self._base = base_temperature(self._flow, temperature, self._settings["height"])
-        self._sampler = explorer_of(system, self._settings, options.threads)
+        self._sampler = explorer_of(system, self._settings, self._base, options.threads)
         self._integration = Integration.checked(None, 0.01, 1024, _MOST_CHECKED, options.threads)
         self._ensemble: Ensemble | None = None
         self._begin = 0
@@ -119,7 +119,7 @@ class FlowAlgorithm:
         if budget <= done:
             raise ValueError(f"budget: expected more than the {done} sweeps already done, got {budget}")
         begin = time.perf_counter()
-        self._adapt(min(budget, self._options.adaptation))
+        self._adapt(min(budget // 2, self._options.adaptation))
         first = max(self._done(), int(self._options.discard * budget))
         # Backwards from the end, so that short budgets have samples too.
         spacing = max(1, min(int(self._settings["spacing"]), (budget - first) // _LEAST_RECORDS))

@@ -127,7 +127,7 @@ class ParallelTemperingAlgorithm(ChainAlgorithm):
         self._sampler = ParallelTempering(
             self._system,
             ladder,
-            explorer=explorer_of(self._system, settings, self._options.threads),
+            explorer=explorer_of(self._system, settings, max(ladder), self._options.threads),
             ladders=self._runs,
             sweeps_per_exchange=settings["sweeps_per_exchange"],
         )
