@@ -226,8 +226,8 @@ class SamplerAlgorithm:
             seed=seed,
             threads=self._options.threads,
             adaptation=self._options.adaptation,
+            listener=self._tell,
         )
-        problem._listener = self._tell
         self._problem = problem
         with torch_threads(self._options.threads), foreign(self._name, "the constructor"), self._clock.running():
             self._sampler = self._kind(problem, **self._options.settings)

@@ -284,7 +284,7 @@ def spec_of(kind: type, name: str | None = None) -> AlgorithmSpec:
 
 
 def load_samplers(where: Iterable[str]) -> tuple[AlgorithmSpec, ...]:
-    """Import samplers and register them as algorithms; loading one again gives the same entry.
+    """Import samplers and register them as algorithms; loading one again gives the same entry, and one named twice comes once.
 
     Parameters
     ----------
@@ -307,4 +307,4 @@ def load_samplers(where: Iterable[str]) -> tuple[AlgorithmSpec, ...]:
             )
     for spec in specs:
         register_algorithm(spec)
-    return specs
+    return tuple(dict.fromkeys(specs))
