@@ -3,15 +3,15 @@
 At each temperature, from high to low:
 
 - A pilot run measures the autocorrelation time of the energy, and the errors that its length gives. From these follow the
-  lengths of the runs: a relaxation of 50 autocorrelation times, and a production that brings the errors of all seeds together
-  to the targets.
+  lengths of the runs: a relaxation of 50 autocorrelation times, and a production that brings the errors of one seed to the
+  targets.
 - Each seed is a run of independent replicas. Odd seeds start hot, in equilibrium at T = 1 or twice the temperature, and so
   approach from above; even seeds start cold, slowly cooled to half the temperature, where their energy is below the one
   sought, and approach from below. If relaxation or production were too short, the two kinds would disagree.
 - Seeds are compared with each other (chi^2), hot with cold, the first halves of all productions with the second ones.
 
-Each run is kept in a file of its own as soon as it is done; the same command goes on where it was interrupted, and the output
-is written anew after each temperature.
+Each run is kept in a file of its own as soon as it is done; the same command goes on where it was interrupted, and with more
+--seeds it adds runs to those there are. The table of the documentation is printed.
 
     python bench/make_reference.py --parts build/reference -o python/glassnf/data/reference_ka2d_43.json
 """
@@ -35,7 +35,7 @@ from glassnf.compare.environment import cpu_model
 from glassnf.compare.reference import SHIPPED_FORMAT, pooled_specific_heat, specific_heat_of_moments, write_text
 from glassnf.compare.starts import derived_seed, hot_start
 from glassnf.compare.verdict import SIGMA_LIMIT, sigmas
-from glassnf.observables import autocorrelation_time, estimate_mean, split_rhat
+from glassnf.observables import autocorrelation_time, estimate_mean, format_uncertainty, split_rhat
 
 TEMPERATURES = (1.0, 0.8, 0.6, 0.5, 0.45, 0.4, 0.35, 0.3, 0.25, 0.2)
 OBSERVABLES = ("mean_energy", "specific_heat")
@@ -44,7 +44,7 @@ RECORD_EVERY = 10
 PILOT_REPLICAS = 32
 RELAXATION_TIMES = 50  # sweeps of relaxation, and of production at least, over the autocorrelation time of the energy
 COOLING_STAGES = 20
-KNEE = 0.5  # temperature above which the error of <U>/N that is wanted grows in proportion to it
+KNEE = 0.4  # temperature above which twice the error of <U>/N will do
 
 
 def log(message: str) -> None:
@@ -91,9 +91,9 @@ def pilot(temperature: float, options: Any) -> dict[str, Any]:
     tau = RECORD_EVERY * autocorrelation_time(energy).value
     error = estimate_mean(energy).error
     heat, heat_error = pooled_specific_heat(energy, options.liquid.n, temperature)
-    wanted = options.energy_error * max(1.0, temperature / KNEE)
+    wanted = options.energy_error * (1.0 if temperature <= KNEE else 2.0)
     excess = max(error / wanted, heat_error / (options.heat_error * heat))
-    share = PILOT_REPLICAS / (options.replicas * options.seeds)  # of the sweeps of the pilot that a replica has to do
+    share = PILOT_REPLICAS / options.replicas
     least = max(options.least_sweeps, round_up(RELAXATION_TIMES * tau, 100))
     return {
         "autocorrelation_sweeps": tau,
@@ -142,7 +142,6 @@ def kept(name: str, make: Any, options: Any) -> dict[str, Any]:
         "system_hash": options.liquid.hash,
         "glassnf": gnf.__version__,
         "seed": options.seed,
-        "seeds": options.seeds,
         "replicas": options.replicas,
         "energy_error": options.energy_error,
         "heat_error": options.heat_error,
@@ -204,8 +203,31 @@ def cold_less_hot(runs: list[dict[str, Any]], name: str) -> float:
     return float((mean["cold"] - mean["hot"]) / math.sqrt(variance["cold"] + variance["hot"]))
 
 
+def table(entries: list[dict[str, Any]]) -> str:
+    """Return the table as it stands in the documentation."""
+    head = ("T", "<U>/N", "C_v/N", "tau", "relaxation", "production", "chi^2 of <U>, C_v", "cold - hot", "second - first half")
+    lines = ["| " + " | ".join(head) + " |", "| --- |" + " ---: |" * (len(head) - 1)]
+    for entry in entries:
+        run = entry["runs"][0]
+        pairs = (
+            [entry[f"chi2_{name}"] for name in OBSERVABLES],
+            [entry[f"cold_less_hot_sigmas_{name}"] for name in OBSERVABLES],
+            [entry["drift_sigmas"], entry["drift_sigmas_specific_heat"]],
+        )
+        cells = (
+            f"{entry['temperature']:g}",
+            *(format_uncertainty(entry[name], entry[f"{name}_error"]) for name in OBSERVABLES),
+            f"{entry['autocorrelation_sweeps']:.0f}",
+            f"{run['relaxation']:,}",
+            f"{run['sweeps']:,}",
+            *(", ".join(f"{value:.1f}" for value in pair) for pair in pairs),
+        )
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
 def write(entries: list[dict[str, Any]], options: Any) -> None:
-    """Write the table, complete or not."""
+    """Write the file."""
     words = [str(word) for word in sys.argv[1:]]
     document = {
         "format": SHIPPED_FORMAT,
@@ -239,10 +261,8 @@ def arguments() -> Any:
     parser.add_argument("--seed", type=int, default=1, help="from which those of all runs are derived")
     parser.add_argument("--seeds", type=int, default=4, help="runs at each temperature, an even number of them")
     parser.add_argument("--replicas", type=int, default=64, help="of each run, at least 8")
-    parser.add_argument(
-        "--energy-error", type=float, default=3e-4, help="of <U>/N that is wanted, all seeds together, up to T = 0.5"
-    )
-    parser.add_argument("--heat-error", type=float, default=5e-3, help="relative one of C_v that is wanted")
+    parser.add_argument("--energy-error", type=float, default=8e-4, help="of <U>/N that one seed is to reach up to T = 0.4")
+    parser.add_argument("--heat-error", type=float, default=0.01, help="relative one of C_v that one seed is to reach")
     parser.add_argument("--pilot-sweeps", type=int, default=10_000, help="relaxation and production of the pilot run")
     parser.add_argument("--least-sweeps", type=int, default=5_000, help="relaxation and production of a run at least")
     parser.add_argument("--start-sweeps", type=int, default=2_000, help="at the temperature where runs begin")
@@ -272,9 +292,10 @@ def main() -> None:
                 f"R-hat {run['r_hat']:.4f}, drift {run['drift_sigmas']:.1f}, {run['wall_time']:.0f} s"
             )
         entries.append(combined(temperature, lengths, runs, options))
-        write(entries, options)
         last = {key: value for key, value in entries[-1].items() if key != "runs"}
         log(json.dumps(last))
+    write(entries, options)
+    print(table(entries))
 
 
 if __name__ == "__main__":

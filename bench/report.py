@@ -379,7 +379,73 @@ def flow_training(document: dict[str, Any]) -> list[str]:
     ]
 
 
+def shipped_flow(document: dict[str, Any]) -> list[str]:
+    flows, plain, columns = document["flows"], document["plain"], [("plain", document["plain"])]
+    for flow in flows:
+        columns += [] if flow["pair_field"] is None else [("pair field", flow["pair_field"])]
+        columns.append((f"{flow['layers']} layers", flow["ways"]))
+    rows = []
+    for place, (way, last) in enumerate(zip(plain, flows[-1]["ways"], strict=True)):
+        ess = (f"{found[place]['ess']:.3g}" for _, found in columns)
+        rest = f"{last['ess_forward']:.3g}", f"{last['pareto_k']:.2f}", str(last["integration_steps"])
+        rows.append((f"{way['base']:g} to {way['target']:g}", *ess, *rest))
+    explained = [[node["explained"] for node in flow["report"]["nodes"]] for flow in flows]
+    nodes = (
+        (f"{node['temperature']:.3f}", *(f"{of_flow[i]:.3f}" for of_flow in explained), f"{node['ceiling'] or math.nan:.3f}")
+        for i, node in enumerate(flows[-1]["report"]["nodes"])
+    )
+    layers = [f"{flow['layers']} layers" for flow in flows]
+    times = [(flow["report"]["sample_seconds"], flow["report"]["fit_seconds"]) for flow in flows]
+    return [
+        table(("T", *(name for name, _ in columns), "forward ESS", "k-hat", "steps"), rows),
+        f"{document['settings']['samples']} fresh configurations of each temperature; the last three columns: the last flow.",
+        table(("T", *(f"explained, {name}" for name in layers), "ceiling"), nodes),
+        *(f"{name}: samples {one:.0f} s, fit {other:.0f} s." for name, (one, other) in zip(layers, times, strict=True)),
+    ]
+
+
+def comparison_consistency(document: dict[str, Any]) -> list[str]:
+    def interval(entry: dict[str, Any]) -> str:
+        ratio = entry["ratio"]
+        if ratio["bound"] == "?":
+            return "unknown"
+        within = f"> {ratio['low']:.3g}" if ratio["high"] is None else f"{ratio['low']:.3g} to {ratio['high']:.3g}"
+        sign = "" if ratio["bound"] == "=" else f"{ratio['bound']} "
+        return f"{sign}{ratio['value']:.3g} ({within})"
+
+    made, cost = document["comparisons"], "pair_evaluations"
+    found: dict[tuple[Any, ...], list[str]] = {}
+    for one in made:
+        for entry in one["speed_ups"]:
+            if entry["cost"] == cost:
+                target = "the baseline's last" if entry["at_end_of_baseline"] else f"{entry['target']:g}"
+                found.setdefault((entry["algorithm"], entry["observable"], target), []).append(interval(entry))
+    rows = [(", ".join(name), *values) for name, values in found.items() if len(values) == len(made)]
+    head = ("speed-up in pair evaluations, to know, error", *(f"K = {one['runs']}, seed {one['seed']}" for one in made))
+    agreed = [
+        (f"K = {runs}, {kind}", str(by_cost[kind]["pairs"]), str(by_cost[kind]["consistent"]), str(by_cost[kind]["unknown"]))
+        for runs, by_cost in document["agreement"].items()
+        for kind in by_cost
+    ]
+    shrunk = [
+        (
+            kind,
+            str(one["count"]),
+            str(one["narrower"]),
+            *("" if one[k] is None else f"{one[k]:.2f}" for k in ("median", "expected")),
+        )
+        for kind, one in document["shrinkage"].items()
+    ]
+    return [
+        table(head, rows),
+        table(("pairs of seeds", "speed-ups", "consistent", "unknown"), agreed),
+        table(("widths of intervals, many runs over few", "speed-ups", "narrower", "median", "expected"), shrunk),
+    ]
+
+
 SECTIONS = {
+    "comparison_consistency": comparison_consistency,
+    "shipped_flow": shipped_flow,
     "escorted_swap": escorted_swap,
     "flow_training": flow_training,
     "flow_assisted": flow_assisted,

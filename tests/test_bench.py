@@ -145,3 +145,90 @@ def test_flow_assisted(tmp_path: Path) -> None:
     report = run("report.py", path)
     assert "| culled 0.3, pair field |" in report
     assert "Swap Monte Carlo at T = 0.3" in report
+
+
+def test_make_reference(tmp_path: Path) -> None:
+    """Runs are kept, and not made again; those of other options are refused."""
+    path = tmp_path / "reference.json"
+    options = ("-o", path, "--parts", tmp_path / "parts", "--temperatures", 0.8, 1, "--replicas", 8, "--seeds", 2)
+    lengths = ("--pilot-sweeps", 200, "--least-sweeps", 400, "--start-sweeps", 100, "--energy-error", 0.05, "--heat-error", 0.5)
+    printed = run("make_reference.py", *options, *lengths)
+    assert [line.split(" | ")[0] for line in printed.splitlines()] == ["| T", "| ---", "| 1", "| 0.8"]
+    document = json.loads(path.read_text(encoding="utf-8"))
+    assert [entry["temperature"] for entry in document["temperatures"]] == [1.0, 0.8]
+    for entry in document["temperatures"]:
+        assert [one["start"] for one in entry["runs"]] == ["hot", "cold"]
+        assert entry["runs"][0]["energy_of_start"] > entry["runs"][1]["energy_of_start"]
+        assert abs(entry["specific_heat"] - 0.95) < 0.3
+        assert entry["mean_energy_error"] < 0.02
+    kept = {file.name: file.stat().st_mtime_ns for file in (tmp_path / "parts").iterdir()}
+    assert len(kept) == 6
+    (tmp_path / "parts" / "run_1_2.json").unlink()
+    run("make_reference.py", *options, *lengths)
+    again = json.loads(path.read_text(encoding="utf-8"))
+    for values in (document, again):
+        for entry in values["temperatures"]:
+            for one in entry["runs"]:
+                del one["wall_time"]
+    assert again["temperatures"] == document["temperatures"]
+    now = {file.name: file.stat().st_mtime_ns for file in (tmp_path / "parts").iterdir()}
+    assert {name for name in kept if now[name] != kept[name]} == {"run_1_2.json"}
+    command = [sys.executable, str(BENCH / "make_reference.py"), *map(str, options), "--pilot-sweeps", "300"]
+    refused = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert refused.returncode != 0
+    assert "was made with other options" in refused.stderr
+
+
+def test_train_shipped_flow(tmp_path: Path) -> None:
+    path, flow = tmp_path / "shipped_flow.json", tmp_path / "flow.safetensors"
+    small = ("--samples", 128, "--relaxation", 100, "--spacing", 10, "--bases", 0.6, 0.5, "--targets", 0.5, 0.45)
+    training = ("--training-samples", 512, "--replicas", 32, "--equilibration", 100, "--cold", 0.45, "--layers", 1)
+    document = result("train_shipped_flow.py", path, *training, *small, "--save", flow)
+    assert [(way["base"], way["target"]) for way in document["flows"][0]["ways"]] == [(0.6, 0.5), (0.6, 0.45), (0.5, 0.45)]
+    again = result("train_shipped_flow.py", path, "--flow", flow, *small)
+    for old, new in zip(document["flows"][0]["ways"], again["flows"][0]["ways"], strict=True):
+        assert old["ess"] == new["ess"]
+    assert all(0.0 < way["ess"] <= 1.0 for way in again["plain"])
+    assert "| 0.5 to 0.45 |" in run("report.py", path)
+
+
+def test_comparison_consistency(tmp_path: Path) -> None:
+    path = tmp_path / "comparison_consistency.json"
+    options = ("--temperature", 0.6, "--algorithms", "mc", "swap", "--runs", 4, 8, "--sweeps", 640, "--tuning", 0)
+    document = result("comparison_consistency.py", path, *options, "--energy-error", 0.1, "--heat-error", 0.4)
+    assert [(one["runs"], one["seed"]) for one in document["comparisons"]] == [(4, 1), (4, 2), (8, 1), (8, 2)]
+    for of_cost in document["agreement"].values():
+        assert sum(of_cost["pair_evaluations"][what] for what in ("pairs", "unknown")) == 4
+    assert document["shrinkage"]["wall_time"]["expected"] == pytest.approx(0.5**0.5)
+    assert "| swap, mean_energy, 0.1 |" in run("report.py", path)
+
+
+def test_consistency_of_speed_ups(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two intervals of a factor 1.5 each way are consistent up to a ratio of exp(sqrt(2) log 1.5) = 1.77."""
+    monkeypatch.syspath_prepend(str(BENCH))
+    import comparison_consistency as script
+
+    def speed_up(value: float, factor: float, bound: str = "=") -> dict[str, Any]:
+        ratio = {"bound": bound, "value": value, "low": value / factor, "high": None if bound == ">" else value * factor}
+        return {"algorithm": "swap", "observable": "mean_energy", "at_end_of_baseline": False, "cost": "x", "ratio": ratio}
+
+    for value, expected in ((17.6, True), (17.8, False), (10 / 1.76, True), (10 / 1.78, False)):
+        assert script.consistent(speed_up(10.0, 1.5), speed_up(value, 1.5)) is expected
+        assert script.consistent(speed_up(value, 1.5), speed_up(10.0, 1.5)) is expected
+    assert script.consistent(speed_up(10.0, 1.5), speed_up(14.0, 1.5, ">")) is True
+    assert script.consistent(speed_up(10.0, 1.5), speed_up(40.0, 1.5, ">")) is False
+    assert script.consistent(speed_up(10.0, 1.5), speed_up(40.0, 1.5, "?")) is None
+    made = [
+        {"runs": runs, "seed": seed, "speed_ups": [speed_up(10.0 * seed, factor)]}
+        for runs, factor in ((4, 1.6), (8, 1.6**0.6))
+        for seed in (1, 2)
+    ]
+    assert script.agreement(made, 4, "x") == {
+        "pairs": 1,
+        "consistent": 0,
+        "unknown": 0,
+        "apart": [[0, 1, *script.key(made[0]["speed_ups"][0])]],
+    }
+    found = script.shrinkage(made, 4, 8, "x")
+    assert (found["count"], found["narrower"]) == (2, 2)
+    assert found["median"] == pytest.approx(0.6)

@@ -332,6 +332,12 @@ def _annealing_candidates(*arguments: Any) -> Sequence[Mapping[str, Any]]:
     return candidates(*arguments)
 
 
+def _flow_candidates(*arguments: Any) -> Sequence[Mapping[str, Any]]:
+    from .flows import candidates
+
+    return candidates(*arguments)
+
+
 _register: dict[str, AlgorithmSpec] = {
     "md": AlgorithmSpec("md", "MD", "#CC79A7", "D", _molecular_dynamics, candidates=_molecular_dynamics_candidates),
     "mc": AlgorithmSpec("mc", "local MC", "#D55E00", "o", _local, candidates=_local_candidates),
@@ -349,7 +355,7 @@ _register: dict[str, AlgorithmSpec] = {
     "pa": AlgorithmSpec(
         "pa", "PA", "#E69F00", "v", _population_annealing, first_budget=3200, restarts=True, candidates=_annealing_candidates
     ),
-    "nf": AlgorithmSpec("nf", "NF", "#56B4E9", "P", _flow, first_budget=3200, restarts=True, needs_flow=True),
+    "nf": AlgorithmSpec("nf", "NF", "#56B4E9", "P", _flow, first_budget=12_800, needs_flow=True, candidates=_flow_candidates),
 }
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 import numpy as np
 
 from .algorithms import Cost, Diagnosis, Estimate, Progress, RunOptions, settings_of
+from .explorers import explorer_of
 from .starts import derived_seed
 from .tempering import copies
 
@@ -55,28 +56,29 @@ def candidates(
 ) -> Sequence[Mapping[str, Any]]:
     """Return small and large steps of the temperature, populations against sweeps, and sweeps at the target."""
     shapes = (
-        (0.1, 2.5, 1),
-        (0.1, 1.0, 1),
-        (0.2, 1.0, 1),
-        (0.2, 2.5, 1),
-        (0.2, 2.5, 8),
-        (0.2, 1.0, 8),
-        (0.3, 1.0, 8),
-        (0.2, 6.0, 1),
+        (0.1, 2.5, 1, "mc"),
+        (0.2, 1.0, 1, "mc"),
+        (0.2, 1.0, 8, "md"),
+        (0.2, 0.3, 8, "md"),
+        (0.3, 1.0, 8, "md"),
+        (0.3, 0.3, 8, "md"),
+        (0.1, 1.0, 1, "md"),
+        (0.2, 1.0, 8, "mc"),
     )
     return tuple(
-        {"culling_fraction": culling, "width": width, "last": last, "target_acceptance": 0.3} for culling, width, last in shapes
+        {"culling_fraction": culling, "width": width, "last": last, "explorer": explorer, "target_acceptance": 0.3}
+        for culling, width, last, explorer in shapes
     )
 
 
 class PopulationAnnealingAlgorithm:
-    """K anneals from the temperature of the starts, as one batch (see `anneal_together`); the explorer is local Monte Carlo.
+    """K anneals from the temperature of the starts, as one batch (see `anneal_together`).
 
     The population of a run is made of copies of its one configuration, which swap moves at the high temperature part before the
     anneal: an anneal needs independent configurations to choose from. That is part of its cost.
 
     Settings: the fraction that a temperature step culls, the width of the population and the sweeps at the target (see
-    `shape_of`), and the acceptance to which the move size adapts.
+    `shape_of`), the explorer, and the acceptance to which its move size adapts.
 
     Parameters
     ----------
@@ -88,8 +90,13 @@ class PopulationAnnealingAlgorithm:
         Threads, settings.
     """
 
-    EXPLORER: Final = "mc"
-    DEFAULTS: ClassVar[Mapping[str, Any]] = {"culling_fraction": 0.1, "width": 2.5, "last": 1, "target_acceptance": 0.3}
+    DEFAULTS: ClassVar[Mapping[str, Any]] = {
+        "culling_fraction": 0.1,
+        "width": 2.5,
+        "last": 1,
+        "explorer": "mc",
+        "target_acceptance": 0.3,
+    }
 
     def __init__(self, system: System, temperature: float, options: RunOptions) -> None:
         self._system = system
@@ -140,12 +147,7 @@ class PopulationAnnealingAlgorithm:
         pairs = parting.equilibrate(members, sweeps=equilibration).pair_evaluations
         anneals = anneal_together(
             members,
-            MonteCarlo(
-                self._system,
-                swap_probability=0.0,
-                target_acceptance=self._settings["target_acceptance"],
-                threads=threads,
-            ),
+            explorer_of(self._system, self._settings, threads),
             self._temperature,
             seeds=[derived_seed(int(start.seed), "anneal", budget, run) for run in range(runs)],
             sweeps=sweeps,
@@ -157,7 +159,6 @@ class PopulationAnnealingAlgorithm:
 
     def _describe(self, shape: tuple[int, int, int, int], anneals: Anneals) -> None:
         self._report = {
-            "explorer": self.EXPLORER,
             **self._settings,
             "population": shape[0],
             "sweeps_per_step": shape[1],

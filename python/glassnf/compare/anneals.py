@@ -21,7 +21,7 @@ from .algorithms import FloatArray
 
 if TYPE_CHECKING:
     from ..ensemble import Ensemble
-    from ..samplers import MonteCarlo
+    from ..samplers import MolecularDynamics, MonteCarlo
 
 __all__ = ["Anneals", "anneal_together"]
 
@@ -64,7 +64,7 @@ class Anneals:
 class _Populations:
     """K populations of P replicas each, those of run k at k P to (k + 1) P - 1."""
 
-    def __init__(self, members: Ensemble, explorer: MonteCarlo, seeds: Sequence[int]) -> None:
+    def __init__(self, members: Ensemble, explorer: MonteCarlo | MolecularDynamics, seeds: Sequence[int]) -> None:
         self.members, self.explorer, self.seeds = members, explorer, seeds
         self.runs = len(seeds)
         self.size = members.replicas // self.runs
@@ -90,14 +90,20 @@ class _Populations:
 
     def sweep(self, sweeps: int) -> None:
         """Move all replicas, and then bring the move size nearer to the acceptance that the explorer aims at."""
-        record = self.explorer.run(self.members, sweeps=sweeps)
-        self.pair_evaluations += record.pair_evaluations
-        tried, accepted = float(record.displacement_attempts.sum()), float(record.displacement_accepts.sum())
-        change = accepted / tried - self.explorer.target_acceptance if tried else 0.0
-        self._share_move_size(max(-_ADAPTATION_LIMIT, min(_ADAPTATION_LIMIT, change)))
+        from ..samplers import MCRecord, MonteCarlo
 
-    def resample(self, beta_step: float) -> FloatArray:
-        """Let every run choose its replicas for a lower temperature; return the effective sample sizes (K,)."""
+        record = self.explorer.run(self.members, sweeps)
+        self.pair_evaluations += record.pair_evaluations
+        if isinstance(record, MCRecord) and isinstance(self.explorer, MonteCarlo):
+            tried, accepted = float(record.displacement_attempts.sum()), float(record.displacement_accepts.sum())
+            change = accepted / tried - self.explorer.target_acceptance if tried else 0.0
+            self._share_move_size(max(-_ADAPTATION_LIMIT, min(_ADAPTATION_LIMIT, change)))
+
+    def resample(self, beta_step: float, beta: float) -> FloatArray:
+        """Let every run choose its replicas for a lower temperature, and set it; return the effective sample sizes (K,).
+
+        Velocities are drawn anew, so that copies part.
+        """
         from ..samplers._population import copy_replicas, parents_of, reweight
 
         energy, step = self.energy(), int(self.members.step)
@@ -109,6 +115,10 @@ class _Populations:
             ess[k] = weighted.ess
         self.families = np.take_along_axis(self.families, parents, axis=1)
         copy_replicas(self.members, (parents + self.size * np.arange(self.runs)[:, None]).ravel())
+        with cuda.find_device(self.members.device).current():
+            self.members.beta[...] = beta
+        if self.members.velocities is not None:
+            self.members.draw_velocities()
         return ess
 
     def family_sizes(self) -> tuple[IntArray, FloatArray]:
@@ -126,7 +136,7 @@ class _Populations:
         if early:
             self.sweep(early)
         every = max(1, (sweeps - early) // _RECORDS)
-        record = self.explorer.run(self.members, sweeps=sweeps - early, record_every=every)
+        record = self.explorer.run(self.members, sweeps - early, record_every=every)
         self.pair_evaluations += record.pair_evaluations
         energy = np.asarray(to_host(record.energy)).reshape(-1, self.runs, self.size)
         found = [_averages(energy[:, k], self.families[k]) for k in range(self.runs)]
@@ -145,7 +155,7 @@ def _averages(energy: FloatArray, families: IntArray) -> tuple[float, float]:
 
 def anneal_together(
     members: Ensemble,
-    explorer: MonteCarlo,
+    explorer: MonteCarlo | MolecularDynamics,
     target: float,
     *,
     seeds: Sequence[int],
@@ -183,11 +193,9 @@ def anneal_together(
     while beta < end:
         populations.sweep(sweeps)
         found = find_step(np.ascontiguousarray(populations.energy().ravel()), end - beta, culling_fraction)
-        ess.append(populations.resample(found.beta_step))
-        families.append(populations.family_sizes())
         beta = end if found.beta_step == end - beta else beta + found.beta_step
-        with cuda.find_device(members.device).current():
-            members.beta[...] = beta
+        ess.append(populations.resample(found.beta_step, beta))
+        families.append(populations.family_sizes())
         betas.append(beta)
         if progress is not None:
             energy = float(populations.energy().mean()) / members.system.n

@@ -92,5 +92,5 @@ def _conditions(data: Mapping[str, Any]) -> str:
     }
     for title, values in tables.items():
         rows = [[cell(name), cell(text, "long")] for name, text in flat(values)]
-        parts += [f"<h3>{title}</h3>", table(title, ["name", "value"], rows)]
+        parts.append(table(title, ["name", "value"], rows))
     return "\n".join([*parts, "</section>"])

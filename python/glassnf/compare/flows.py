@@ -1,52 +1,71 @@
-"""A flow in a comparison: samples of the hot end of its range, made anew for each budget, are carried down and weighted."""
+"""A flow in a comparison: chains at a temperature within its range, whose configurations are carried down and weighted."""
 
 from __future__ import annotations
 
 import math
 import time
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import numpy as np
+import numpy.typing as npt
 
 from .. import _arrays
-from .algorithms import Cost, Diagnosis, Estimate, FloatArray, Progress, RunOptions
-from .starts import derived_seed
-from .tempering import copies
+from .algorithms import BLOCK, Cost, Diagnosis, Estimate, FloatArray, Progress, RunOptions, Training, settings_of
+from .explorers import explorer_of
 
 if TYPE_CHECKING:
     from ..ensemble import Ensemble
     from ..flows import Flow
-    from ..samplers import MCRecord
+    from ..observables.weights import WeightSummary
     from ..systems import System
 
-__all__ = ["FlowAlgorithm", "shape_of"]
-
-LEAST_REPLICAS: Final = 16
-EQUILIBRATION_SHARE: Final = 0.4
-MOST_EQUILIBRATION: Final = 2_000
-SPACING: Final = 200
-"""Sweeps between samples: local Monte Carlo of ka2d at T = 0.5 forgets its energy in about 450, and to carry a sample of 43
-particles by a flow with two layers of messages takes as long as about 180."""
-WIDTH: Final = 0.15
-"""Replicas over the square root of the budget."""
+__all__ = ["FlowAlgorithm", "base_temperature", "candidates"]
 
 _CHUNK: Final = 32_768  # samples of all runs, carried at once
+_LEAST_RECORDS: Final = 4  # of a run in its first budget
+_BLOCKS: Final = 8  # of consecutive samples, for the error of a run's own mean
+_CHECKED: Final = 32  # one configuration of so many is carried with twice the steps as well
+_LEAST_CHECKED: Final = 32
+_MOST_CHECKED: Final = 256
+_BINS: Final = 60
+_DEEPEST: Final = 20.0  # nats below the mean weight, where the histogram ends
 
 
-def shape_of(budget: int) -> tuple[int, int, int, int]:
-    """Return replicas, sweeps of equilibration, records, and sweeps between them, of a run with a budget of all its sweeps."""
-    replicas = max(LEAST_REPLICAS, round(WIDTH * math.sqrt(budget)))
-    each = budget / replicas
-    equilibration = min(MOST_EQUILIBRATION, max(1, round(EQUILIBRATION_SHARE * each)))
-    records = max(1, round((each - equilibration) / SPACING))
-    return replicas, equilibration, records, max(1, round((each - equilibration) / records))
+def base_temperature(flow: Flow, temperature: float, height: float) -> float:
+    """Return a temperature between that of interest (height 0) and the hot end of a flow (height 1), interpolated in logs."""
+    hot = float(flow.hot)
+    return min(hot, temperature * math.exp(height * math.log(hot / temperature)))
+
+
+def candidates(
+    system: System, temperature: float, start_temperature: float, options: RunOptions
+) -> Sequence[Mapping[str, Any]]:
+    """Return heights of the base, explorers and spacings.
+
+    A lower base has larger effective sample sizes, and samples that take longer to make.
+    """
+    shapes = (
+        (0.75, "md", 1000),
+        (0.5, "md", 1000),
+        (1.0, "md", 1000),
+        (0.75, "md", 3000),
+        (0.25, "md", 1000),
+        (0.75, "mc", 300),
+    )
+    return tuple({"height": height, "explorer": explorer, "spacing": spacing} for height, explorer, spacing in shapes)
 
 
 class FlowAlgorithm:
-    """K independent sets of weighted samples; the base sampler at the hot end of the flow is local Monte Carlo.
+    """K chains at a base temperature; the flow carries their configurations to the temperature of interest, with weights.
 
-    The replicas of a run are copies of its one configuration, which swap moves part and equilibrate at the hot end of the flow,
-    as they do for population annealing. All this is part of the cost; the training of the flow is not.
+    The chains start from the hot configurations of the comparison, and move by molecular dynamics or local Monte Carlo.
+    Configurations are carried from the part of each budget that is not discarded. All this is part of the cost; the training
+    of the flow is not.
+
+    Settings: where the base is between the temperature of interest (0) and the hot end of the flow (1), the explorer, and the
+    sweeps between configurations.
 
     Parameters
     ----------
@@ -55,7 +74,7 @@ class FlowAlgorithm:
     temperature
         Temperature of interest, within the range of the flow, in epsilon / k_B.
     options
-        Threads, flow.
+        Threads, flow, settings.
 
     Raises
     ------
@@ -63,7 +82,7 @@ class FlowAlgorithm:
         If there is no flow.
     """
 
-    BASE: Final = "mc"
+    DEFAULTS: ClassVar[Mapping[str, Any]] = {"height": 0.75, "explorer": "md", "spacing": 1000, "target_acceptance": 0.3}
 
     def __init__(self, system: System, temperature: float, options: RunOptions) -> None:
         from ..samplers._carry import Integration, check_flow, check_temperature
@@ -74,113 +93,189 @@ class FlowAlgorithm:
         self._system = system
         self._temperature = check_temperature("temperature", temperature, self._flow)
         self._options = options
-        self._integration = Integration.checked(None, 0.01, 1024, 256, options.threads)
-        self._start: Ensemble | None = None
-        self._cost = Cost(0.0, 0.0)
-        self._report: dict[str, Any] = {}
-        self._samples = 0
-        self._ess: FloatArray = np.zeros(0)
-        self._largest: FloatArray = np.zeros(0)
+        self._settings = settings_of(options, self.DEFAULTS)
+        self._base = base_temperature(self._flow, temperature, self._settings["height"])
+        self._sampler = explorer_of(system, self._settings, options.threads)
+        self._integration = Integration.checked(None, 0.01, 1024, _MOST_CHECKED, options.threads)
+        self._ensemble: Ensemble | None = None
+        self._begin = 0
+        self._spacing = 0
+        self._at: list[int] = []
+        self._energy: list[FloatArray] = []
+        self._log_weights: list[FloatArray] = []
+        self._wall_time = self._flow_time = 0.0
+        self._pair_evaluations = 0
+        self._steps, self._error = 0, 0.0
+        self._summaries: list[WeightSummary] = []
 
     def prepare(self, ensemble: Ensemble) -> None:
-        """Take the starting configurations."""
-        self._start = ensemble.copy()
+        """Take the starting configurations and set the temperature of the chains."""
+        self._ensemble = ensemble.copy()
+        self._ensemble.beta[:] = 1.0 / self._base
+        self._begin = int(self._ensemble.step)
 
     def advance(self, budget: int, progress: Progress | None = None) -> Estimate:
-        """Make base samples of all runs within about `budget` sweeps each, carry them, and return the weighted averages."""
-        from ..observables.weights import weight_summary, weighted_energy
+        """Bring every chain to `budget` sweeps, carry its configurations, and return the weighted averages."""
+        done = self._done()
+        if budget <= done:
+            raise ValueError(f"budget: expected more than the {done} sweeps already done, got {budget}")
+        begin = time.perf_counter()
+        if self._spacing == 0:
+            # A first budget that is short gets some samples too.
+            self._spacing = max(1, min(int(self._settings["spacing"]), budget // (2 * _LEAST_RECORDS)))
+        self._adapt(min(budget, self._options.adaptation))
+        first = max(self._done(), int(self._options.discard * budget))
+        at = np.arange(-(-(first + 1) // self._spacing) * self._spacing, budget + 1, self._spacing, dtype=np.int64)
+        at = at[at > (self._at[-1] if self._at else 0)]
+        self._move(int(at[0]) - self._spacing if at.size else budget, progress, budget)
+        for low in range(0, at.size, self._most):
+            self._sample(at[low : low + self._most], progress, budget)
+        self._move(budget, progress, budget)
+        self._wall_time += time.perf_counter() - begin
+        return self._estimate(budget)
 
-        if self._start is None:
+    def _done(self) -> int:
+        return int(self._require_ensemble().step) - self._begin
+
+    def _require_ensemble(self) -> Ensemble:
+        if self._ensemble is None:
             raise RuntimeError("prepare: expected to be called before the runs advance")
-        begin, runs = time.perf_counter(), len(self._start)
-        shape = shape_of(budget)
-        energy, log_w, pairs, carried = self._sample(shape, budget, progress)
-        found = [weighted_energy(u, w, 1.0 / self._temperature, self._system.n) for u, w in zip(energy, log_w, strict=True)]
-        summaries = [weight_summary(w) for w in log_w]
-        self._ess = np.array([summary.ess for summary in summaries])
-        self._largest = np.array([summary.largest for summary in summaries])
-        self._samples = energy.shape[1]
-        self._cost = Cost((time.perf_counter() - begin) / runs, pairs / runs)
-        self._report = {
-            "base": self.BASE,
-            "hot": self._flow.hot,
-            "flow": self._flow.describe(),
-            "replicas": shape[0],
-            "equilibration_sweeps": shape[1],
-            "spacing": shape[3],
-            "samples": self._samples,
-            "ess": float(self._ess.mean()),
-            "largest_weight": float(self._largest.max()),
-            **carried,
-        }
-        return Estimate(
-            mean_energy=np.array([one.mean for one in found]) / self._system.n,
-            specific_heat=np.array([one.specific_heat for one in found]),
-        )
+        return self._ensemble
 
-    def _sample(
-        self, shape: tuple[int, int, int, int], budget: int, progress: Progress | None
-    ) -> tuple[FloatArray, FloatArray, int, dict[str, Any]]:
-        """Return energies and log weights (K, samples), pair evaluations, and what there is to report."""
-        from ..samplers import MonteCarlo
+    @property
+    def _most(self) -> int:
+        """Records that are carried at once."""
+        return max(1, _CHUNK // len(self._require_ensemble()))
 
-        start: Any = self._start
-        replicas, equilibration, records, spacing = shape
-        runs = len(start)
-        index = np.repeat(np.arange(runs, dtype=np.int64), replicas)
-        members = copies(start, index, self._flow.hot, derived_seed(int(start.seed), "flow", budget))
-        threads = self._options.threads
-        parting = MonteCarlo(self._system, swap_probability=0.2 if self._system.n_species > 1 else 0.0, threads=threads)
-        pairs = parting.equilibrate(members, sweeps=equilibration).pair_evaluations
-        base = MonteCarlo(self._system, swap_probability=0.0, threads=threads)
-        energies, weights = [], []
-        steps, error, seconds, done = 0, 0.0, 0.0, 0
-        while done < records:
-            count = min(max(1, _CHUNK // index.size), records - done)
-            record = base.run(members, sweeps=count * spacing, record_every=spacing, record_positions=True)
-            clock = time.perf_counter()
-            u, w, more, carried = self._carry(record)
-            seconds += time.perf_counter() - clock
-            energies.append(u.reshape(count, runs, replicas))
-            weights.append(w.reshape(count, runs, replicas))
-            pairs += record.pair_evaluations + more
-            steps, error, done = max(steps, carried[0]), max(error, carried[1]), done + count
-            if progress is not None:
-                progress(int(budget * done / records), budget, {"energy_per_particle": float(u.mean()) / self._system.n})
-        by_run = [np.moveaxis(np.concatenate(parts), 1, 0).reshape(runs, -1) for parts in (energies, weights)]
-        return by_run[0], by_run[1], pairs, {"steps": steps, "integration_error": error, "flow_time": seconds / runs}
+    # ---- chains ------------------------------------------------------------------------------------------------------------
 
-    def _carry(self, record: MCRecord) -> tuple[FloatArray, FloatArray, int, tuple[int, float]]:
-        """Carry the records of a stretch; return energies, log weights, pair evaluations, steps and integration error."""
+    def _adapt(self, sweeps: int) -> None:
+        """Let the explorer adapt in the first sweeps of all."""
+        left = (sweeps - self._done()) // BLOCK * BLOCK
+        if left > 0:
+            self._pair_evaluations += self._sampler.adapt(self._require_ensemble(), left)
+
+    def _move(self, end: int, progress: Progress | None, budget: int) -> None:
+        """Bring the chains to a number of sweeps without recording anything."""
+        if end > self._done():
+            self._pair_evaluations += self._sampler.run(self._require_ensemble(), end - self._done()).pair_evaluations
+            self._tell(progress, budget)
+
+    def _sample(self, at: npt.NDArray[np.int64], progress: Progress | None, budget: int) -> None:
+        """Go on to some numbers of sweeps, and carry the configurations that the chains have there."""
+        ensemble, done = self._require_ensemble(), self._done()
+        record = self._sampler.run(ensemble, int(at[-1]) - done, record_at=at - done, record_positions=True)
+        begin = time.perf_counter()
+        energy, log_weights = self._carry(record.positions, record.species)
+        self._flow_time += time.perf_counter() - begin
+        self._pair_evaluations += record.pair_evaluations
+        self._at += at.tolist()
+        self._energy.append(energy.reshape(at.size, -1))
+        self._log_weights.append(log_weights.reshape(at.size, -1))
+        self._tell(progress, budget, energy_per_particle=float(energy.mean()) / self._system.n)
+
+    def _tell(self, progress: Progress | None, budget: int, **info: float) -> None:
+        if progress is not None:
+            progress(self._done(), budget, info)
+
+    def _carry(self, unwrapped: Any, kinds: Any) -> tuple[FloatArray, FloatArray]:
+        """Carry configurations (records, K, N, d); return their energies and log weights, one after another."""
         from ..energy import energy
         from ..ensemble import wrap_positions
         from ..samplers._carry import Batch, carry
 
-        shape = record.positions.shape[2:] if record.positions is not None else ()
-        positions, crossings = wrap_positions(np.asarray(record.positions).reshape(-1, *shape), self._system.box)
-        species = np.asarray(record.species).reshape(positions.shape[:2])
+        shape = np.shape(unwrapped)
+        positions, crossings = wrap_positions(np.asarray(unwrapped).reshape(-1, *shape[2:]), self._system.box)
+        species = np.asarray(kinds).reshape(positions.shape[:2])
         before = np.asarray(_arrays.to_host(energy(self._system, positions, species, threads=self._options.threads)))
         batch = Batch(positions, crossings.astype(np.int32), species, before)
-        moved = carry(self._system, self._flow, batch, 1.0 / self._flow.hot, 1.0 / self._temperature, self._integration)
-        return moved.batch.energy, moved.log_weights, moved.pair_evaluations, (moved.steps, moved.integration_error)
+        checked = max(_LEAST_CHECKED, min(_MOST_CHECKED, batch.size // _CHECKED))
+        integration = replace(self._integration, check_samples=checked, steps=self._steps or None)
+        moved = carry(self._system, self._flow, batch, 1.0 / self._base, 1.0 / self._temperature, integration)
+        self._pair_evaluations += moved.pair_evaluations
+        self._steps, self._error = max(self._steps, moved.steps), max(self._error, moved.integration_error)
+        return moved.batch.energy, moved.log_weights
+
+    # ---- averages ----------------------------------------------------------------------------------------------------------
+
+    def _window(self, budget: int) -> tuple[FloatArray, FloatArray]:
+        """Return energies and log weights (samples, K) of the part of a budget that is not discarded."""
+        self._energy, self._log_weights = [np.concatenate(self._energy)], [np.concatenate(self._log_weights)]
+        late = np.array(self._at) > self._options.discard * budget
+        return self._energy[0][late], self._log_weights[0][late]
+
+    def _estimate(self, budget: int) -> Estimate:
+        from ..observables.weights import weight_summary, weighted_energy
+
+        energy, log_w = self._window(budget)
+        samples = len(energy)
+        blocks = np.arange(samples) * _BLOCKS // samples if samples >= 2 * _BLOCKS else np.arange(samples)
+        beta, n = 1.0 / self._temperature, self._system.n
+        found = [weighted_energy(u, w, beta, n, blocks) for u, w in zip(energy.T, log_w.T, strict=True)]
+        self._summaries = [weight_summary(w) for w in log_w.T]
+        self._histogram = np.histogram(_relative(log_w), bins=_BINS)
+        return Estimate(
+            mean_energy=np.array([one.mean for one in found]) / n,
+            specific_heat=np.array([one.specific_heat for one in found]),
+        )
 
     def cost(self) -> Cost:
-        """Return what one run of the latest budget has cost, training apart."""
-        return self._cost
+        """Return the share of one run in the wall time and the pair evaluations, training apart."""
+        runs = len(self._require_ensemble())
+        return Cost(self._wall_time / runs, self._pair_evaluations / runs)
 
     def trace(self) -> None:
         """Return nothing: energies on the way belong to another temperature."""
         return
 
+    def training(self) -> Training | None:
+        """Return what the training of the flow has cost, as its report says; None where it has none."""
+        report = getattr(self._flow, "report", None)
+        if report is None:
+            return None
+        return Training(
+            wall_time=float(report.sample_seconds + report.fit_seconds),
+            pair_evaluations=float(report.pair_evaluations),
+            source=f"flow from T = {self._flow.hot:g} to {self._flow.cold:g}, pair evaluations of its samples only",
+        )
+
     def report(self) -> dict[str, Any]:
-        """Return settings and weights of the runs of the latest budget."""
-        return self._report
+        """Return settings and weights of the latest budget."""
+        ess = np.array([summary.ess for summary in self._summaries])
+        counts, edges = self._histogram
+        samples = self._summaries[0].samples
+        return {
+            **self._settings,
+            "base_temperature": self._base,
+            "spacing": self._spacing,
+            "flow": self._flow.describe(),
+            "samples": samples,
+            "ess": float(ess.mean()),
+            "largest_weight": max(summary.largest for summary in self._summaries),
+            "steps": self._steps,
+            "integration_error": self._error,
+            "flow_time": self._flow_time / len(self._summaries),
+            "diagnostics": {
+                "log_weight_edges": edges,
+                "log_weight_counts": counts,
+                "ess": ess,
+                "pareto_k": np.array([summary.pareto_k for summary in self._summaries]),
+                "samples": samples,
+            },
+        }
 
     def diagnosis(self) -> Diagnosis:
         """Return the effective number of samples, and whether single samples have more than a tenth of the weight."""
-        ess = float(self._ess.mean())
-        said = f"ESS {ess:.3g} of {self._samples} samples a run"
-        dominated = int((self._largest > max(0.1, 5.0 / self._samples)).sum())
+        samples = self._summaries[0].samples
+        said = f"ESS {float(np.mean([one.ess for one in self._summaries])):.3g} of {samples} samples a run"
+        dominated = sum(one.largest > max(0.1, 5.0 / samples) for one in self._summaries)
         if dominated:
             return Diagnosis(faults=(f"in {dominated} runs one sample has more than a tenth of the weight ({said})",))
         return Diagnosis(remarks=(said,))
+
+
+def _relative(log_w: FloatArray) -> FloatArray:
+    """Return log weights over the mean weight of all, those far below it at the edge."""
+    top = float(log_w.max())
+    mean = top + math.log(float(np.exp(log_w - top).mean()))
+    return np.maximum(log_w.ravel() - mean, -_DEEPEST)

@@ -8,9 +8,17 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-__all__ = ["Cell", "cell", "escape", "flat", "items", "swatch", "table"]
+__all__ = ["Cell", "cell", "escape", "flat", "items", "prose", "swatch", "table"]
 
 _COLOUR: Final = re.compile(r"#[0-9A-Fa-f]{6}")
+_PRINTED: Final = {
+    "<U>": "\u27e8U\u27e9",
+    "C_v": "C<sub>v</sub>",
+    "k_B": "k<sub>B</sub>",
+    "rho_t": "\u03c1<sub>t</sub>",
+    "R-hat": "R\u0302",
+    "epsilon": "\u03b5",
+}
 _LONGEST: Final = 40
 
 Cell = tuple[str, str]
@@ -20,6 +28,14 @@ Cell = tuple[str, str]
 def escape(text: object) -> str:
     """Return a text as markup."""
     return html.escape(str(text))
+
+
+def prose(text: object) -> str:
+    """Return a sentence as markup, with the symbols of physics as they are printed."""
+    markup = escape(text)
+    for plain, symbol in _PRINTED.items():
+        markup = markup.replace(escape(plain), symbol)
+    return markup
 
 
 def cell(text: object, kind: str = "") -> Cell:
@@ -41,7 +57,7 @@ def table(caption: str, headings: Sequence[str], rows: Sequence[Sequence[Cell]])
     """
     kinds = [kind if kind in ("text", "long") else "" for _, kind in rows[0]] if rows else [""] * len(headings)
     head = "".join(
-        f'<th scope="col"{_class("text" if kind or place == 0 else "")}>{escape(heading)}</th>'
+        f'<th scope="col"{_class("text" if kind or place == 0 else "")}>{prose(heading)}</th>'
         for place, (heading, kind) in enumerate(zip(headings, kinds, strict=True))
     )
     lines = []
@@ -52,7 +68,7 @@ def table(caption: str, headings: Sequence[str], rows: Sequence[Sequence[Cell]])
     body = "\n".join(lines)
     return (
         f'<div class="wide" role="region" tabindex="0" aria-label="{escape(caption)}">\n<table>\n'
-        f"<caption>{escape(caption)}</caption>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>\n</div>"
+        f"<caption>{prose(caption)}</caption>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>\n</div>"
     )
 
 
@@ -62,7 +78,7 @@ def _class(kind: str) -> str:
 
 def items(texts: Sequence[str]) -> str:
     """Return texts as a list."""
-    return "<ul>\n" + "\n".join(f"<li>{escape(text)}</li>" for text in texts) + "\n</ul>"
+    return "<ul>\n" + "\n".join(f"<li>{prose(text)}</li>" for text in texts) + "\n</ul>"
 
 
 def swatch(algorithm: Mapping[str, Any]) -> Cell:

@@ -12,7 +12,7 @@ from string import Template
 from typing import Any, Final
 
 from .conditions import conditions
-from .markup import Cell, cell, escape, items, swatch, table
+from .markup import Cell, cell, escape, items, prose, swatch, table
 from .words import (
     SYMBOLS,
     UNITS,
@@ -112,11 +112,11 @@ def _figure(data: Mapping[str, Any], kind: str, ident: str, caption: str, title:
     if figure is None:
         return ""
     drawing = plots.inline_svg(figure, f"{ident}-svg", title)
-    return f'<figure id="{ident}">\n{drawing}\n<figcaption>{escape(caption)}</figcaption>\n</figure>'
+    return f'<figure id="{ident}">\n{drawing}\n<figcaption>{prose(caption)}</figcaption>\n</figure>'
 
 
 def _summary(data: Mapping[str, Any]) -> str:
-    said = "\n".join(f"<p>{escape(sentence)}</p>" for sentence in summary(data))
+    said = "\n".join(f"<p>{prose(sentence)}</p>" for sentence in summary(data))
     notes = f"<h3>Notes</h3>\n{items(data['notes'])}" if data["notes"] else ""
     return f'<section id="summary">\n<h2>Summary</h2>\n<div class="summary">\n{said}\n</div>\n{notes}\n</section>'
 
@@ -138,7 +138,7 @@ def _temperature(data: Mapping[str, Any], place: int) -> str:
     at = f"T = {entry['temperature']:g}"
     parts = [
         f'<section id="{_ident(place)}">\n<h2>{at} ε/k<sub>B</sub></h2>',
-        "\n".join(f"<p>{escape(sentence)}</p>" for sentence in summary_of(entry, labels)),
+        "\n".join(f"<p>{prose(sentence)}</p>" for sentence in summary_of(entry, labels)),
         _figure(alone, "comparison", f"figure-curves-{place}", _CURVES, f"Energy and errors against cost, {at}"),
         _results(entry),
         "<h3>Verdicts</h3>",
@@ -156,28 +156,27 @@ def _results(entry: Mapping[str, Any]) -> str:
     from ..observables.estimate import format_uncertainty
 
     reference = entry["reference"]
-    headings = ["", "rank", "sweeps", "time (s)", "pair evaluations"]
-    rows: list[list[Cell]] = [[cell("reference"), *map(cell, ("", "", "", ""))]]
+    headings = ["", "rank", "in equilibrium", "R-hat", "sweeps", "time (s)", "pair evaluations"]
+    rows: list[list[Cell]] = [
+        [cell("reference"), cell(""), _verdict(reference["sound"]), cell(_number(reference["r_hat"], ".3f"))]
+    ]
+    rows[0] += [cell("")] * 3
     for name, symbol in SYMBOLS.items():
         headings += [f"{symbol} ({UNITS[name]})", "r.m.s. error"]
         rows[0] += [cell(format_uncertainty(reference[name], reference[f"{name}_error"])), cell("")]
-    headings += ["R-hat", "in equilibrium"]
-    rows[0] += [cell(_number(reference["r_hat"], ".3f")), _verdict(reference["sound"])]
     for algorithm in entry["algorithms"]:
-        found = place_of(entry, algorithm["name"])
+        found, verdict = place_of(entry, algorithm["name"]), algorithm["verdict"]
         row = [swatch(algorithm), cell("-" if found is None or found["error"] is None else found["rank"])]
+        row += [_verdict(verdict["equilibrated"]), cell(_number(verdict["r_hat"], ".3f"))]
         row += [cell(f"{algorithm['sweeps'][-1]:,}"), cell(f"{algorithm['cost']['wall_time'][-1]:.3g}")]
         row.append(cell(f"{algorithm['cost']['pair_evaluations'][-1]:.3g}"))
         for name in SYMBOLS:
-            errors, mean = algorithm["errors"][name], algorithm["estimates"][name]["mean"][-1]
-            row.append(cell(format_uncertainty(mean, _standard_error(algorithm["estimates"][name]["runs"][-1]))))
-            row.append(cell(f"{errors['rms'][-1]:.2g} ({errors['low'][-1]:.2g} to {errors['high'][-1]:.2g})"))
-        row += [cell(_number(algorithm["verdict"]["r_hat"], ".3f")), _verdict(algorithm["verdict"]["equilibrated"])]
+            estimates = algorithm["estimates"][name]
+            row.append(cell(format_uncertainty(estimates["mean"][-1], _standard_error(estimates["runs"][-1]))))
+            row.append(cell(f"{algorithm['errors'][name]['rms'][-1]:.2g}"))
         rows.append(row)
-    caption = (
-        f"After the last budget at T = {entry['temperature']:g}. Reference: {reference['source']}, {reference['replicas']} "
-    )
-    caption += f"replicas of {reference['sweeps']:,} sweeps. Costs are those of one run; errors with 95% intervals."
+    caption = f"After the last budget at T = {entry['temperature']:g}. Sweeps, time and pair evaluations are those of one run. "
+    caption += f"Reference: {reference['source']}, {reference['replicas']} replicas of {reference['sweeps']:,} sweeps."
     return table(caption, headings, rows)
 
 
@@ -219,26 +218,48 @@ def _ranking(entry: Mapping[str, Any], labels: Mapping[str, str]) -> str:
 
 
 def _speed_ups(entry: Mapping[str, Any], labels: Mapping[str, str]) -> str:
-    """Return the table of all speed-ups, and of what training leaves of them."""
+    """Return the table of all speed-ups, and one of what training leaves of them where there is training."""
     baseline = labels[str(baseline_of(entry))]
-    headings = ["", "to know", "to within", "in wall time", "in pair evaluations", "training included", "pays after (runs)"]
-    rows = []
+    headings = ["", "to know"]
+    for error in ("to within", f"as {baseline} in the end, to"):
+        headings += [error, "wall time", "pair evaluations"]
+    rows: list[list[Cell]] = []
+    trained: list[list[Cell]] = []
     for algorithm in entry["algorithms"]:
         for observable, symbol in SYMBOLS.items():
+            row = [swatch(algorithm), (prose(symbol), "text")]
             for at_end in (False, True):
-                found = speed_up_of(entry, algorithm["name"], observable, "wall_time", at_end)
-                pairs = speed_up_of(entry, algorithm["name"], observable, "pair_evaluations", at_end)
-                if found is None:
-                    continue
-                target = f"{found['target_error']:.2g} {UNITS[observable]}{', ' + baseline + ' in the end' if at_end else ''}"
-                row = [swatch(algorithm), cell(symbol, "text"), cell(target, "text"), cell(format_ratio(found))]
-                row.append(cell("" if pairs is None else format_ratio(pairs)))
-                row += [cell("" if found["amortised"] is None else format_ratio(found["amortised"])), cell(_pays(found))]
+                kinds = ("wall_time", "pair_evaluations")
+                found = [speed_up_of(entry, algorithm["name"], observable, cost, at_end) for cost in kinds]
+                row += [_error(found[0]), *(cell("" if one is None else format_ratio(one)) for one in found)]
+                trained += [_trained(algorithm, one) for one in found if one is not None and one["amortised"] is not None]
+            if any(text for text, _ in row[2:]):
                 rows.append(row)
-    return table(f"Times cheaper than {baseline} at equal error, with 95% intervals", headings, rows)
+    made = [table(f"Times cheaper than {baseline} at equal error, with 95% intervals", headings, rows)]
+    if trained:
+        caption = (
+            f"Times cheaper than {baseline}, with the training divided by the number of runs and added to the cost of each"
+        )
+        headings = ["", "to know", "to within", "cost", "without training", "with training", "pays after (runs)"]
+        made.append(table(caption, headings, trained))
+    return "\n".join(made)
 
 
-def _pays(found: Mapping[str, Any]) -> str:
-    if found["break_even_runs"] is None:
-        return "" if found["amortised"] is None else "unknown or never"
-    return f"{'< ' if found['bound'] == '>' else ''}{short(found['break_even_runs'])}"
+def _error(found: Mapping[str, Any] | None) -> Cell:
+    return cell("") if found is None else (prose(f"{found['target_error']:.2g} {UNITS[found['observable']]}"), "")
+
+
+def _trained(algorithm: Mapping[str, Any], found: Mapping[str, Any]) -> list[Cell]:
+    """Return the row of a speed-up in the table of training."""
+    pays = "unknown or never"
+    if found["break_even_runs"] is not None:
+        pays = f"{'< ' if found['bound'] == '>' else ''}{short(found['break_even_runs'])}"
+    return [
+        swatch(algorithm),
+        (prose(SYMBOLS[found["observable"]]), "text"),
+        _error(found),
+        cell(found["cost"].replace("_", " "), "text"),
+        cell(format_ratio(found)),
+        cell(format_ratio(found["amortised"])),
+        cell(pays),
+    ]

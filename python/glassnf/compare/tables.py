@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["tables"]
 
 _MOST_COLUMNS: Final = 8
-_LONGEST_LABEL: Final = 12
+_LONGEST_LABEL: Final = 11
 
 
 def tables(data: Mapping[str, Any]) -> list[Table]:
@@ -58,12 +58,12 @@ def _findings(data: Mapping[str, Any], entry: Mapping[str, Any]) -> Table:
 
     title = f"{data['system']['name']}, N = {data['system']['n']}, T = {entry['temperature']:g}: "
     title += f"{data['settings']['runs']} runs of each algorithm"
-    table = _table(title, 1, ("", "#", "sweeps", "s/run", "<U>/N", "error", "C_v/N", "error", "R-hat", "equil."))
+    table = _table(title, 1, ("", "#", "s/run", "<U>/N", "error", "C_v/N", "error", "R-hat", "eq."))
     table.add_row(*_reference_row(entry["reference"]))
     for algorithm in entry["algorithms"]:
         place = place_of(entry, algorithm["name"])
         row = [escape(algorithm["label"]), "-" if place is None or place["error"] is None else str(place["rank"])]
-        row += [_thousands(algorithm["sweeps"][-1]), f"{algorithm['cost']['wall_time'][-1]:.2g}"]
+        row.append(f"{algorithm['cost']['wall_time'][-1]:.2g}")
         for name in SYMBOLS:
             runs = algorithm["estimates"][name]["runs"][-1]
             mean = math.fsum(runs) / len(runs)
@@ -72,20 +72,14 @@ def _findings(data: Mapping[str, Any], entry: Mapping[str, Any]) -> Table:
         verdict = algorithm["verdict"]
         row += ["-" if verdict["r_hat"] is None else f"{verdict['r_hat']:.2f}", "yes" if verdict["equilibrated"] else "NO"]
         table.add_row(*row, style=None if verdict["equilibrated"] else "red")
-    table.caption, table.caption_justify = "# rank by the error of <U>/N at equal wall time", "left"
+    table.caption, table.caption_justify = "#: rank by the error of <U>/N at equal wall time; eq.: in equilibrium", "left"
     return table
-
-
-def _thousands(sweeps: float) -> str:
-    if sweeps >= 999_950:
-        return f"{sweeps / 1e6:.3g}M"
-    return f"{sweeps / 1000:.3g}k" if sweeps >= 1000 else f"{sweeps:g}"
 
 
 def _reference_row(reference: Mapping[str, Any]) -> list[str]:
     from ..observables.estimate import format_uncertainty
 
-    row = ["reference", "", "", ""]
+    row = ["reference", "", ""]
     for name in SYMBOLS:
         row += [format_uncertainty(reference[name], reference[f"{name}_error"]), ""]
     return [*row, "-" if reference["r_hat"] is None else f"{reference['r_hat']:.2f}", "yes" if reference["sound"] else "NO"]
@@ -131,23 +125,22 @@ def _overviews(data: Mapping[str, Any]) -> list[Table]:
     for observable, symbol in SYMBOLS.items():
         for first in range(0, len(entries), _MOST_COLUMNS):
             part = entries[first : first + _MOST_COLUMNS]
-            title = f"Times cheaper in wall time than {baseline} to know {symbol} as {baseline} does in the end"
+            title = f"{symbol}: times cheaper than {baseline}*"
             table = _table(title, 1, ("", *(f"T = {entry['temperature']:g}" for entry in part)))
             for name, label in labels.items():
                 cells = [_cell(entry, name, observable) for entry in part]
                 if any(speed_up_of(entry, name, observable, "wall_time", True) is not None for entry in part):
                     table.add_row(escape(label), *cells)
-            table.caption, table.caption_justify = "! not in equilibrium; - not run; ? neither gets there", "left"
+            caption = f"* in wall time, at the error that {baseline} ends with\n! not in equilibrium; - not run"
+            table.caption, table.caption_justify = escape(caption), "left"
             made.append(table)
     return made
 
 
 def _cell(entry: Mapping[str, Any], name: str, observable: str) -> str:
     found = speed_up_of(entry, name, observable, "wall_time", True)
-    if found is None:
-        return "-"
+    if found is None or found["value"] is None:
+        return "- "
     late = any(one["name"] == name and not one["verdict"]["equilibrated"] for one in entry["algorithms"])
-    if found["bound"] == "?" or found["value"] is None:
-        return "?!" if late else "? "
     sign = "" if found["bound"] == "=" else f"{found['bound']} "
     return f"{sign}{short(found['value'])}{'!' if late else ' '}"

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from .algorithms import Diagnosis, Progress, RunOptions, settings_of
 from .chains import ChainAlgorithm
+from .explorers import explorer_of
 
 if TYPE_CHECKING:
     from ..ensemble import Ensemble
@@ -41,10 +42,25 @@ def candidates(
 ) -> Sequence[Mapping[str, Any]]:
     """Return ladders up to the starts and to half the way there, with dense and wide steps, and intervals of exchanges."""
     half = math.sqrt(temperature * max(start_temperature, 1.25 * temperature))
-    shapes = ((None, 0.5, 5), (None, 0.3, 5), (None, 0.3, 20), (half, 0.5, 5), (half, 0.3, 5), (half, 0.3, 20), (half, 0.3, 1))
+    shapes = (
+        (None, 0.5, 5, "mc"),
+        (None, 0.3, 5, "mc"),
+        (half, 0.3, 5, "mc"),
+        (half, 0.3, 1, "mc"),
+        (half, 0.3, 20, "md"),
+        (half, 0.3, 100, "md"),
+        (half, 0.5, 50, "md"),
+        (None, 0.3, 50, "md"),
+    )
     return tuple(
-        {"hot": hot, "exchange_acceptance": acceptance, "sweeps_per_exchange": sweeps, "target_acceptance": 0.3}
-        for hot, acceptance, sweeps in shapes
+        {
+            "hot": hot,
+            "exchange_acceptance": acceptance,
+            "sweeps_per_exchange": sweeps,
+            "explorer": explorer,
+            "target_acceptance": 0.3,
+        }
+        for hot, acceptance, sweeps, explorer in shapes
     )
 
 
@@ -82,20 +98,21 @@ def copies(ensemble: Ensemble, index: npt.NDArray[np.int64], temperature: npt.Ar
 
 
 class ParallelTemperingAlgorithm(ChainAlgorithm):
-    """K ladders from the temperature of interest up to a hot one; the explorer is local Monte Carlo.
+    """K ladders from the temperature of interest up to a hot one.
 
     All replicas of a ladder start from copies of the run's one configuration, which part on the way. The ladder and the move
     sizes adapt in the first part of the first budget, and are the same in all runs. Settings: the hot end (epsilon; None for
     the temperature of the starts), the acceptance of exchanges for which the first guess of the ladder is made, sweeps between
-    exchanges, the acceptance to which move sizes adapt; `temperatures` in place of the first two is a ladder that is kept.
+    exchanges, the explorer and the acceptance to which its move sizes adapt; `temperatures` in place of the first two is a
+    ladder that is kept.
     """
 
-    EXPLORER: Final = "mc"
     MOST_RECORDS: Final = 2000
     DEFAULTS: ClassVar[Mapping[str, Any]] = {
         "hot": None,
         "exchange_acceptance": 0.5,
         "sweeps_per_exchange": 5,
+        "explorer": "mc",
         "target_acceptance": 0.3,
     }
 
@@ -111,19 +128,13 @@ class ParallelTemperingAlgorithm(ChainAlgorithm):
         self._from_cold: Any = 0
 
     def _begin(self, ensemble: Ensemble) -> Ensemble:
-        from ..samplers import MonteCarlo, ParallelTempering
+        from ..samplers import ParallelTempering
 
         settings, ladder = self._settings, self._ladder(1.0 / float(ensemble.beta[0]))
-        explorer = MonteCarlo(
-            self._system,
-            swap_probability=0.0,
-            target_acceptance=settings["target_acceptance"],
-            threads=self._options.threads,
-        )
         self._sampler = ParallelTempering(
             self._system,
             ladder,
-            explorer=explorer,
+            explorer=explorer_of(self._system, settings, self._options.threads),
             ladders=self._runs,
             sweeps_per_exchange=settings["sweeps_per_exchange"],
         )
@@ -205,9 +216,7 @@ class ParallelTemperingAlgorithm(ChainAlgorithm):
         acceptance = np.where(attempts > 0, accepts / np.maximum(attempts, 1), np.nan)
         hot, cold = np.sum(self._from_hot, axis=1), np.sum(self._from_cold, axis=1)
         return {
-            "explorer": self.EXPLORER,
-            "sweeps_per_exchange": self._settings["sweeps_per_exchange"],
-            "target_acceptance": self._settings["target_acceptance"],
+            **{name: self._settings[name] for name in ("explorer", "sweeps_per_exchange", "target_acceptance")},
             "sweeps_of_each_replica": int(self._require_ensemble().step) - self._start,
             "adaptation_sweeps": self._options.adaptation,
             "barrier": float((1.0 - acceptance).sum()),

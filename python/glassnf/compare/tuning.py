@@ -241,6 +241,7 @@ class _Tuner:
         probe = self._up(max(self._least, first // (4 if self._spec.restarts else 16)))
         self._make(candidate, probe)
         self._advance(candidate, probe)
+        self._advance(candidate, 2 * probe)  # the first one may have waited for imports
         candidate.probed = True
 
     def _begin(self, candidate: _Candidate, allotted: float) -> None:

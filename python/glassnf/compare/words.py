@@ -18,6 +18,7 @@ __all__ = [
     "speed_up_of",
     "summary",
     "summary_of",
+    "training_of",
     "verdicts",
 ]
 
@@ -92,32 +93,58 @@ def speed_up_of(
 
 
 def summary(data: Mapping[str, Any]) -> list[str]:
-    """Return what the comparison has found in a few sentences: who wins, by how much, who is out of equilibrium.
+    """Return what the comparison has found in a sentence or two for each temperature: who wins, by how much, who is stuck.
 
     Parameters
     ----------
     data
         Content of a compare.json.
     """
-    said = []
+    entries, labels = data["temperatures"], labels_of(data)
     winners: dict[str, list[str]] = {}
-    labels = labels_of(data)
-    for entry in data["temperatures"]:
+    for entry in entries:
         if entry["ranking"]:
             winners.setdefault(labels[entry["ranking"][0]["name"]], []).append(f"{entry['temperature']:g}")
-    if len(data["temperatures"]) > 1 and winners:
-        if len(winners) == 1:
-            said.append(f"{next(iter(winners))} has the smallest error of <U>/N at equal wall time at every temperature.")
-        else:
-            parts = [f"{label} at T = {listing(temperatures)}" for label, temperatures in winners.items()]
-            said.append(f"The smallest error of <U>/N at equal wall time has {'; '.join(parts)}.")
-    for entry in data["temperatures"]:
-        said.append(f"T = {entry['temperature']:g}: {' '.join(summary_of(entry, labels))}")
+    said = []
+    if len(entries) > 1 and len(winners) == 1:
+        said.append(f"{next(iter(winners))} has the smallest error of <U>/N at equal wall time at every temperature.")
+    elif len(entries) > 1 and winners:
+        parts = [f"{label} at T = {listing(temperatures)}" for label, temperatures in winners.items()]
+        said.append(f"The smallest error of <U>/N at equal wall time has {'; '.join(parts)}.")
+    for entry in entries:
+        parts = [*_victory(entry, labels), *_balance(entry, labels)] or ["No algorithm has a result."]
+        said.append(f"T = {entry['temperature']:g}: {' '.join(parts)}")
     return said
 
 
+def _victory(entry: Mapping[str, Any], labels: Mapping[str, str]) -> list[str]:
+    """Say who comes first, and how much cheaper than the baseline all are at the error that it ends with."""
+    places, baseline = entry["ranking"], baseline_of(entry)
+    if not places:
+        return []
+    first = labels[places[0]["name"]]
+    said = f"{first} comes first" if len(places) > 1 else f"{first} is alone"
+    if places[0]["ties"]:
+        said += f", though the runs do not settle its order with {listing([labels[name] for name in places[0]['ties']])}"
+    gains = {place["name"]: speed_up_of(entry, place["name"], "mean_energy", "wall_time", True) for place in places}
+    known = [f"{labels[name]} {_factor(found)}" for name, found in gains.items() if found is not None and found["bound"] != "?"]
+    if baseline is None or not known:
+        return [f"{said}."]
+    ahead = [labels[name] for name, found in gains.items() if found is not None and (found["low"] or 0.0) > 1.0]
+    said += f". Times cheaper than {labels[baseline]}, at the error of <U>/N that it ends with: {', '.join(known)}"
+    if ahead:
+        verb = "is" if len(ahead) == 1 else "are"
+        said += f". Ahead of {labels[baseline]} by more than the 95% interval {verb} {listing(ahead)}"
+    return [f"{said}."]
+
+
+def _factor(found: Mapping[str, Any]) -> str:
+    """Return a speed-up without its interval."""
+    return f"{'' if found['bound'] == '=' else found['bound'] + ' '}{short(found['value'])}"
+
+
 def summary_of(entry: Mapping[str, Any], labels: Mapping[str, str]) -> list[str]:
-    """Return what was found at one temperature, in sentences.
+    """Return what was found at one temperature, in sentences, with intervals.
 
     Parameters
     ----------
@@ -126,26 +153,8 @@ def summary_of(entry: Mapping[str, Any], labels: Mapping[str, str]) -> list[str]
     labels
         What to call the algorithms.
     """
-    said = [*_order(entry, labels), *_gains(entry, labels), *_training(entry, labels), *_balance(entry, labels)]
+    said = [*_gains(entry, labels), *training_of(entry), *_balance(entry, labels)]
     return said or ["No algorithm has a result."]
-
-
-def _order(entry: Mapping[str, Any], labels: Mapping[str, str]) -> list[str]:
-    """Say who comes first, and with which errors the others follow."""
-    known = [place for place in entry["ranking"] if place["error"] is not None]
-    if not known:
-        return []
-    best, rest = known[0], known[1:]
-    first = f"{labels[best['name']]} comes first" if rest else f"{labels[best['name']]} is alone"
-    tied = [labels[name] for name in best["ties"]]
-    if tied:
-        first += f", though the runs do not settle its order with {listing(tied)}"
-    interval = f"{short(best['low'])} to {short(best['high'])}"
-    said = f"{first}: after {short(best['cost'])} s a run its error of <U>/N is {short(best['error'])} ({interval}) epsilon"
-    if rest:
-        others = [f"{labels[place['name']]} has {short(place['error'])}" for place in rest]
-        said += f"; {listing(others)}"
-    return [f"{said}."]
 
 
 def _gains(entry: Mapping[str, Any], labels: Mapping[str, str]) -> list[str]:
@@ -164,8 +173,8 @@ def _gains(entry: Mapping[str, Any], labels: Mapping[str, str]) -> list[str]:
     return said
 
 
-def _training(entry: Mapping[str, Any], labels: Mapping[str, str]) -> list[str]:
-    """Say what was spent on training, and from when on it pays."""
+def training_of(entry: Mapping[str, Any]) -> list[str]:
+    """Say what was spent on training at a temperature, and from when on it pays."""
     said = []
     for algorithm in entry["algorithms"]:
         training = algorithm["training"]
@@ -174,7 +183,7 @@ def _training(entry: Mapping[str, Any], labels: Mapping[str, str]) -> list[str]:
         words = f"The training of {algorithm['label']}, {short(training['wall_time'])} s, is in none of these costs"
         found = speed_up_of(entry, algorithm["name"], "mean_energy", "wall_time", True)
         if found is not None and found["amortised"] is not None and found["amortised"]["bound"] != "?":
-            words += f"; shared by the runs it leaves {format_ratio(found['amortised'])} in <U>/N"
+            words += f"; shared by the runs it leaves a speed-up of {format_ratio(found['amortised'])} in <U>/N"
             if found["break_even_runs"] is not None:
                 most = "at most " if found["bound"] == ">" else ""
                 words += f", and it has paid after {most}{short(max(1.0, math.ceil(found['break_even_runs'])))} runs"
@@ -189,7 +198,9 @@ def _balance(entry: Mapping[str, Any], labels: Mapping[str, str]) -> list[str]:
     if late:
         said.append(f"Not in equilibrium: {listing(late)}.")
     elif entry["algorithms"]:
-        said.append("All runs are in equilibrium." if len(entry["algorithms"]) > 1 else "Its runs are in equilibrium.")
+        said.append("All runs are in equilibrium.")
+    if not entry["reference"]["sound"]:
+        said.append("The reference fails its own checks, and errors against it mean little.")
     if entry["not_run"]:
         said.append(f"Not run: {listing([labels[absent['name']] for absent in entry['not_run']])}.")
     return said
@@ -214,4 +225,5 @@ def sentences(data: Mapping[str, Any]) -> list[str]:
     for entry in data["temperatures"]:
         where = f" at T = {entry['temperature']:g}" if several else ""
         said += [f"{label}{where}: {verdict}." for label, verdict in verdicts(entry, labels)]
+        said += [f"T = {entry['temperature']:g}: {sentence}" if several else sentence for sentence in training_of(entry)]
     return said + [f"Note: {note}" for note in data["notes"]]

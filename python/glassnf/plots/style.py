@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -73,6 +74,8 @@ WIDTH: Final = 7.5
 _DODGE: Final = 0.4
 _SHORT: Final = 1.8
 """Decades of an axis up to which there is room for numbers between them."""
+_LONGEST: Final = 24
+"""Characters of a name."""
 _LEGEND_CHARACTERS: Final = 92
 _SYMBOL_CHARACTERS: Final = 7
 
@@ -100,8 +103,11 @@ def algorithms_of(entries: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any
 
 
 def plain(text: str) -> str:
-    """Return a user's text so that matplotlib writes it as it is, dollars included."""
-    return text.replace("$", r"\$")
+    """Return a user's text so that matplotlib writes it as it is: dollars, a first underscore; of long ones the beginning."""
+    shown = "".join(letter if letter.isprintable() else " " for letter in text)
+    if len(shown) > _LONGEST:
+        shown = f"{shown[: _LONGEST - 1]}\u2026"
+    return f"{' ' if shown.startswith('_') else ''}{shown}".replace("$", r"\$")
 
 
 def look(algorithm: Mapping[str, Any], *, open_marker: bool = False) -> dict[str, Any]:
@@ -217,7 +223,8 @@ def styled() -> Iterator[None]:
     """Draw in the style of all figures, and leave matplotlib's settings as they were."""
     import matplotlib as mpl
 
-    with mpl.rc_context(STYLE):
+    with mpl.rc_context(STYLE), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)  # in the names of users
         yield
 
 
