@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import subprocess
 import sys
 from pathlib import Path
@@ -17,7 +18,7 @@ import glassnf as gnf
 from glassnf.compare import AlgorithmSpec, PluginError, Problem, RunOptions, Samples, get_algorithm, load_samplers, spec_of
 from glassnf.compare import algorithms as algorithms_module
 from glassnf.compare.own import SamplerAlgorithm
-from glassnf.compare.plugin import entry_points, find_sampler
+from glassnf.compare.plugin import digest_of, entry_points, find_sampler
 from glassnf.compare.problem import pairs_of
 from tolerances import FP64_REDUCTION
 
@@ -190,6 +191,10 @@ def test_an_entry_of_the_register(folder: Path) -> None:
     assert spec.foreign
     assert not get_algorithm("md").foreign
     assert load_samplers(["plain_one:Plain", "pack.inside:Plain"]) == (spec,)
+    assert digest_of(spec) == hashlib.sha256(PLAIN.encode()).hexdigest()
+    (folder / "plain_one.py").write_text(PLAIN + "# edited")
+    assert digest_of(spec) == hashlib.sha256(PLAIN.encode() + b"# edited").hexdigest()
+    assert digest_of(get_algorithm("md")) is None
 
 
 def test_looks_that_the_class_does_not_choose() -> None:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from .. import _check
 from .algorithms import Algorithm, AlgorithmSpec, RunOptions, algorithm_names, get_algorithm, register_algorithm
-from .own import SamplerAlgorithm, foreign
+from .own import SamplerAlgorithm, foreign, source_digest
 from .problem import PluginError, in_words
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ __all__ = [
     "GROUP",
     "MOST_CANDIDATES",
     "PluginError",
+    "digest_of",
     "entry_points",
     "find_sampler",
     "load_samplers",
@@ -281,6 +282,14 @@ def spec_of(kind: type, name: str | None = None) -> AlgorithmSpec:
         foreign=True,
     )
     return _specs.setdefault((kind, called), spec)
+
+
+def digest_of(spec: AlgorithmSpec) -> str | None:
+    """Return the SHA-256 of the file that an own sampler is written in, None for all other algorithms.
+
+    Results are those of the code that made them only as long as this stays the same.
+    """
+    return next((source_digest(kind) for (kind, _), known in _specs.items() if known is spec), None)
 
 
 def load_samplers(where: Iterable[str]) -> tuple[AlgorithmSpec, ...]:
