@@ -150,14 +150,14 @@ def test_the_page_has_all_there_is_to_know(html: str, made: dict[str, Any]) -> N
 
 def test_the_page_says_first_who_wins(html: str) -> None:
     words = Reader(html).words
-    start = words.index(
-        "Summary swap MC has the smallest error of \u27e8U\u27e9/N at equal wall time at every temperature. T = 0.4:"
-    )
-    assert start < 400
-    assert words.index("Not in equilibrium: MD, local MC") < words.index("Speed-up and equilibrium")
+    said = "Summary swap MC has the smallest error of \u27e8U\u27e9/N at equal wall time at every temperature. T = 0.4: swap MC"
+    assert words.index(said) < 400
+    assert words.index("Not in equilibrium: MD") < words.index("Speed-up and equilibrium")
 
 
-def test_what_users_write_is_escaped(data: dict[str, Any]) -> None:
+def test_what_users_write_is_escaped() -> None:
+    data = comparison_data(names=("md", "nf", "hmc"))
+    harmless = set(Reader(page(data)).tags)
     data["notes"], data["command"] = [NASTY], ["glassnf", NASTY]
     data["system"]["name"] = data["hardware"]["cpu"] = data["platform"] = NASTY
     for entry in data["temperatures"]:
@@ -173,8 +173,8 @@ def test_what_users_write_is_escaped(data: dict[str, Any]) -> None:
     text = page(data)
     assert "<script" not in text
     reader = Reader(text)
-    assert set(reader.tags) == set(Reader(page(comparison_data())).tags)
-    assert reader.words.count("<script>alert(1)</script> & \"quotes\" 'x' [bold]b[/bold] $") > 40
+    assert set(reader.tags) == harmless
+    assert reader.words.count("<script>alert(1)</script> & \"quotes\" 'x' [bold]b[/bold] $") > 30
     shown = _printed(data)
     assert "[bold]b[/bold]" in "".join(sentences(data))
     assert "<script>al" in shown
@@ -209,13 +209,9 @@ def _printed(data: dict[str, Any], width: int = 80) -> str:
 
 @pytest.mark.parametrize("temperatures", [(0.4,), (0.5, 0.4, 0.35, 0.3, 0.25, 0.2)])
 def test_tables_fit_into_80_columns(temperatures: tuple[float, ...]) -> None:
-    data = comparison_data(temperatures)
-    text = _printed(data)
+    text = _printed(comparison_data(temperatures))
     assert max(map(len, text.splitlines())) <= 80
     assert "\u2026" not in text
-    assert text == _printed(data, 200)[: len(text)] or "\n".join(line.rstrip() for line in text.splitlines()) == "\n".join(
-        line.rstrip() for line in _printed(data, 80).splitlines()
-    )
     for label, *_ in KINDS.values():
         assert label in text
     assert text.count("runs of each algorithm") == len(temperatures)
@@ -245,7 +241,10 @@ def test_words_of_the_summary(data: dict[str, Any]) -> None:
         "T = 0.4: swap MC comes first. Times cheaper than MD, at the error of <U>/N that it ends with: swap MC > "
     )
     assert "Ahead of MD by more than the 95% interval are swap MC" in said[2]
-    assert said[2].endswith("Not in equilibrium: MD, local MC. Not run: HMC (torch).") or "Not in equilibrium: MD" in said[2]
+    late = [one["label"] for one in data["temperatures"][1]["algorithms"] if not one["verdict"]["equilibrated"]]
+    assert "MD" in late
+    assert "swap MC" not in late
+    assert said[2].endswith(f"Not in equilibrium: {listing(late)}. Not run: HMC (torch).")
     data["temperatures"][0]["ranking"].reverse()
     assert summary(data)[0].startswith("The smallest error of <U>/N at equal wall time has ")
     data["temperatures"][1]["ranking"][0]["ties"] = ["pt", "nf"]
@@ -260,8 +259,8 @@ def test_what_is_said_of_training(data: dict[str, Any]) -> None:
     found |= {"amortised": {"bound": "=", "value": 0.5, "low": 0.4, "high": 0.6}, "break_even_runs": 40.2, "bound": "="}
     (said,) = [one for one in sentences(data) if one.startswith("T = 0.4: The training of NF")]
     assert said.endswith(
-        "92 s, is in none of these costs; shared by the runs it leaves a speed-up of 0.5 (0.4 to 0.6) in <U>/N, and it has paid "
-        "after 41 runs."
+        "92 s, is in none of these costs; shared by the runs it leaves a speed-up of 0.5 (0.4 to 0.6) in <U>/N, and it has "
+        "paid after 41 runs."
     )
     found["bound"] = ">"
     assert any("paid after at most 41 runs." in one for one in sentences(data))
@@ -332,15 +331,9 @@ def browser() -> str:
 
 def _visit(browser: str, path: Path, folder: Path, *options: str) -> tuple[str, list[str]]:
     """Open a page and return its final markup and what came up on the console."""
-    command = [
-        browser,
-        "--headless",
-        "--no-sandbox",
-        "--disable-gpu",
-        f"--user-data-dir={folder / 'profile'}",
-        "--window-size=1000,800",
-    ]
-    command += ["--enable-logging=stderr", "--v=0", "--virtual-time-budget=5000", *options, "--dump-dom", path.as_uri()]
+    command = [browser, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder / 'profile'}"]
+    command += ["--window-size=1000,800", "--enable-logging=stderr", "--v=0", "--virtual-time-budget=5000", *options]
+    command += ["--dump-dom", path.as_uri()]
     done = subprocess.run(command, capture_output=True, text=True, timeout=180, check=True)
     return done.stdout, [line for line in done.stderr.splitlines() if "CONSOLE" in line]
 
@@ -352,11 +345,6 @@ def _measured(dom: str) -> dict[str, Any]:
     assert match is not None
     found: dict[str, Any] = json.loads(unescape(match[1]))
     return found
-
-    """The browser, and the page with a script that measures it."""
-    path = tmp_path / "report.html"
-    path.write_text(html.replace("</body>", f"{MEASURE}</body>"), encoding="utf-8")
-    return iter([(browser, path)])
 
 
 def test_every_figure_shows_in_a_browser(browser: str, html: str, tmp_path: Path) -> None:
