@@ -47,8 +47,9 @@ class HMC:
         self.random = torch.Generator(device=problem.device).manual_seed(problem.seed)
         self.positions = torch.tensor(problem.positions, device=problem.device)
         self.species = torch.tensor(problem.species, device=problem.device)
+        self.box = torch.tensor(problem.box, device=problem.device)
         self.energy, self.forces = problem.energy_and_forces(self.positions, self.species)
-        self.time_step = 0.005
+        self.time_step, self.adaptations = 0.01, 0
         self.accepted: list[float] = []
 
     def run(self, budget: int) -> Iterator[Samples]:
@@ -57,7 +58,8 @@ class HMC:
             adapting = self.problem.evaluations < self.problem.adaptation
             acceptance = self.trajectory()
             if adapting:  # and never later: a step that depends on the past of a chain spoils its distribution
-                self.time_step *= math.exp(0.2 * (acceptance - self.target))
+                self.adaptations += 1
+                self.time_step *= math.exp((acceptance - self.target) / math.sqrt(self.adaptations))
             else:
                 self.accepted.append(acceptance)
             yield Samples(self.positions, self.species)
@@ -72,7 +74,7 @@ class HMC:
         positions, energy, forces = self.positions, self.energy, self.forces
         momenta = momenta + 0.5 * step * forces
         for taken in range(1, count + 1):
-            positions = positions + step * momenta
+            positions = torch.remainder(positions + step * momenta, self.box)
             energy, forces = self.problem.energy_and_forces(positions, self.species)
             momenta = momenta + (step if taken < count else 0.5 * step) * forces
         after = energy + 0.5 * momenta.square().sum((1, 2))

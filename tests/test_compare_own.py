@@ -6,6 +6,7 @@ two averages, and below 1e-3 for R-hat and drift); seeds are fixed.
 
 from __future__ import annotations
 
+import hashlib
 import math
 import time
 from collections.abc import Iterator
@@ -87,7 +88,7 @@ def test_hmc_of_the_example() -> None:
     assert max(map(abs, deviations(estimate, HOT))) < STATISTICAL
     own = algorithm.report()["own"]
     assert own["steps"] == 8
-    assert own["time_step"] > 0.01  # adapted, from 0.005
+    assert own["time_step"] > 0.02  # adapted, from 0.01
     assert 0.6 < own["acceptance"] < 1.0
     assert algorithm.cost().pair_evaluations == algorithm.report()["evaluations"]  # one pair
 
@@ -183,6 +184,8 @@ def test_settings_reach_the_constructor() -> None:
     assert report["own"]["random"].startswith("Generator(")
     assert len(report["own"]["energies"]) == 24
     assert report["sampler"] == "own_samplers:Metropolis"
+    source = Path(own_samplers.__file__).read_bytes()
+    assert report["source"] == hashlib.sha256(source).hexdigest()
 
 
 # ---- costs -------------------------------------------------------------------------------------------------------------------

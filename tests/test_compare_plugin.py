@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import subprocess
 import sys
 from pathlib import Path
@@ -12,10 +13,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import fake_cupy
 import glassnf as gnf
-from glassnf.compare import AlgorithmSpec, PluginError, Problem, RunOptions, get_algorithm, load_samplers, spec_of
+from glassnf.compare import AlgorithmSpec, PluginError, Problem, RunOptions, Samples, get_algorithm, load_samplers, spec_of
 from glassnf.compare import algorithms as algorithms_module
-from glassnf.compare.plugin import entry_points, find_sampler
+from glassnf.compare.own import SamplerAlgorithm
+from glassnf.compare.plugin import digest_of, entry_points, find_sampler
 from glassnf.compare.problem import pairs_of
 from tolerances import FP64_REDUCTION
 
@@ -187,7 +190,11 @@ def test_an_entry_of_the_register(folder: Path) -> None:
     assert get_algorithm("Plain") is spec
     assert spec.foreign
     assert not get_algorithm("md").foreign
-    assert load_samplers(["plain_one:Plain", "plain_one:Plain"]) == (spec, spec)
+    assert load_samplers(["plain_one:Plain", "pack.inside:Plain"]) == (spec,)
+    assert digest_of(spec) == hashlib.sha256(PLAIN.encode()).hexdigest()
+    (folder / "plain_one.py").write_text(PLAIN + "# edited")
+    assert digest_of(spec) == hashlib.sha256(PLAIN.encode() + b"# edited").hexdigest()
+    assert digest_of(get_algorithm("md")) is None
 
 
 def test_looks_that_the_class_does_not_choose() -> None:
@@ -424,3 +431,48 @@ def test_bad_problems(options: dict[str, Any], message: str) -> None:
     arguments: dict[str, Any] = {"temperature": 1.0, "positions": np.zeros((2, 43, 2)), "species": np.zeros((2, 43), dtype=int)}
     with pytest.raises((ValueError, TypeError), match=message):
         Problem(SYSTEM, **{**arguments, **options})
+
+
+# ---- on a GPU ----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def cupy(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Return a CuPy of imaginary GPUs, whose kernels are those of the CPU."""
+    return fake_cupy.install(monkeypatch)
+
+
+def test_energies_of_arrays_on_a_gpu(ensemble: gnf.Ensemble, cupy: Any) -> None:
+    problem = Problem.of(ensemble.to("cuda:1"), 0.5)
+    assert problem.device == "cuda:1"
+    assert isinstance(problem.positions, np.ndarray)
+    expected, forces = gnf.energy_and_forces(SYSTEM, ensemble.positions, ensemble.species)
+    with cupy.cuda.Device(1):
+        x, s = cupy.asarray(problem.positions), cupy.asarray(problem.species)
+    for species in (None, s):
+        u, f = problem.energy_and_forces(x, species)
+        assert u.device.id == f.device.id == 1
+        np.testing.assert_array_equal(u.get(), expected)
+        np.testing.assert_array_equal(f.get(), forces)
+    assert problem.energy(x).device.id == 1
+    assert problem.evaluations == 3
+
+
+def test_samples_on_a_gpu(ensemble: gnf.Ensemble, cupy: Any) -> None:
+    """Starts on the GPU, samples on the GPU: the energies are the same."""
+
+    class Still:
+        def __init__(self, problem: Problem) -> None:
+            self.problem = problem
+            with cupy.cuda.Device(1):
+                self.positions = cupy.asarray(problem.positions)
+
+        def run(self, budget: int) -> Any:
+            self.problem.charge(3 * (budget - self.problem.evaluations))
+            yield Samples(self.positions)
+            yield Samples(self.positions, cupy.asarray(self.problem.species))
+
+    algorithm = SamplerAlgorithm(Still, "still", SYSTEM, 0.5, RunOptions(threads=1))
+    algorithm.prepare(ensemble.to("cuda:1"))
+    estimate = algorithm.advance(100)
+    np.testing.assert_array_equal(estimate.mean_energy, gnf.energy(SYSTEM, ensemble.positions, ensemble.species) / 43)

@@ -8,9 +8,12 @@ shows in its averages, which the verdict holds against the reference.
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import inspect
 import time
 from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -27,7 +30,7 @@ if TYPE_CHECKING:
     from ..ensemble import Ensemble
     from ..systems import System
 
-__all__ = ["BUDGET_SLACK", "LEAST_SAMPLES", "SamplerAlgorithm", "foreign"]
+__all__ = ["BUDGET_SLACK", "LEAST_SAMPLES", "SamplerAlgorithm", "foreign", "source_digest"]
 
 BUDGET_SLACK: Final = 0.25
 """How far from its budget a sampler may stop, as a share of it."""
@@ -78,6 +81,14 @@ class _Taken:
         log_w = self.log_weights[0]
         top = np.where(np.isfinite(log_w).any(axis=0), log_w.max(axis=0), 0.0)
         return np.asarray(np.maximum(log_w - top, _NOTHING))
+
+
+def source_digest(kind: type) -> str | None:
+    """Return the SHA-256 of the file that a class is written in, which tells whether it was edited; None without a file."""
+    try:
+        return hashlib.sha256(Path(inspect.getfile(kind)).read_bytes()).hexdigest()
+    except (OSError, TypeError):
+        return None
 
 
 class SamplerAlgorithm:
@@ -161,6 +172,7 @@ class SamplerAlgorithm:
         """Return where the sampler comes from, its settings, what it made, and what it reports itself."""
         described: dict[str, Any] = {
             "sampler": f"{self._kind.__module__}:{self._kind.__qualname__}",
+            "source": source_digest(self._kind),
             "settings": {key: _plain(value) for key, value in self._options.settings.items()},
             "restarts": self._restarts,
             "weighted": bool(self._taken.weighted),
@@ -226,8 +238,8 @@ class SamplerAlgorithm:
             seed=seed,
             threads=self._options.threads,
             adaptation=self._options.adaptation,
+            listener=self._tell,
         )
-        problem._listener = self._tell
         self._problem = problem
         with torch_threads(self._options.threads), foreign(self._name, "the constructor"), self._clock.running():
             self._sampler = self._kind(problem, **self._options.settings)

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from .. import _check
 from .algorithms import Algorithm, AlgorithmSpec, RunOptions, algorithm_names, get_algorithm, register_algorithm
-from .own import SamplerAlgorithm, foreign
+from .own import SamplerAlgorithm, foreign, source_digest
 from .problem import PluginError, in_words
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ __all__ = [
     "GROUP",
     "MOST_CANDIDATES",
     "PluginError",
+    "digest_of",
     "entry_points",
     "find_sampler",
     "load_samplers",
@@ -283,8 +284,16 @@ def spec_of(kind: type, name: str | None = None) -> AlgorithmSpec:
     return _specs.setdefault((kind, called), spec)
 
 
+def digest_of(spec: AlgorithmSpec) -> str | None:
+    """Return the SHA-256 of the file that an own sampler is written in, None for all other algorithms.
+
+    Results are those of the code that made them only as long as this stays the same.
+    """
+    return next((source_digest(kind) for (kind, _), known in _specs.items() if known is spec), None)
+
+
 def load_samplers(where: Iterable[str]) -> tuple[AlgorithmSpec, ...]:
-    """Import samplers and register them as algorithms; loading one again gives the same entry.
+    """Import samplers and register them as algorithms; loading one again gives the same entry, and one named twice comes once.
 
     Parameters
     ----------
@@ -307,4 +316,4 @@ def load_samplers(where: Iterable[str]) -> tuple[AlgorithmSpec, ...]:
             )
     for spec in specs:
         register_algorithm(spec)
-    return specs
+    return tuple(dict.fromkeys(specs))

@@ -101,6 +101,8 @@ class Problem:
     adaptation
         Evaluations per run, from the start, in which settings such as a step size may adapt. Samples made meanwhile belong to
         no distribution, and no estimate uses those of a chain.
+    listener
+        Called with `evaluations` whenever some have been counted, or None.
 
     Attributes
     ----------
@@ -122,6 +124,7 @@ class Problem:
         threads: int | None = None,
         device: str = "cpu",
         adaptation: int = 100,
+        listener: Callable[[float], None] | None = None,
     ) -> None:
         self.system = system
         self.temperature = _check.positive_float("temperature", temperature)
@@ -142,7 +145,7 @@ class Problem:
         self._pairs = pairs_of(system)
         self._configurations = 0.0
         self._pair_evaluations = 0.0
-        self._listener: Callable[[float], None] | None = None
+        self._listener = listener
 
     @classmethod
     def of(cls, ensemble: Ensemble, temperature: float, **options: Any) -> Problem:
@@ -155,7 +158,7 @@ class Problem:
         temperature
             To sample, in epsilon / k_B.
         options
-            `seed`, `threads`, `adaptation`, as above.
+            `seed`, `threads`, `adaptation`, `listener`, as above.
         """
         return cls(
             ensemble.system,
@@ -248,7 +251,8 @@ class Problem:
         flat, kinds, lead = self._flat(positions, species)
         result = energy(self.system, flat, kinds, threads=self.threads)
         self.charge(float(flat.shape[0]))
-        return result.reshape(lead) if lead else result[0]
+        with _arrays.guard(flat):
+            return result.reshape(lead) if lead else result[0]
 
     def energy_and_forces(self, positions: Any, species: Any = None) -> tuple[Any, Any]:
         """Return energies (...), epsilon, and forces (..., N, d), epsilon/sigma; counts as `energy` does, once."""
@@ -257,7 +261,8 @@ class Problem:
         flat, kinds, lead = self._flat(positions, species)
         result, forces = energy_and_forces(self.system, flat, kinds, threads=self.threads)
         self.charge(float(flat.shape[0]))
-        return result.reshape(lead) if lead else result[0], forces.reshape((*lead, self.n, self.dimension))
+        with _arrays.guard(flat):
+            return result.reshape(lead) if lead else result[0], forces.reshape((*lead, self.n, self.dimension))
 
     def _flat(self, positions: Any, species: Any) -> tuple[Any, Any, tuple[int, ...]]:
         """Return positions (R, N, d) and species (R, N) in one place, and the shape that R stands for."""
@@ -266,21 +271,26 @@ class Problem:
         if tuple(array.shape[-2:]) != tail:
             raise ValueError(f"positions: expected shape (..., {self.n}, {self.dimension}), got {tuple(array.shape)}")
         lead = tuple(int(length) for length in array.shape[:-2])
-        if _arrays.dtype_name(array) in _NARROW:
-            array = array.double() if _arrays.is_torch(array) else array.astype(np.float64)
-        if species is None:
-            if lead[-1:] != (self.runs,):
-                raise ValueError(
-                    f"species: expected species for positions of shape {tuple(array.shape)}, which are not one for each of "
-                    f"{self.runs} runs, got None"
-                )
-            kinds = self._own_species(array)
-        else:
+        with _arrays.guard(array):
+            if _arrays.dtype_name(array) in _NARROW:
+                array = array.double() if _arrays.is_torch(array) else array.astype(np.float64)
+            kinds = self._kinds(array, lead, species)
+            return array.reshape((math.prod(lead), *tail)), kinds, lead
+
+    def _kinds(self, positions: Any, lead: tuple[int, ...], species: Any) -> Any:
+        """Return species (R, N) of positions (*lead, N, d)."""
+        if species is not None:
             kinds = _arrays.native("species", species)
+        elif lead[-1:] == (self.runs,):
+            kinds = self._own_species(positions)
+        else:
+            raise ValueError(
+                f"species: expected species for positions of shape {tuple(positions.shape)}, which are not one for each of "
+                f"{self.runs} runs, got None"
+            )
         if kinds.shape[-1:] != (self.n,) or not _spreads(tuple(kinds.shape[:-1]), lead):
             raise ValueError(f"species: expected shape {(*lead, self.n)} or one that spreads to it, got {tuple(kinds.shape)}")
-        spread = _arrays.namespace(kinds).broadcast_to(kinds, (*lead, self.n)).reshape((-1, self.n))
-        return array.reshape((math.prod(lead), *tail)), spread, lead
+        return _arrays.namespace(kinds).broadcast_to(kinds, (*lead, self.n)).reshape((math.prod(lead), self.n))
 
     def _own_species(self, like: Any) -> Any:
         """Return the species of the start where positions are."""
@@ -288,8 +298,7 @@ class Problem:
             return self._species
         place = f"{_arrays.namespace(like).__name__} {_arrays.device_of(like).name}"
         if place not in self._elsewhere:
-            with _arrays.guard(like):
-                self._elsewhere[place] = _arrays.put(self._species, like)
+            self._elsewhere[place] = _arrays.put(self._species, like)
         return self._elsewhere[place]
 
 
