@@ -156,7 +156,7 @@ def _algorithm(
     for observable, values in estimates.items():
         for kind, spent in cost.items():
             curves[observable, kind] = error_curve(
-                spent, values, reference[observable], reference[f"{observable}_error"], seed=sum(map(ord, name)), resamples=400
+                spent, values, reference[observable], reference[f"{observable}_error"], seed=sum(map(ord, name)), resamples=100
             )
     verdict = judge(
         energy[-1],

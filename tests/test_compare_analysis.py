@@ -15,9 +15,9 @@ import glassnf as gnf
 from glassnf.compare.algorithms import RunOptions, get_algorithm
 from glassnf.compare.analysis import ErrorCurve, Ratio, cost_to_reach, error_curve, speed_up
 from glassnf.compare.jsonable import dumps, jsonable
+from glassnf.compare.planning import geometric_budgets
 from glassnf.compare.reference import pooled_specific_heat
 from glassnf.compare.runner import relaxation
-from glassnf.compare.settings import geometric_budgets
 from glassnf.compare.starts import derived_seed
 from glassnf.compare.verdict import judge, sigmas
 from glassnf.compare.words import format_ratio
