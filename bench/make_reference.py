@@ -1,17 +1,19 @@
 """Make the reference values that are shipped with the package: <U>/N and C_v of one system, by long swap Monte Carlo.
 
-At each temperature, from high to low:
+- Temperatures of the ladder, 0.5 to 0.2: each seed is a run of independent ladders, swap Monte Carlo whose neighbours in
+  temperature exchange every 10 sweeps. At T = 0.2 swap moves alone forget their start too slowly.
+- The temperatures above, and as a check of the others as far down as swap Monte Carlo alone can do it, 0.3: each seed is a run
+  of independent replicas at that temperature. A pilot run measures the autocorrelation time of the energy, and the errors that
+  its length gives. From these follow a relaxation of 50 autocorrelation times, and a production that brings the errors of one
+  seed to the targets.
 
-- A pilot run measures the autocorrelation time of the energy, and the errors that its length gives. From these follow the
-  lengths of the runs: a relaxation of 50 autocorrelation times, and a production that brings the errors of one seed to the
-  targets.
-- Each seed is a run of independent replicas. Odd seeds start hot, in equilibrium at T = 1 or twice the temperature, and so
-  approach from above; even seeds start cold, slowly cooled to half the temperature, where their energy is below the one
-  sought, and approach from below. If relaxation or production were too short, the two kinds would disagree.
-- Seeds are compared with each other (chi^2), hot with cold, the first halves of all productions with the second ones.
+Odd seeds start hot, in equilibrium at T = 1 or above, and so approach from above; even seeds start cold, slowly cooled to half
+the (lowest) temperature, where their energy is below the one sought, and approach from below. If relaxation or production
+were too short, the two kinds would disagree. Seeds are compared with each other (chi^2), hot with cold, the first halves of
+all productions with the second ones, and runs with and without exchanges.
 
 Each run is kept in a file of its own as soon as it is done; the same command goes on where it was interrupted, and with more
---seeds it adds runs to those there are. The table of the documentation is printed.
+seeds it adds runs to those there are. The table of the documentation is printed.
 
     python bench/make_reference.py --parts build/reference -o python/glassnf/data/reference_ka2d_43.json
 """
@@ -20,6 +22,7 @@ from __future__ import annotations
 
 import argparse
 import datetime as dt
+import functools
 import json
 import math
 import sys
@@ -38,12 +41,16 @@ from glassnf.compare.verdict import SIGMA_LIMIT, sigmas
 from glassnf.observables import autocorrelation_time, estimate_mean, format_uncertainty, split_rhat
 
 TEMPERATURES = (1.0, 0.8, 0.6, 0.5, 0.45, 0.4, 0.35, 0.3, 0.25, 0.2)
+LADDER = (0.2, 0.225, 0.25, 0.275, 0.3, 0.35, 0.4, 0.45, 0.5)
+LEAST_ALONE = 0.3  # below, swap Monte Carlo alone is no check
 OBSERVABLES = ("mean_energy", "specific_heat")
 SWAP_PROBABILITY = 0.2
 RECORD_EVERY = 10
 PILOT_REPLICAS = 32
 RELAXATION_TIMES = 50  # sweeps of relaxation, and of production at least, over the autocorrelation time of the energy
 COOLING_STAGES = 20
+SWEEPS_PER_EXCHANGE = 10
+ADAPTATION = 1_000  # sweeps in which the move sizes of ladders adapt
 KNEE = 0.4  # temperature above which twice the error of <U>/N will do
 
 
@@ -60,33 +67,33 @@ def round_up(sweeps: float, least: int) -> int:
 # ---- runs --------------------------------------------------------------------------------------------------------------------
 
 
-def hot_ensemble(temperature: float, replicas: int, seed: int, options: Any) -> Any:
-    """Return replicas in equilibrium at T = 1 or twice the temperature, whichever is higher."""
-    start = max(1.0, 2.0 * temperature)
-    return hot_start(options.liquid, replicas, seed, temperature=start, sweeps=options.start_sweeps, threads=options.threads)
+def sampler_of(options: Any) -> Any:
+    return gnf.MonteCarlo(options.liquid, swap_probability=SWAP_PROBABILITY, threads=options.threads)
 
 
-def cold_ensemble(temperature: float, replicas: int, seed: int, sweeps: int, options: Any) -> Any:
-    """Return replicas that `sweeps` of swap Monte Carlo have cooled to half the temperature."""
-    ensemble = hot_ensemble(temperature, replicas, seed, options)
-    sampler = gnf.MonteCarlo(options.liquid, swap_probability=SWAP_PROBABILITY, threads=options.threads)
-    for stage in np.geomspace(max(1.0, 2.0 * temperature), 0.5 * temperature, COOLING_STAGES):
-        ensemble.beta[:] = 1.0 / stage
-        sampler.equilibrate(ensemble, sweeps=max(20, sweeps // COOLING_STAGES))
+def start_of(coldest: float, hottest: float, replicas: int, seed: int, cooling: int, options: Any) -> Any:
+    """Return replicas in equilibrium at T = 1 or twice `hottest`, cooled to half of `coldest` if `cooling` is not 0."""
+    hot = max(1.0, 2.0 * hottest)
+    ensemble = hot_start(options.liquid, replicas, seed, temperature=hot, sweeps=options.start_sweeps, threads=options.threads)
+    if cooling:
+        for stage in np.geomspace(hot, 0.5 * coldest, COOLING_STAGES):
+            ensemble.beta[:] = 1.0 / stage
+            sampler_of(options).equilibrate(ensemble, sweeps=max(20, cooling // COOLING_STAGES))
     return ensemble
 
 
 def produce(ensemble: Any, temperature: float, relaxation: int, sweeps: int, options: Any) -> Any:
     """Relax and run; return energies per particle, (records, R)."""
     ensemble.beta[:] = 1.0 / temperature
-    sampler = gnf.MonteCarlo(options.liquid, swap_probability=SWAP_PROBABILITY, threads=options.threads)
+    sampler = sampler_of(options)
     sampler.equilibrate(ensemble, sweeps=relaxation)
     return sampler.run(ensemble, sweeps=sweeps, record_every=RECORD_EVERY).energy / options.liquid.n
 
 
 def pilot(temperature: float, options: Any) -> dict[str, Any]:
     """Measure the autocorrelation time, and choose the lengths of the runs."""
-    ensemble = hot_ensemble(temperature, PILOT_REPLICAS, derived_seed(options.seed, "pilot", temperature), options)
+    seed = derived_seed(options.seed, "pilot", temperature)
+    ensemble = start_of(temperature, temperature, PILOT_REPLICAS, seed, 0, options)
     energy = produce(ensemble, temperature, options.pilot_sweeps, options.pilot_sweeps, options)
     tau = RECORD_EVERY * autocorrelation_time(energy).value
     error = estimate_mean(energy).error
@@ -102,26 +109,11 @@ def pilot(temperature: float, options: Any) -> dict[str, Any]:
     }
 
 
-def one_seed(temperature: float, number: int, lengths: dict[str, Any], options: Any) -> dict[str, Any]:
-    """Run one seed and return the moments of each replica, in both halves, and the figures of the run."""
-    seed, begin = derived_seed(options.seed, "reference", temperature, number), time.perf_counter()
-    relaxation, sweeps = lengths["relaxation"], lengths["sweeps"]
-    cold = number % 2 == 0
-    if cold:
-        ensemble = cold_ensemble(temperature, options.replicas, seed, relaxation // 2, options)
-    else:
-        ensemble = hot_ensemble(temperature, options.replicas, seed, options)
-    started = float(np.mean(ensemble.energy)) / options.liquid.n
-    energy = produce(ensemble, temperature, relaxation, sweeps, options)
+def figures(energy: Any, temperature: float, options: Any) -> dict[str, Any]:
+    """Return the averages of a run and the moments of each replica in both halves, from energies per particle (records, R)."""
     halves = energy[: len(energy) // 2], energy[len(energy) // 2 :]
     heat, heat_error = pooled_specific_heat(energy, options.liquid.n, temperature)
     return {
-        "number": number,
-        "seed": seed,
-        "start": "cold" if cold else "hot",
-        "energy_of_start": started,
-        "relaxation": relaxation,
-        "sweeps": sweeps,
         "replicas": options.replicas,
         "mean_energy": float(energy.mean()),
         "mean_energy_error": float(energy.mean(axis=0).std(ddof=1)) / math.sqrt(options.replicas),
@@ -129,25 +121,74 @@ def one_seed(temperature: float, number: int, lengths: dict[str, Any], options: 
         "specific_heat_error": heat_error,
         "r_hat": float(split_rhat(energy)),
         "drift_sigmas": sigmas(halves[1].mean(axis=0) - halves[0].mean(axis=0), 0.0, 0.0),
-        "wall_time": time.perf_counter() - begin,
         "first_moments": [half.mean(axis=0).tolist() for half in halves],
         "second_moments": [(half**2).mean(axis=0).tolist() for half in halves],
     }
 
 
-def kept(name: str, make: Any, options: Any) -> dict[str, Any]:
-    """Return a part from its file, if the same options have made it, or make it and keep it."""
+def one_alone(temperature: float, number: int, lengths: dict[str, Any], options: Any) -> dict[str, Any]:
+    """Run one seed of swap Monte Carlo at one temperature."""
+    seed, begin = derived_seed(options.seed, "reference", temperature, number), time.perf_counter()
+    relaxation, sweeps = lengths["relaxation"], lengths["sweeps"]
+    cooling = relaxation // 2 if number % 2 == 0 else 0
+    ensemble = start_of(temperature, temperature, options.replicas, seed, cooling, options)
+    started = float(np.mean(ensemble.energy)) / options.liquid.n
+    energy = produce(ensemble, temperature, relaxation, sweeps, options)
+    return {
+        "number": number,
+        "seed": seed,
+        "start": "cold" if cooling else "hot",
+        "energy_of_start": started,
+        "relaxation": relaxation,
+        "sweeps": sweeps,
+        "wall_time": time.perf_counter() - begin,
+        **figures(energy, temperature, options),
+    }
+
+
+def one_exchanging(number: int, options: Any) -> dict[str, Any]:
+    """Run one seed of ladders; return a run, as `one_alone` does, for each of their temperatures."""
+    seed, begin = derived_seed(options.seed, "exchanges", number), time.perf_counter()
+    ladder, relaxation, sweeps = sorted(options.ladder), options.exchange_relaxation, options.exchange_sweeps
+    cooling = relaxation // 2 if number % 2 == 0 else 0
+    ensemble = start_of(ladder[0], ladder[-1], options.replicas * len(ladder), seed, cooling, options)
+    started = float(np.mean(ensemble.energy)) / options.liquid.n
+    ensemble.beta[:] = np.tile(1.0 / np.array(ladder), options.replicas)
+    sampler = sampler_of(options)
+    sampler.equilibrate(ensemble, sweeps=min(ADAPTATION, relaxation))
+    tempering = gnf.ParallelTempering(options.liquid, ladder, sampler, options.replicas, SWEEPS_PER_EXCHANGE)
+    tempering.run(ensemble, sweeps=relaxation, record_every=relaxation)
+    record = tempering.run(ensemble, sweeps=sweeps, record_every=RECORD_EVERY)
+    wall_time = (time.perf_counter() - begin) / len(ladder)
+    about = {
+        "number": number,
+        "seed": seed,
+        "start": "cold" if cooling else "hot",
+        "energy_of_start": started,
+        "relaxation": relaxation,
+        "sweeps": sweeps,
+        "wall_time": wall_time,
+        "round_trips": int(record.total_round_trips),
+        "least_acceptance": float(record.acceptance.min()),
+    }
+    runs = {}
+    for temperature in ladder:
+        energy = record.energy_at(temperature) / options.liquid.n
+        tau = RECORD_EVERY * estimate_mean(energy, method="replicas").tau
+        runs[f"{temperature:g}"] = {**about, "autocorrelation_sweeps": tau, **figures(energy, temperature, options)}
+    return {"runs": runs}
+
+
+def kept(name: str, make: Any, settings: dict[str, Any], options: Any) -> dict[str, Any]:
+    """Return a part from its file, if the same settings have made it, or make it and keep it."""
     file = options.parts / f"{name}.json"
     settings = {
         "system_hash": options.liquid.hash,
         "glassnf": gnf.__version__,
         "seed": options.seed,
         "replicas": options.replicas,
-        "energy_error": options.energy_error,
-        "heat_error": options.heat_error,
-        "pilot_sweeps": options.pilot_sweeps,
-        "least_sweeps": options.least_sweeps,
         "start_sweeps": options.start_sweeps,
+        **settings,
     }
     if file.is_file():
         found = json.loads(file.read_text(encoding="utf-8"))
@@ -158,10 +199,46 @@ def kept(name: str, make: Any, options: Any) -> dict[str, Any]:
     return part
 
 
+def runs_alone(temperature: float, options: Any) -> list[dict[str, Any]]:
+    """Return the runs of all seeds at one temperature."""
+    names = ("energy_error", "heat_error", "pilot_sweeps", "least_sweeps")
+    settings = {name: getattr(options, name) for name in names}
+    lengths = kept(f"pilot_{temperature:g}", lambda: pilot(temperature, options), settings, options)
+    log(f"T = {temperature:g}: {lengths}")
+    runs = []
+    for number in range(1, options.seeds + 1):
+        make = functools.partial(one_alone, temperature, number, lengths, options)
+        runs.append(kept(f"run_{temperature:g}_{number}", make, settings, options))
+        runs[-1]["autocorrelation_sweeps"] = lengths["autocorrelation_sweeps"]
+        log(f"T = {temperature:g}, {said(runs[-1])}")
+    return runs
+
+
+def runs_exchanging(options: Any) -> list[dict[str, Any]]:
+    """Return the runs of all seeds of ladders, by temperature."""
+    settings = {name: getattr(options, name) for name in ("ladder", "exchange_relaxation", "exchange_sweeps")}
+    settings["ladder"] = sorted(settings["ladder"])
+    runs = []
+    for number in range(1, options.exchange_seeds + 1):
+        make = functools.partial(one_exchanging, number, options)
+        runs.append(kept(f"exchanges_{number}", make, settings, options)["runs"])
+        for name, run in runs[-1].items():
+            log(f"exchanges, T = {name}, {said(run)}")
+    return runs
+
+
+def said(run: dict[str, Any]) -> str:
+    return (
+        f"seed {run['number']} ({run['start']}): <U>/N = {run['mean_energy']:.5f} +- {run['mean_energy_error']:.5f}, C_v = "
+        f"{run['specific_heat']:.4f} +- {run['specific_heat_error']:.4f}, R-hat {run['r_hat']:.4f}, drift "
+        f"{run['drift_sigmas']:.1f}, {run['wall_time']:.0f} s"
+    )
+
+
 # ---- the table ---------------------------------------------------------------------------------------------------------------
 
 
-def combined(temperature: float, lengths: dict[str, Any], runs: list[dict[str, Any]], options: Any) -> dict[str, Any]:
+def combined(temperature: float, runs: list[dict[str, Any]], options: Any) -> dict[str, Any]:
     """Return the averages over all replicas of all seeds, and what the comparisons of seeds, starts and halves say."""
     first, second = (np.concatenate([run[f"{which}_moments"] for run in runs], axis=1) for which in ("first", "second"))
     means, n = first.mean(axis=0), options.liquid.n
@@ -179,11 +256,28 @@ def combined(temperature: float, lengths: dict[str, Any], runs: list[dict[str, A
         **{f"chi2_{name}": chi2([run[name] for run in runs], [run[f"{name}_error"] for run in runs]) for name in OBSERVABLES},
         **{f"cold_less_hot_sigmas_{name}": cold_less_hot(runs, name) for name in OBSERVABLES},
         "degrees_of_freedom": len(runs) - 1,
-        "autocorrelation_sweeps": lengths["autocorrelation_sweeps"],
+        "method": "swap MC with exchanges" if "round_trips" in runs[0] else "swap MC",
+        "autocorrelation_sweeps": sum(run["autocorrelation_sweeps"] for run in runs) / len(runs),
         "runs": [{key: value for key, value in run.items() if not key.endswith("_moments")} for run in runs],
     }
     for name in ("drift_sigmas", "drift_sigmas_specific_heat", *(f"cold_less_hot_sigmas_{name}" for name in OBSERVABLES)):
         common.require(abs(entry[name]) < SIGMA_LIMIT, f"T = {temperature:g}: {name} is {entry[name]:.1f}")
+    return entry
+
+
+def at_one(temperature: float, exchanging: list[dict[str, Any]], options: Any) -> dict[str, Any]:
+    """Return the averages at one temperature, with those of swap Monte Carlo alone beside those of ladders."""
+    name = f"{temperature:g}"
+    if not exchanging or name not in exchanging[0]:
+        return combined(temperature, runs_alone(temperature, options), options)
+    entry = combined(temperature, [runs[name] for runs in exchanging], options)
+    if temperature >= LEAST_ALONE:
+        check = combined(temperature, runs_alone(temperature, options), options)
+        for one in OBSERVABLES:
+            error = math.hypot(entry[f"{one}_error"], check[f"{one}_error"])
+            check[f"sigmas_{one}"] = (check[one] - entry[one]) / error
+            common.require(abs(check[f"sigmas_{one}"]) < SIGMA_LIMIT, f"T = {name}: without exchanges {one} differs")
+        entry["swap_alone"] = check
     return entry
 
 
@@ -205,21 +299,23 @@ def cold_less_hot(runs: list[dict[str, Any]], name: str) -> float:
 
 def table(entries: list[dict[str, Any]]) -> str:
     """Return the table as it stands in the documentation."""
-    head = ("T", "<U>/N", "C_v/N", "tau", "relaxation", "production", "chi^2 of <U>, C_v", "cold - hot", "second - first half")
+    checks = ("chi^2/dof", "cold - hot", "second - first half", "swap alone")
+    head = ("T", "<U>/N", "C_v/N", "tau", "relaxation", "production", *checks)
     lines = ["| " + " | ".join(head) + " |", "| --- |" + " ---: |" * (len(head) - 1)]
     for entry in entries:
-        run = entry["runs"][0]
+        run, alone = entry["runs"][0], entry.get("swap_alone")
         pairs = (
-            [entry[f"chi2_{name}"] for name in OBSERVABLES],
+            [entry[f"chi2_{name}"] / entry["degrees_of_freedom"] for name in OBSERVABLES],
             [entry[f"cold_less_hot_sigmas_{name}"] for name in OBSERVABLES],
             [entry["drift_sigmas"], entry["drift_sigmas_specific_heat"]],
+            [] if alone is None else [alone[f"sigmas_{name}"] for name in OBSERVABLES],
         )
         cells = (
             f"{entry['temperature']:g}",
             *(format_uncertainty(entry[name], entry[f"{name}_error"]) for name in OBSERVABLES),
             f"{entry['autocorrelation_sweeps']:.0f}",
             f"{run['relaxation']:,}",
-            f"{run['sweeps']:,}",
+            f"{len(entry['runs']) * run['replicas']} x {run['sweeps']:,}",
             *(", ".join(f"{value:.1f}" for value in pair) for pair in pairs),
         )
         lines.append("| " + " | ".join(cells) + " |")
@@ -237,6 +333,8 @@ def write(entries: list[dict[str, Any]], options: Any) -> None:
         "seed": options.seed,
         "swap_probability": SWAP_PROBABILITY,
         "record_every": RECORD_EVERY,
+        "ladder": sorted(options.ladder),
+        "sweeps_per_exchange": SWEEPS_PER_EXCHANGE,
         "start_sweeps": options.start_sweeps,
         "command": " ".join(["python", "bench/make_reference.py", *words]),
         "date": dt.datetime.now(dt.timezone.utc).isoformat(timespec="seconds"),
@@ -260,7 +358,13 @@ def arguments() -> Any:
     )
     parser.add_argument("--seed", type=int, default=1, help="from which those of all runs are derived")
     parser.add_argument("--seeds", type=int, default=4, help="runs at each temperature, an even number of them")
-    parser.add_argument("--replicas", type=int, default=64, help="of each run, at least 8")
+    parser.add_argument("--replicas", type=int, default=64, help="replicas, or ladders, of each run, at least 8")
+    parser.add_argument(
+        "--ladder", type=float, nargs="*", default=LADDER, help="temperatures that exchange; none at all if empty"
+    )
+    parser.add_argument("--exchange-seeds", type=int, default=4, help="runs of ladders, an even number of them")
+    parser.add_argument("--exchange-relaxation", type=int, default=15_000, help="sweeps of each replica of a ladder")
+    parser.add_argument("--exchange-sweeps", type=int, default=15_000, help="the same, of production")
     parser.add_argument("--energy-error", type=float, default=8e-4, help="of <U>/N that one seed is to reach up to T = 0.4")
     parser.add_argument("--heat-error", type=float, default=0.01, help="relative one of C_v that one seed is to reach")
     parser.add_argument("--pilot-sweeps", type=int, default=10_000, help="relaxation and production of the pilot run")
@@ -268,8 +372,10 @@ def arguments() -> Any:
     parser.add_argument("--start-sweeps", type=int, default=2_000, help="at the temperature where runs begin")
     parser.add_argument("--threads", type=int, help="threads, all if not given; the result does not depend on them")
     options = parser.parse_args()
-    if options.seeds < 2 or options.seeds % 2:
-        parser.error(f"--seeds: expected an even number, half of them for each kind of start, got {options.seeds}")
+    for name in ("seeds", "exchange_seeds"):
+        value = getattr(options, name)
+        if value < 2 or value % 2:
+            parser.error(f"--{name.replace('_', '-')}: expected an even number, half for each kind of start, got {value}")
     return options
 
 
@@ -277,23 +383,8 @@ def main() -> None:
     options = arguments()
     options.liquid = gnf.systems.by_name(options.system, options.n)
     options.parts.mkdir(parents=True, exist_ok=True)
-    entries: list[dict[str, Any]] = []
-    for temperature in sorted(options.temperatures, reverse=True):
-        lengths = kept(f"pilot_{temperature:g}", lambda t=temperature: pilot(t, options), options)
-        log(f"T = {temperature:g}: {lengths}")
-        runs = []
-        for number in range(1, options.seeds + 1):
-            make = lambda t=temperature, k=number, of=lengths: one_seed(t, k, of, options)  # noqa: E731
-            runs.append(kept(f"run_{temperature:g}_{number}", make, options))
-            run = runs[-1]
-            log(
-                f"T = {temperature:g}, seed {number} ({run['start']}): <U>/N = {run['mean_energy']:.5f} +- "
-                f"{run['mean_energy_error']:.5f}, C_v = {run['specific_heat']:.4f} +- {run['specific_heat_error']:.4f}, "
-                f"R-hat {run['r_hat']:.4f}, drift {run['drift_sigmas']:.1f}, {run['wall_time']:.0f} s"
-            )
-        entries.append(combined(temperature, lengths, runs, options))
-        last = {key: value for key, value in entries[-1].items() if key != "runs"}
-        log(json.dumps(last))
+    exchanging = runs_exchanging(options) if options.ladder else []
+    entries = [at_one(temperature, exchanging, options) for temperature in sorted(options.temperatures, reverse=True)]
     write(entries, options)
     print(table(entries))
 

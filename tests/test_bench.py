@@ -151,29 +151,33 @@ def test_make_reference(tmp_path: Path) -> None:
     """Runs are kept, and not made again; those of other options are refused."""
     path = tmp_path / "reference.json"
     options = ("-o", path, "--parts", tmp_path / "parts", "--temperatures", 0.8, 1, "--replicas", 8, "--seeds", 2)
+    ladder = ("--ladder", 0.8, 0.9, "--exchange-seeds", 2, "--exchange-relaxation", 200, "--exchange-sweeps", 400)
     lengths = ("--pilot-sweeps", 200, "--least-sweeps", 400, "--start-sweeps", 100, "--energy-error", 0.05, "--heat-error", 0.5)
-    printed = run("make_reference.py", *options, *lengths)
+    printed = run("make_reference.py", *options, *ladder, *lengths)
     assert [line.split(" | ")[0] for line in printed.splitlines()] == ["| T", "| ---", "| 1", "| 0.8"]
     document = json.loads(path.read_text(encoding="utf-8"))
     assert [entry["temperature"] for entry in document["temperatures"]] == [1.0, 0.8]
+    assert [entry["method"] for entry in document["temperatures"]] == ["swap MC", "swap MC with exchanges"]
+    assert document["temperatures"][1]["swap_alone"]["method"] == "swap MC"
     for entry in document["temperatures"]:
         assert [one["start"] for one in entry["runs"]] == ["hot", "cold"]
         assert entry["runs"][0]["energy_of_start"] > entry["runs"][1]["energy_of_start"]
         assert abs(entry["specific_heat"] - 0.95) < 0.3
-        assert entry["mean_energy_error"] < 0.02
+        assert entry["mean_energy_error"] < 0.03
     kept = {file.name: file.stat().st_mtime_ns for file in (tmp_path / "parts").iterdir()}
-    assert len(kept) == 6
-    (tmp_path / "parts" / "run_1_2.json").unlink()
-    run("make_reference.py", *options, *lengths)
+    assert len(kept) == 8
+    for name in ("run_1_2.json", "exchanges_1.json"):
+        (tmp_path / "parts" / name).unlink()
+    run("make_reference.py", *options, *ladder, *lengths)
     again = json.loads(path.read_text(encoding="utf-8"))
     for values in (document, again):
         for entry in values["temperatures"]:
-            for one in entry["runs"]:
+            for one in entry["runs"] + entry.get("swap_alone", {"runs": []})["runs"]:
                 del one["wall_time"]
     assert again["temperatures"] == document["temperatures"]
     now = {file.name: file.stat().st_mtime_ns for file in (tmp_path / "parts").iterdir()}
-    assert {name for name in kept if now[name] != kept[name]} == {"run_1_2.json"}
-    command = [sys.executable, str(BENCH / "make_reference.py"), *map(str, options), "--pilot-sweeps", "300"]
+    assert {name for name in kept if now[name] != kept[name]} == {"run_1_2.json", "exchanges_1.json"}
+    command = [sys.executable, str(BENCH / "make_reference.py"), *map(str, (*options, *ladder)), "--pilot-sweeps", "300"]
     refused = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert refused.returncode != 0
     assert "was made with other options" in refused.stderr

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import glassnf as gnf
+from flows_for_tests import PairFlow
 from glassnf.compare import tuning as tuning_module
 from glassnf.compare.algorithms import AlgorithmSpec, Cost, Estimate, RunOptions, Trace, get_algorithm
 from glassnf.compare.reference import Reference
@@ -231,7 +232,7 @@ def test_time_is_shared_equally(clock: Clock) -> None:
         else:
             assert trial.wall_time * RUNS == pytest.approx(3.0, rel=0.15)
     assert found.rate == pytest.approx(1.0 / (RUNS * 0.5e-6), rel=1e-9)
-    assert len(made) == 8  # each once to learn its pace
+    assert len(made) == 4
 
 
 def test_time_of_restarts(clock: Clock) -> None:
@@ -246,12 +247,11 @@ def test_time_of_restarts(clock: Clock) -> None:
 
 def test_a_slow_machine_tries_what_it_can(clock: Clock) -> None:
     """Where even a few sweeps take longer than the time of a trial, the last candidates are left out."""
-    spec, _ = law(tuple({"scale": one["scale"], "cost": 2e3} for one in EIGHT), clock)
+    spec, _ = law(tuple({"scale": one["scale"], "cost": 500.0} for one in EIGHT), clock)
     found = by_time(spec, 6.0)
     tried = {trial.settings["scale"] for trial in found.trials}
-    assert 1 <= len(tried) < 8
-    assert 5.0 in tried
-    assert found.seconds < 18.0
+    assert tried == {5.0}
+    assert found.seconds < 8.0
 
 
 def test_a_rate_without_candidates(clock: Clock) -> None:
@@ -311,7 +311,8 @@ def candidates_of(name: str, system: gnf.systems.System, temperature: float, hot
     return build(system, temperature, hot, RunOptions(threads=1))
 
 
-BUILT_IN = ("md", "mc", "swap", "pt", "pa")
+FLOW = PairFlow(TWO.system, 0.8, 0.4, 0.1, turn=1.1, steps=4)
+BUILT_IN = ("md", "mc", "swap", "pt", "pa", "nf")
 
 
 @pytest.mark.parametrize("name", BUILT_IN)
@@ -322,7 +323,7 @@ def test_the_first_candidate_is_what_is_done_untold(name: str) -> None:
     assert len({repr(sorted(one.items())) for one in found}) == len(found)
     estimates = []
     for settings in ({}, found[0]):
-        algorithm = spec.factory(TWO.system, T, RunOptions(threads=1, adaptation=400, settings=settings))
+        algorithm = spec.factory(TWO.system, T, RunOptions(threads=1, adaptation=400, flow=FLOW, settings=settings))
         algorithm.prepare(TWO.draw(3, HOT, seed=1))
         estimates.append(algorithm.advance(2_000).mean_energy)
     np.testing.assert_array_equal(*estimates)
@@ -331,7 +332,7 @@ def test_the_first_candidate_is_what_is_done_untold(name: str) -> None:
 @pytest.mark.parametrize("name", BUILT_IN)
 def test_unknown_settings_are_refused(name: str) -> None:
     with pytest.raises(ValueError, match=r"settings: expected keys among .*, got 'colour'"):
-        get_algorithm(name).factory(TWO.system, T, RunOptions(settings={"colour": 1}))
+        get_algorithm(name).factory(TWO.system, T, RunOptions(flow=FLOW, settings={"colour": 1}))
 
 
 @pytest.mark.parametrize(
@@ -339,13 +340,16 @@ def test_unknown_settings_are_refused(name: str) -> None:
 )
 def test_every_candidate_is_exact(name: str, place: int) -> None:
     """Two particles: means over 24 runs against quadrature. Dynamics may be off by its time step, less than 1e-3 in <U>/N."""
+    dynamics = name == "md" or candidates_of(name, TWO.system, T, HOT)[place].get("explorer") == "md"
     settings = candidates_of(name, TWO.system, T, HOT)[place]
-    algorithm = get_algorithm(name).factory(TWO.system, T, RunOptions(threads=1, adaptation=1_000, settings=settings))
+    algorithm = get_algorithm(name).factory(
+        TWO.system, T, RunOptions(threads=1, adaptation=1_000, flow=FLOW, settings=settings)
+    )
     algorithm.prepare(TWO.draw(24, HOT, seed=3))
-    estimate = algorithm.advance(60_000 if name == "md" else 24_000)
+    estimate = algorithm.advance(60_000 if dynamics else 24_000)
     for values, exact, bias in (
-        (estimate.mean_energy, TWO.mean_energy(T) / 2, 1e-3 if name == "md" else 0.0),
-        (estimate.specific_heat, TWO.specific_heat(T), 0.02 if name == "md" else 0.0),
+        (estimate.mean_energy, TWO.mean_energy(T) / 2, 1e-3 if dynamics else 0.0),
+        (estimate.specific_heat, TWO.specific_heat(T), 0.02 if dynamics else 0.0),
     ):
         assert abs(values.mean() - exact) < STATISTICAL * values.std(ddof=1) / math.sqrt(24) + bias
         assert values.std() < 0.3

@@ -80,6 +80,12 @@ def test_an_algorithm_whose_smallest_budget_costs_more_comes_last() -> None:
     assert math.isnan(found[-1].high)
 
 
+def test_one_that_stops_early_does_not_stop_the_ranking() -> None:
+    found = rank({"early": _curve([0.001] * 5, COST / 100.0), "a": _curve(FALLING), "b": _curve([0.5] * 5)})
+    assert [(entry.name, entry.rank) for entry in found] == [("a", 1), ("b", 2), ("early", 3)]
+    assert {entry.cost for entry in found} == {16.0}
+
+
 def test_rankings_of_none_and_of_one() -> None:
     assert rank({}) == ()
     (only,) = rank({"a": _curve(FALLING)})

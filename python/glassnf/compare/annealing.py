@@ -56,17 +56,15 @@ def candidates(
 ) -> Sequence[Mapping[str, Any]]:
     """Return small and large steps of the temperature, populations against sweeps, and sweeps at the target."""
     shapes = (
-        (0.1, 2.5, 1, "mc"),
-        (0.2, 1.0, 1, "mc"),
-        (0.2, 1.0, 8, "md"),
+        (0.2, 1.0, 1, "md"),
         (0.2, 0.3, 8, "md"),
-        (0.3, 1.0, 8, "md"),
-        (0.3, 0.3, 8, "md"),
         (0.1, 1.0, 1, "md"),
-        (0.2, 1.0, 8, "mc"),
+        (0.2, 0.3, 1, "md"),
+        (0.2, 1.0, 8, "md"),
+        (0.1, 1.0, 1, "mc"),
     )
     return tuple(
-        {"culling_fraction": culling, "width": width, "last": last, "explorer": explorer, "target_acceptance": 0.3}
+        {"culling_fraction": culling, "width": width, "last": last, "explorer": explorer}
         for culling, width, last, explorer in shapes
     )
 
@@ -91,10 +89,10 @@ class PopulationAnnealingAlgorithm:
     """
 
     DEFAULTS: ClassVar[Mapping[str, Any]] = {
-        "culling_fraction": 0.1,
-        "width": 2.5,
+        "culling_fraction": 0.2,
+        "width": 1.0,
         "last": 1,
-        "explorer": "mc",
+        "explorer": "md",
         "target_acceptance": 0.3,
     }
 
@@ -147,7 +145,7 @@ class PopulationAnnealingAlgorithm:
         pairs = parting.equilibrate(members, sweeps=equilibration).pair_evaluations
         anneals = anneal_together(
             members,
-            explorer_of(self._system, self._settings, threads),
+            lambda temperature: explorer_of(self._system, self._settings, temperature, threads),
             self._temperature,
             seeds=[derived_seed(int(start.seed), "anneal", budget, run) for run in range(runs)],
             sweeps=sweeps,

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from ..ensemble import Ensemble
     from ..samplers import MolecularDynamics, MonteCarlo
 
+Explorers = Callable[[float], "MonteCarlo | MolecularDynamics"]
+
 __all__ = ["Anneals", "anneal_together"]
 
 IntArray = npt.NDArray[np.int64]
@@ -64,8 +66,10 @@ class Anneals:
 class _Populations:
     """K populations of P replicas each, those of run k at k P to (k + 1) P - 1."""
 
-    def __init__(self, members: Ensemble, explorer: MonteCarlo | MolecularDynamics, seeds: Sequence[int]) -> None:
-        self.members, self.explorer, self.seeds = members, explorer, seeds
+    def __init__(self, members: Ensemble, explorers: Explorers, seeds: Sequence[int]) -> None:
+        self.members, self.seeds = members, seeds
+        self._explorers = explorers
+        self.explorer = explorers(1.0 / float(members.beta[0]))
         self.runs = len(seeds)
         self.size = members.replicas // self.runs
         self.families: IntArray = np.tile(np.arange(self.size, dtype=np.int64), (self.runs, 1))
@@ -117,6 +121,7 @@ class _Populations:
         copy_replicas(self.members, (parents + self.size * np.arange(self.runs)[:, None]).ravel())
         with cuda.find_device(self.members.device).current():
             self.members.beta[...] = beta
+        self.explorer = self._explorers(1.0 / beta)
         if self.members.velocities is not None:
             self.members.draw_velocities()
         return ess
@@ -155,7 +160,7 @@ def _averages(energy: FloatArray, families: IntArray) -> tuple[float, float]:
 
 def anneal_together(
     members: Ensemble,
-    explorer: MonteCarlo | MolecularDynamics,
+    explorers: Explorers,
     target: float,
     *,
     seeds: Sequence[int],
@@ -170,8 +175,8 @@ def anneal_together(
     ----------
     members
         The K P replicas, one run after another, in equilibrium at one temperature; advanced in place.
-    explorer
-        What moves them.
+    explorers
+        Called with a temperature: what moves them there.
     target
         In epsilon / k_B, below that of the replicas.
     seeds
@@ -185,7 +190,7 @@ def anneal_together(
     """
     from ..samplers._population import find_step
 
-    populations = _Populations(members, explorer, seeds)
+    populations = _Populations(members, explorers, seeds)
     beta, end = float(members.beta[0]), 1.0 / target
     first = beta
     betas, ess = [beta], [np.ones(populations.runs)]

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from .._arrays import to_host
 from .algorithms import BLOCK, Cost, Estimate, FloatArray, Progress, RunOptions, Trace, settings_of
+from .explorers import longest_timestep
 
 if TYPE_CHECKING:
     from ..ensemble import Ensemble
@@ -193,16 +194,19 @@ class SwapMonteCarloAlgorithm(MonteCarloAlgorithm):
 class MolecularDynamicsAlgorithm(ChainAlgorithm):
     """Molecular dynamics at constant temperature; a sweep is a time step.
 
-    Settings: the time step (tau), the thermostat, and what belongs to it, friction (1/tau) or relaxation time (tau).
+    Settings: the time step (tau; None for the longest that `longest_timestep` allows), the thermostat, and
+    what belongs to it, friction (1/tau) or relaxation time (tau).
     """
 
-    DEFAULTS: ClassVar[Mapping[str, Any]] = {"timestep": 0.01, "thermostat": "langevin", "friction": 1.0}
+    DEFAULTS: ClassVar[Mapping[str, Any]] = {"timestep": None, "thermostat": "langevin", "friction": 1.0}
 
     def __init__(self, system: System, temperature: float, options: RunOptions) -> None:
         from ..samplers import MolecularDynamics
 
         super().__init__(system, temperature, options)
         self._settings = settings_of(options, self.DEFAULTS, ("relaxation_time",))
+        if self._settings["timestep"] is None:
+            self._settings["timestep"] = longest_timestep(temperature)
         if self._settings["thermostat"] != "langevin":
             del self._settings["friction"]
         self._sampler = MolecularDynamics(system, threads=options.threads, **self._settings)
@@ -228,15 +232,12 @@ class MolecularDynamicsAlgorithm(ChainAlgorithm):
 def molecular_dynamics_candidates(
     system: System, temperature: float, start_temperature: float, options: RunOptions
 ) -> Sequence[Mapping[str, Any]]:
-    """Return time steps and frictions of Langevin dynamics, and velocity rescaling.
-
-    No time step is so long that <U>/N is off by more than 1e-3 (docs/molecular_dynamics.md): 0.015 tau with BAOAB, 0.004 tau
-    with velocity rescaling.
-    """
-    langevin = ((0.01, 1.0), (0.015, 1.0), (0.01, 0.3), (0.015, 0.3), (0.015, 3.0), (0.005, 0.1))
+    """Return time steps and frictions of Langevin dynamics, and velocity rescaling with a step that is as exact."""
+    longest = longest_timestep(temperature)
+    langevin = ((longest, 1.0), (longest, 3.0), (longest, 0.3), (2.0 / 3.0 * longest, 1.0))
     return (
         *({"timestep": step, "thermostat": "langevin", "friction": friction} for step, friction in langevin),
-        {"timestep": 0.004, "thermostat": "rescaling", "relaxation_time": 0.5},
+        {"timestep": 0.27 * longest, "thermostat": "rescaling", "relaxation_time": 0.5},
     )
 
 

@@ -95,11 +95,10 @@ class FlowAlgorithm:
         self._options = options
         self._settings = settings_of(options, self.DEFAULTS)
         self._base = base_temperature(self._flow, temperature, self._settings["height"])
-        self._sampler = explorer_of(system, self._settings, options.threads)
+        self._sampler = explorer_of(system, self._settings, self._base, options.threads)
         self._integration = Integration.checked(None, 0.01, 1024, _MOST_CHECKED, options.threads)
         self._ensemble: Ensemble | None = None
         self._begin = 0
-        self._spacing = 0
         self._at: list[int] = []
         self._energy: list[FloatArray] = []
         self._log_weights: list[FloatArray] = []
@@ -120,17 +119,13 @@ class FlowAlgorithm:
         if budget <= done:
             raise ValueError(f"budget: expected more than the {done} sweeps already done, got {budget}")
         begin = time.perf_counter()
-        if self._spacing == 0:
-            # A first budget that is short gets some samples too.
-            self._spacing = max(1, min(int(self._settings["spacing"]), budget // (2 * _LEAST_RECORDS)))
-        self._adapt(min(budget, self._options.adaptation))
+        self._adapt(min(budget // 2, self._options.adaptation))
         first = max(self._done(), int(self._options.discard * budget))
-        at = np.arange(-(-(first + 1) // self._spacing) * self._spacing, budget + 1, self._spacing, dtype=np.int64)
-        at = at[at > (self._at[-1] if self._at else 0)]
-        self._move(int(at[0]) - self._spacing if at.size else budget, progress, budget)
+        # Backwards from the end, so that short budgets have samples too.
+        spacing = max(1, min(int(self._settings["spacing"]), (budget - first) // _LEAST_RECORDS))
+        at = np.arange(budget, first, -spacing, dtype=np.int64)[::-1]
         for low in range(0, at.size, self._most):
             self._sample(at[low : low + self._most], progress, budget)
-        self._move(budget, progress, budget)
         self._wall_time += time.perf_counter() - begin
         return self._estimate(budget)
 
@@ -154,12 +149,6 @@ class FlowAlgorithm:
         left = (sweeps - self._done()) // BLOCK * BLOCK
         if left > 0:
             self._pair_evaluations += self._sampler.adapt(self._require_ensemble(), left)
-
-    def _move(self, end: int, progress: Progress | None, budget: int) -> None:
-        """Bring the chains to a number of sweeps without recording anything."""
-        if end > self._done():
-            self._pair_evaluations += self._sampler.run(self._require_ensemble(), end - self._done()).pair_evaluations
-            self._tell(progress, budget)
 
     def _sample(self, at: npt.NDArray[np.int64], progress: Progress | None, budget: int) -> None:
         """Go on to some numbers of sweeps, and carry the configurations that the chains have there."""
@@ -247,7 +236,6 @@ class FlowAlgorithm:
         return {
             **self._settings,
             "base_temperature": self._base,
-            "spacing": self._spacing,
             "flow": self._flow.describe(),
             "samples": samples,
             "ess": float(ess.mean()),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,7 +23,7 @@ class Rank:
         Name of the algorithm.
     error, low, high
         Its error at `cost` and the 95% interval of that, in the unit of the observable; NaN where its smallest budget has cost
-        more.
+        more, or its largest less.
     cost
         The cost at which errors are compared.
     rank
@@ -72,8 +72,9 @@ def error_at(cost: FloatArray, error: FloatArray, at: float) -> FloatArray:
 def rank(curves: Mapping[str, ErrorCurve]) -> tuple[Rank, ...]:
     """Rank algorithms by their errors at the largest cost that all of them have spent.
 
-    Every algorithm stops at a cost of its own; the least of these is where errors are compared. The order of two algorithms is
-    settled where one has the smaller error in more than 97.5% of the resampled sets of runs.
+    Every algorithm stops at a cost of its own; the least of these is where errors are compared, unless that is below the
+    smallest budgets of others: then the largest cost is taken at which most of the algorithms have an error. The order of two
+    algorithms is settled where one has the smaller error in more than 97.5% of the resampled sets of runs.
 
     Parameters
     ----------
@@ -87,7 +88,7 @@ def rank(curves: Mapping[str, ErrorCurve]) -> tuple[Rank, ...]:
     """
     if not curves:
         return ()
-    cost = min(float(curve.cost[-1]) for curve in curves.values())
+    cost = _common_cost(list(curves.values()))
     errors = {name: float(error_at(curve.cost, curve.error, cost)) for name, curve in curves.items()}
     samples = {name: error_at(curve.cost, curve.resampled, cost) for name, curve in curves.items()}
     order = sorted(curves, key=lambda name: (math.isnan(errors[name]), errors[name]))
@@ -99,6 +100,12 @@ def rank(curves: Mapping[str, ErrorCurve]) -> tuple[Rank, ...]:
         low, high = _interval(samples[name], errors[name])
         ranks.append(Rank(name, errors[name], low, high, cost, place, ties))
     return tuple(ranks)
+
+
+def _common_cost(curves: Sequence[ErrorCurve]) -> float:
+    """Return the final cost that lies within most of the curves, the largest of several."""
+    ends = [float(curve.cost[-1]) for curve in curves]
+    return max(ends, key=lambda end: (sum(float(curve.cost[0]) <= end <= float(curve.cost[-1]) for curve in curves), end))
 
 
 def _interval(samples: FloatArray, error: float) -> tuple[float, float]:

@@ -300,7 +300,7 @@ def shipped_reference(system: System, temperature: float) -> Reference | None:
     >>> from glassnf import systems
     >>> reference = shipped_reference(systems.ka2d(n=43), 0.4)
     >>> reference.source
-    'shipped with glassnf (swap MC)'
+    'shipped with glassnf (swap MC with exchanges)'
     >>> shipped_reference(systems.ka2d(n=43), 0.41) is None
     True
     """
@@ -350,7 +350,7 @@ def _of_shipped(data: Mapping[str, Any], entry: Mapping[str, Any]) -> Reference:
         "sweeps": runs[0]["sweeps"],
         "seed": data["seed"],
         "wall_time": sum(run["wall_time"] for run in runs),
-        "source": f"shipped with glassnf ({data['method']})",
+        "source": f"shipped with glassnf ({entry['method']})",
     }
     return _from_dict({**entry, **about})
 

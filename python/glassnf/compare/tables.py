@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING, Any, Final
 from .words import SYMBOLS, baseline_of, format_ratio, labels_of, place_of, short, speed_up_of
 
 if TYPE_CHECKING:
+    from rich.console import Group
     from rich.table import Table
 
 __all__ = ["tables"]
 
-_MOST_COLUMNS: Final = 8
+_MOST_COLUMNS: Final = 5
 _LONGEST_LABEL: Final = 11
 
 
-def tables(data: Mapping[str, Any]) -> list[Table]:
+def tables(data: Mapping[str, Any]) -> list[Group]:
     """Return the tables for the terminal: for each temperature what was found and what it cost, and of several an overview.
 
     Parameters
@@ -35,14 +36,12 @@ def tables(data: Mapping[str, Any]) -> list[Table]:
     return made
 
 
-def _table(title: str, left: int, headings: tuple[str, ...]) -> Table:
+def _table(left: int, headings: tuple[str, ...]) -> Table:
     """Return an empty table; the first `left` columns are aligned to the left, and a long name in the first is cut."""
     from rich import box
-    from rich.markup import escape
     from rich.table import Table
 
-    style: Any = {"title_justify": "left", "title_style": "bold", "collapse_padding": True, "pad_edge": False}
-    table = Table(title=escape(title), box=box.SIMPLE_HEAD, **style)
+    table = Table(box=box.SIMPLE_HEAD, collapse_padding=True, pad_edge=False)
     for place, heading in enumerate(headings):
         table.add_column(
             heading, justify="left" if place < left else "right", no_wrap=True, overflow="ellipsis",
@@ -51,14 +50,22 @@ def _table(title: str, left: int, headings: tuple[str, ...]) -> Table:
     return table
 
 
-def _findings(data: Mapping[str, Any], entry: Mapping[str, Any]) -> Table:
+def _framed(title: str, table: Table, caption: str) -> Group:
+    """Return a table with a line above it and words below it, whose width is that of the terminal and not of the table."""
+    from rich.console import Group
+    from rich.text import Text
+
+    return Group(Text(title, style="bold"), table, Text(caption, style="italic"), "")
+
+
+def _findings(data: Mapping[str, Any], entry: Mapping[str, Any]) -> Group:
     from rich.markup import escape
 
     from ..observables.estimate import format_uncertainty
 
     title = f"{data['system']['name']}, N = {data['system']['n']}, T = {entry['temperature']:g}: "
     title += f"{data['settings']['runs']} runs of each algorithm"
-    table = _table(title, 1, ("", "#", "s/run", "<U>/N", "error", "C_v/N", "error", "R-hat", "eq."))
+    table = _table(1, ("", "#", "s/run", "<U>/N", "error", "C_v/N", "error", "R-hat", "eq."))
     table.add_row(*_reference_row(entry["reference"]))
     for algorithm in entry["algorithms"]:
         place = place_of(entry, algorithm["name"])
@@ -72,8 +79,7 @@ def _findings(data: Mapping[str, Any], entry: Mapping[str, Any]) -> Table:
         verdict = algorithm["verdict"]
         row += ["-" if verdict["r_hat"] is None else f"{verdict['r_hat']:.2f}", "yes" if verdict["equilibrated"] else "NO"]
         table.add_row(*row, style=None if verdict["equilibrated"] else "red")
-    table.caption, table.caption_justify = "#: rank by the error of <U>/N at equal wall time; eq.: in equilibrium", "left"
-    return table
+    return _framed(title, table, "#: rank by the error of <U>/N at equal wall time; eq.: in equilibrium")
 
 
 def _reference_row(reference: Mapping[str, Any]) -> list[str]:
@@ -91,14 +97,14 @@ def _ratio(found: Mapping[str, Any] | None) -> str:
     return "neither" if found["bound"] == "?" or found["value"] is None else format_ratio(found)
 
 
-def _costs(entry: Mapping[str, Any], labels: Mapping[str, str]) -> Table:
+def _costs(entry: Mapping[str, Any], labels: Mapping[str, str]) -> Group:
     from rich.markup import escape
 
     baseline = labels[str(baseline_of(entry))]
     asked = {found["observable"]: found["target_error"] for found in entry["speed_ups"] if not found["at_end_of_baseline"]}
     ends = {found["observable"]: found["target_error"] for found in entry["speed_ups"] if found["at_end_of_baseline"]}
     title = f"T = {entry['temperature']:g}: times cheaper than {baseline} at equal error (95% interval)"
-    table = _table(title, 2, ("", "to know", "at target, time", "at its end, time", "at its end, pairs"))
+    table = _table(2, ("", "to know", "at target, time", "at its end, time", "at its end, pairs"))
     for name in labels:
         for observable, symbol in SYMBOLS.items():
             kinds = (("wall_time", False), ("wall_time", True), ("pair_evaluations", True))
@@ -107,33 +113,29 @@ def _costs(entry: Mapping[str, Any], labels: Mapping[str, str]) -> Table:
                 table.add_row(escape(labels[name]), symbol, *map(_ratio, found))
     parts = [f"target: {_errors(asked)}" if asked else "", f"end of {baseline}: {_errors(ends)}" if ends else ""]
     parts += ["neither: none of the two gets there", "pairs: pair evaluations instead of time"]
-    table.caption, table.caption_justify = escape("; ".join(part for part in parts if part)), "left"
-    return table
+    return _framed(title, table, "; ".join(part for part in parts if part))
 
 
 def _errors(by_observable: Mapping[str, float]) -> str:
     return ", ".join(f"{SYMBOLS[name]} {error:.2g}" for name, error in by_observable.items())
 
 
-def _overviews(data: Mapping[str, Any]) -> list[Table]:
+def _overviews(data: Mapping[str, Any]) -> list[Group]:
     """Return tables of speed-ups against temperature, without intervals, as many temperatures in each as there is room for."""
     from rich.markup import escape
 
     entries, labels = data["temperatures"], labels_of(data)
     baseline = labels[str(next(baseline_of(entry) for entry in entries if entry["speed_ups"]))]
+    title = f"Times cheaper than {baseline} in wall time, at the error that {baseline} ends with"
     made = []
-    for observable, symbol in SYMBOLS.items():
-        for first in range(0, len(entries), _MOST_COLUMNS):
-            part = entries[first : first + _MOST_COLUMNS]
-            title = f"{symbol}: times cheaper than {baseline}*"
-            table = _table(title, 1, ("", *(f"T = {entry['temperature']:g}" for entry in part)))
-            for name, label in labels.items():
-                cells = [_cell(entry, name, observable) for entry in part]
+    for first in range(0, len(entries), _MOST_COLUMNS):
+        part = entries[first : first + _MOST_COLUMNS]
+        table = _table(2, ("", "to know", *(f"T = {entry['temperature']:g}" for entry in part)))
+        for name, label in labels.items():
+            for observable, symbol in SYMBOLS.items():
                 if any(speed_up_of(entry, name, observable, "wall_time", True) is not None for entry in part):
-                    table.add_row(escape(label), *cells)
-            caption = f"* in wall time, at the error that {baseline} ends with\n! not in equilibrium; - not run"
-            table.caption, table.caption_justify = escape(caption), "left"
-            made.append(table)
+                    table.add_row(escape(label), symbol, *(_cell(entry, name, observable) for entry in part))
+        made.append(_framed(title, table, "!: not in equilibrium; -: no result"))
     return made
 
 

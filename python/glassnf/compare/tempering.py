@@ -40,26 +40,19 @@ def least_budget(system: System, temperature: float, start_temperature: float) -
 def candidates(
     system: System, temperature: float, start_temperature: float, options: RunOptions
 ) -> Sequence[Mapping[str, Any]]:
-    """Return ladders up to the starts and to half the way there, with dense and wide steps, and intervals of exchanges."""
-    half = math.sqrt(temperature * max(start_temperature, 1.25 * temperature))
+    """Return ladders up to the starts and to parts of the way there (in log T), narrow and wide steps, and both explorers."""
+    start = max(start_temperature, 1.25 * temperature)
+    half, two_thirds = math.sqrt(temperature * start), (temperature * start**2) ** (1.0 / 3.0)
     shapes = (
-        (None, 0.5, 5, "mc"),
-        (None, 0.3, 5, "mc"),
-        (half, 0.3, 5, "mc"),
-        (half, 0.3, 1, "mc"),
-        (half, 0.3, 20, "md"),
-        (half, 0.3, 100, "md"),
-        (half, 0.5, 50, "md"),
+        (None, 0.15, 50, "md"),
+        (half, 0.15, 50, "md"),
+        (two_thirds, 0.15, 20, "md"),
+        (half, 0.3, 50, "md"),
         (None, 0.3, 50, "md"),
+        (half, 0.3, 5, "mc"),
     )
     return tuple(
-        {
-            "hot": hot,
-            "exchange_acceptance": acceptance,
-            "sweeps_per_exchange": sweeps,
-            "explorer": explorer,
-            "target_acceptance": 0.3,
-        }
+        {"hot": hot, "exchange_acceptance": acceptance, "sweeps_per_exchange": sweeps, "explorer": explorer}
         for hot, acceptance, sweeps, explorer in shapes
     )
 
@@ -110,9 +103,9 @@ class ParallelTemperingAlgorithm(ChainAlgorithm):
     MOST_RECORDS: Final = 2000
     DEFAULTS: ClassVar[Mapping[str, Any]] = {
         "hot": None,
-        "exchange_acceptance": 0.5,
-        "sweeps_per_exchange": 5,
-        "explorer": "mc",
+        "exchange_acceptance": 0.15,
+        "sweeps_per_exchange": 50,
+        "explorer": "md",
         "target_acceptance": 0.3,
     }
 
@@ -134,7 +127,7 @@ class ParallelTemperingAlgorithm(ChainAlgorithm):
         self._sampler = ParallelTempering(
             self._system,
             ladder,
-            explorer=explorer_of(self._system, settings, self._options.threads),
+            explorer=explorer_of(self._system, settings, max(ladder), self._options.threads),
             ladders=self._runs,
             sweeps_per_exchange=settings["sweeps_per_exchange"],
         )
@@ -207,13 +200,22 @@ class ParallelTemperingAlgorithm(ChainAlgorithm):
         self._from_cold = self._from_cold + record.from_cold
 
     def learnt(self) -> dict[str, Any]:
-        """Return the adapted ladder."""
-        return {"temperatures": tuple(self._tempering.temperatures.tolist())}
+        """Return a ladder with the same ends for equal rejection rates, by those of the exchanges so far."""
+        from ..samplers.ladder import equal_ladder
+
+        temperatures, acceptance = self._tempering.temperatures, self._acceptance()
+        if np.isfinite(acceptance).all():
+            temperatures = equal_ladder(temperatures, 1.0 - acceptance)
+        return {"temperatures": tuple(temperatures.tolist())}
+
+    def _acceptance(self) -> npt.NDArray[np.float64]:
+        """Return the accepted fraction of the exchanges of each pair (M - 1,), all ladders; NaN where none was tried."""
+        attempts, accepts = np.sum(self._attempts, axis=1), np.sum(self._accepts, axis=1)
+        return np.asarray(np.where(attempts > 0, accepts / np.maximum(attempts, 1), np.nan))
 
     def report(self) -> dict[str, Any]:
         """Return the settings, the barrier, and for the figures the ladder, acceptances of exchanges, trips and flow."""
-        attempts, accepts = np.sum(self._attempts, axis=1), np.sum(self._accepts, axis=1)
-        acceptance = np.where(attempts > 0, accepts / np.maximum(attempts, 1), np.nan)
+        acceptance = self._acceptance()
         hot, cold = np.sum(self._from_hot, axis=1), np.sum(self._from_cold, axis=1)
         return {
             **{name: self._settings[name] for name in ("explorer", "sweeps_per_exchange", "target_acceptance")},

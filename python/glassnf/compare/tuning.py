@@ -39,8 +39,8 @@ MOST_ROUNDS: Final = 3
 
 _UNIT: Final = 2 * BLOCK
 """Budgets are multiples of it: half of the first one is for adaptation, in whole blocks."""
-_FIRST_SHARE: Final = 0.25
-"""Of the time of a trial, at most for its first budget, in which settings adapt."""
+_LEAST_FIRST: Final = 200
+"""Sweeps of the first budget of a trial, if not a quarter of the least that makes sense in a comparison is more."""
 _GROWTH: Final = 8.0
 """Largest ratio of two budgets in a row, because the pace of a small one foretells that of a much larger one badly."""
 _SAFETY: Final = 0.95
@@ -120,7 +120,6 @@ class _Candidate:
         self.algorithm: Algorithm | None = None
         self.estimate: Estimate | None = None
         self.budget = 0
-        self.probed = self.begun = False
         self.spent = 0.0
         self.pace = 0.0
         """Of what it uses up, per sweep of its last budget."""
@@ -197,10 +196,10 @@ class _Tuner:
 
     def _affordable(self, candidates: list[_Candidate], seconds: float) -> list[_Candidate]:
         """Return the first candidates, as many as can have a budget that makes sense, by the pace of the first of all."""
-        self._attempt(candidates[0], lambda: self._probe(candidates[0]))
+        self._attempt(candidates[0], lambda: self._begin(candidates[0], seconds))
         if candidates[0].failure:
             return candidates
-        needed = max(self._least, self._spec.first_budget) * candidates[0].pace
+        needed = max(self._spec.first_budget // 2 * candidates[0].pace, candidates[0].spent)
         return candidates[: max(1, int(seconds / needed))]
 
     # ---- budgets -----------------------------------------------------------------------------------------------------------
@@ -227,39 +226,24 @@ class _Tuner:
             self._progress(done, total, {"round": number, "settings": candidate.settings})
 
     def _use(self, candidate: _Candidate, allotted: float) -> None:
-        if not candidate.begun:
-            self._begin(candidate, allotted)
+        self._begin(candidate, allotted)
         while candidate.spent < _ENOUGH * allotted:
             budget = self._next_budget(candidate, allotted - candidate.spent)
             if budget is None:
                 break
             self._advance(candidate, budget)
 
-    def _probe(self, candidate: _Candidate) -> None:
-        """Learn the pace from a few sweeps, of runs that go on only where there is no time for others."""
-        first = max(self._least, self._up(self._spec.first_budget))
-        probe = self._up(max(self._least, first // (4 if self._spec.restarts else 16)))
-        self._make(candidate, probe)
-        self._advance(candidate, probe)
-        self._advance(candidate, 2 * probe)  # the first one may have waited for imports
-        candidate.probed = True
-
     def _begin(self, candidate: _Candidate, allotted: float) -> None:
-        """Make the runs and do the first budget, of which half is for adaptation."""
-        first = max(self._least, self._up(self._spec.first_budget))
-        if self._by_time:
-            if not candidate.probed:
-                self._probe(candidate)
-            fitting = _FIRST_SHARE * (allotted - candidate.spent) / candidate.pace
-            if fitting < 2 * candidate.budget:
-                return
-        else:
-            fitting = _FIRST_SHARE * allotted if allotted >= 4 * self._least else allotted
-        first = min(first, max(self._least, self._down(fitting)))
+        """Make the runs and do the first budgets: half of the first is for adaptation, and the second tells the pace."""
+        if candidate.budget > 0:
+            return
+        first = max(self._least, self._up(max(self._spec.first_budget // 4, _LEAST_FIRST)))
+        if not self._by_time:
+            first = min(first, max(self._least, self._down(0.5 * allotted)))
         self._make(candidate, first)
-        candidate.curve.clear()
-        candidate.begun = True
         self._advance(candidate, first)
+        if self._by_time:  # the first may have waited for imports
+            self._advance(candidate, 2 * first)
 
     def _make(self, candidate: _Candidate, first: int) -> None:
         adaptation = min(max(self._options.adaptation, BLOCK), first // 2 // BLOCK * BLOCK)

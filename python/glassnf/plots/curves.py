@@ -10,6 +10,7 @@ from .style import (
     COSTS,
     GREY,
     OKABE_ITO,
+    SIGNS,
     SYMBOLS,
     WIDTH,
     algorithms_of,
@@ -20,7 +21,6 @@ from .style import (
     legend,
     look,
     number_panels,
-    sign,
     styled,
     system_of,
     temperature_text,
@@ -150,7 +150,6 @@ def comparison(data: Mapping[str, Any], cost: str = "wall_time") -> Figure:
         If `cost` is neither, or `data` is not a comparison.
     """
     from matplotlib.figure import Figure
-    from matplotlib.lines import Line2D
 
     entries = entries_of(data)
     with styled():
@@ -162,12 +161,12 @@ def comparison(data: Mapping[str, Any], cost: str = "wall_time") -> Figure:
             error_against_cost(row[2], entry, "specific_heat", cost)
             row[0].set_title(temperature_text(entry["temperature"]), loc="right")
         number_panels(list(rows.flat))
-        lines = handles(algorithms_of(entries))
+        signs = []
         if any(not algorithm["verdict"]["equilibrated"] for entry in entries for algorithm in entry["algorithms"]):
-            lines.append(sign("o", "open: not in equilibrium"))
+            signs.append(SIGNS["late"])
         if any(not found["at_end_of_baseline"] for entry in entries for found in entry["speed_ups"]):
-            lines.append(Line2D([], [], color=GREY, linewidth=0.8, linestyle=_DASHES, label="target"))
+            signs.append(SIGNS["target"])
         note = f"{system_of(data)}; {data['settings']['runs']} independent runs each; shaded: 95% intervals"
-        legend(figure, lines, note)
+        legend(figure, handles(algorithms_of(entries)), note, signs)
         freeze_layout(figure)
     return figure

@@ -112,8 +112,8 @@ def _draw_weights(axes: Axes, algorithm: Mapping[str, Any]) -> None:
     axes.set_xlabel("log weight")
     axes.set_ylabel("density")
     lines = [f"ESS {_percent(array(found['ess']), found)}"] if found.get("ess") else []
-    if found.get("pareto_k"):
-        k = array(found["pareto_k"])
+    k = array(found.get("pareto_k") or [])
+    if np.isfinite(k).any():  # none where there are too few samples for a tail
         lines.append(f"k-hat {_number(float(np.nanmean(k)))} (at most {_number(float(np.nanmax(k)))})")
     _explain(axes, "\n".join(lines))
 

@@ -12,8 +12,8 @@ from .style import (
     COSTS,
     GREY,
     PAPER,
+    SIGNS,
     SYMBOLS,
-    TEMPERATURE,
     WIDTH,
     algorithms_of,
     dodge,
@@ -23,9 +23,9 @@ from .style import (
     label_numbers,
     legend,
     name_rows,
+    name_temperatures,
     number_panels,
     plain,
-    sign,
     styled,
     system_of,
     temperature_text,
@@ -34,7 +34,6 @@ from .style import (
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-    from matplotlib.lines import Line2D
 
 __all__ = ["speed_up", "speed_up_against_temperature"]
 
@@ -179,11 +178,7 @@ def _name_axes(
         name_rows(axes, algorithms)
         axes.set_xlabel(label)
         return
-    spread = max(temperatures) - min(temperatures)
-    axes.set_xlim(min(temperatures) - 0.12 * spread, max(temperatures) + 0.12 * spread)
-    if len(temperatures) <= 7:
-        axes.set_xticks(sorted(temperatures), [f"{value:g}" for value in sorted(temperatures)])
-    axes.set_xlabel(TEMPERATURE)
+    name_temperatures(axes, temperatures)
     axes.set_ylabel(label)
 
 
@@ -230,7 +225,9 @@ def speed_up(data: Mapping[str, Any], cost: str = "wall_time") -> Figure | None:
                 axes.tick_params(labelleft=len(entries) > 1 or axes is row[0])
                 axes.set_title(_at_which_error(speed_ups, observable, at_end, baseline), loc="right")
         number_panels(list(panels.flat))
-        legend(figure, _explained(speed_ups, algorithms, len(entries) == 1), _title(data, baseline, len(entries) == 1))
+        single = len(entries) == 1
+        counted = [found for found in speed_ups if found["cost"] == cost]
+        legend(figure, [] if single else handles(algorithms), _title(data, baseline, single), _signs(counted))
         freeze_layout(figure)
     return figure
 
@@ -249,14 +246,12 @@ def _title(data: Mapping[str, Any], baseline: str, single: bool) -> str:
     return f"{system_of(data)}{where}: times cheaper than {baseline} at equal error, 95% intervals"
 
 
-def _explained(speed_ups: Sequence[Mapping[str, Any]], algorithms: Sequence[Mapping[str, Any]], single: bool) -> list[Line2D]:
-    """Return the lines of the legend, with those signs that are used."""
-    lines = [] if single else handles(algorithms)
+def _signs(speed_ups: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return what the markers mean, those that are used."""
     known = [found for found in speed_ups if _known(found)]
-    if any(found["bound"] in "<>" for found in known):
-        lines.append(sign("o", "open, arrow: bound"))
-    if single and any(found["bound"] == "=" for found in known):
-        lines.insert(0, sign("o", "measured", open_marker=False))
-    if len(known) < len(speed_ups):
-        lines.append(sign("x", "neither gets there"))
-    return lines
+    used = {
+        "measured": any(found["bound"] == "=" for found in known),
+        "bound": any(found["bound"] in "<>" for found in known),
+        "unknown": len(known) < len(speed_ups),
+    }
+    return [SIGNS[name] for name, is_used in used.items() if is_used]

@@ -12,8 +12,8 @@ from .. import _check
 from .style import (
     GREY,
     OKABE_ITO,
+    SIGNS,
     SYMBOLS,
-    TEMPERATURE,
     WIDTH,
     FloatArray,
     algorithms_of,
@@ -25,8 +25,8 @@ from .style import (
     legend,
     look,
     name_rows,
+    name_temperatures,
     number_panels,
-    sign,
     styled,
     system_of,
     temperature_text,
@@ -173,11 +173,7 @@ def _name_axes(
         name_rows(axes, algorithms)
         axes.set_xlabel(label)
         return
-    spread = temperatures[-1] - temperatures[0]
-    axes.set_xlim(temperatures[0] - 0.12 * spread, temperatures[-1] + 0.12 * spread)
-    if len(temperatures) <= 7:
-        axes.set_xticks(temperatures, [f"{value:g}" for value in temperatures])
-    axes.set_xlabel(TEMPERATURE)
+    name_temperatures(axes, temperatures)
     axes.set_ylabel(label)
 
 
@@ -195,7 +191,6 @@ def equilibrium(data: Mapping[str, Any]) -> Figure:
         If `data` is not a comparison.
     """
     from matplotlib.figure import Figure
-    from matplotlib.lines import Line2D
 
     entries = entries_of(data)
     algorithms, single = algorithms_of(entries), len(entries) == 1
@@ -207,14 +202,12 @@ def equilibrium(data: Mapping[str, Any]) -> Figure:
             observable_against_temperature(axes, data, observable)
             axes.tick_params(labelleft=not single or axes is panels[0])
         number_panels(list(panels))
-        lines = [] if single else handles(algorithms)
-        lines.append(Line2D([], [], color=OKABE_ITO["black"], linewidth=0.9, label="reference"))
         verdicts = {algorithm["verdict"]["equilibrated"] for entry in entries for algorithm in entry["algorithms"]}
-        if single and True in verdicts:
-            lines.append(sign("o", "in equilibrium", open_marker=False))
-        if False in verdicts:
-            lines.append(sign("o", "open: not in equilibrium"))
+        signs = [
+            SIGNS[name] for name, used in (("good", True in verdicts), ("late", False in verdicts), ("reference", True)) if used
+        ]
         where = f", {temperature_text(entries[0]['temperature'])}" if single else ""
-        legend(figure, lines, f"{system_of(data)}{where}: after the last budget, 95% intervals")
+        title = f"{system_of(data)}{where}: after the last budget, 95% intervals"
+        legend(figure, [] if single else handles(algorithms), title, signs)
         freeze_layout(figure)
     return figure

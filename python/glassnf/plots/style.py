@@ -71,7 +71,8 @@ TEMPERATURE: Final = r"temperature ($\epsilon / k_B$)"
 WIDTH: Final = 7.5
 """Width of all figures, in inches."""
 
-_DODGE: Final = 0.4
+_DODGE: Final = 0.35
+_MOST_TICKS: Final = 7
 _SHORT: Final = 1.8
 """Decades of an axis up to which there is room for numbers between them."""
 _LONGEST: Final = 24
@@ -122,6 +123,17 @@ def look(algorithm: Mapping[str, Any], *, open_marker: bool = False) -> dict[str
     }
 
 
+SIGNS: Final = {
+    "measured": "\u25cf measured",
+    "bound": "\u25cb with an arrow: bound",
+    "unknown": "\u00d7 neither gets there",
+    "late": "\u25cb not in equilibrium",
+    "good": "\u25cf in equilibrium",
+    "target": "- - - target",
+    "reference": "\u2014 reference",
+}
+
+
 def handles(algorithms: Sequence[Mapping[str, Any]]) -> list[Line2D]:
     """Return one line of a legend for each algorithm."""
     from matplotlib.lines import Line2D
@@ -129,18 +141,12 @@ def handles(algorithms: Sequence[Mapping[str, Any]]) -> list[Line2D]:
     return [Line2D([], [], label=plain(algorithm["label"]), **look(algorithm)) for algorithm in algorithms]
 
 
-def sign(marker: str, label: str, *, open_marker: bool = True) -> Line2D:
-    """Return a line of a legend that explains a marker."""
-    from matplotlib.lines import Line2D
-
-    face = PAPER if open_marker else GREY
-    return Line2D(
-        [], [], color=GREY, linestyle="none", marker=marker, markerfacecolor=face, markeredgecolor=GREY, label=label
-    )  # fmt: skip
-
-
-def legend(figure: Figure, lines: Sequence[Line2D], title: str) -> None:
-    """Put a legend above all panels, in as many rows as it needs."""
+def legend(figure: Figure, lines: Sequence[Line2D], title: str, signs: Sequence[str] = ()) -> None:
+    """Put title, signs and a legend above all panels, the latter in as many rows as it needs."""
+    words = "\n".join([title, *(["    ".join(signs)] if signs else [])])
+    if not lines:
+        figure.suptitle(words, fontsize=8.0)
+        return
     widths = [len(str(line.get_label())) + _SYMBOL_CHARACTERS for line in lines]
     columns = next(
         count
@@ -148,10 +154,11 @@ def legend(figure: Figure, lines: Sequence[Line2D], title: str) -> None:
         if count == 1 or sum(max(widths[first::count]) for first in range(count)) <= _LEGEND_CHARACTERS
     )
     in_columns = [line for first in range(columns) for line in lines[first::columns]]  # matplotlib fills columns, we read rows
-    figure.legend(
-        handles=in_columns, loc="outside upper center", ncols=columns, title=title, title_fontsize=8.0, columnspacing=1.4,
+    made = figure.legend(
+        handles=in_columns, loc="outside upper center", ncols=columns, title=words, title_fontsize=8.0, columnspacing=1.4,
         handlelength=1.8,
     )  # fmt: skip
+    made.get_title().set_multialignment("center")
 
 
 def system_of(data: Mapping[str, Any]) -> str:
@@ -204,8 +211,18 @@ def name_rows(axes: Axes, algorithms: Sequence[Mapping[str, Any]]) -> None:
 def dodge(temperatures: Sequence[float], count: int) -> FloatArray:
     """Return (count,) small shifts along the temperature, so that the error bars of algorithms stand side by side."""
     ordered = np.unique(np.asarray(temperatures, dtype=np.float64))
-    room = float(np.diff(ordered).min()) if ordered.size > 1 else 0.1 * float(ordered[0])
+    room = float(np.diff(ordered).min()) if ordered.size > 1 else 0.0
     return (np.arange(count) - 0.5 * (count - 1)) * _DODGE * room / max(count, 1)
+
+
+def name_temperatures(axes: Axes, temperatures: Sequence[float]) -> None:
+    """Make the horizontal axis one of several temperatures, with room for the shifts of `dodge`."""
+    low, high = min(temperatures), max(temperatures)
+    room = 0.05 * (high - low) + 0.5 * _DODGE * float(np.diff(np.unique(np.asarray(temperatures))).min())
+    axes.set_xlim(low - room, high + room)
+    if len(temperatures) <= _MOST_TICKS:
+        axes.set_xticks(sorted(temperatures), [f"{value:g}" for value in sorted(temperatures)])
+    axes.set_xlabel(TEMPERATURE)
 
 
 def label_numbers(axis: Axis) -> None:
