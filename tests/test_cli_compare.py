@@ -16,8 +16,8 @@ import glassnf as gnf
 from glassnf import compare as comparing
 from glassnf.cli import run
 from glassnf.compare import Settings, algorithm_names, compare, get_algorithm, register_algorithm
-from glassnf.compare.reference import ReferenceOptions, cached_reference, make_reference
 from glassnf.compare.planning import budgets_for
+from glassnf.compare.reference import ReferenceOptions, cached_reference, make_reference
 
 TINY = ["--sweeps", "640", "--reference-sweeps", "400", "--reference-replicas", "8", "--runs", "4", "--seed", "5"]
 TINY += ["--tuning", "0"]
@@ -115,10 +115,11 @@ def _check_algorithm(algorithm: dict[str, Any], reference: dict[str, Any]) -> No
     assert algorithm["relaxation"]["sweeps"][0] == (0 if algorithm["name"] != "pa" else 160)
     assert 600 < algorithm["relaxation"]["sweeps"][-1] <= 640  # whole sweeps of all replicas of a ladder
     assert algorithm["relaxation"]["wall_time"][-1] == pytest.approx(algorithm["cost"]["wall_time"][-1], rel=0.1)
-    _check_settings(algorithm["name"], algorithm["settings"], algorithm["verdict"]["sentence"])
+    _check_settings(algorithm)
 
 
-def _check_settings(name: str, settings: dict[str, Any], sentence: str) -> None:
+def _check_settings(algorithm: dict[str, Any]) -> None:
+    name, settings, sentence = algorithm["name"], algorithm["settings"], algorithm["verdict"]["sentence"]
     if name in ("mc", "swap"):
         assert settings["acceptance"]["displacement"] > 0.0
         assert (settings["acceptance"]["swap"] is None) == (name == "mc")
@@ -131,6 +132,9 @@ def _check_settings(name: str, settings: dict[str, Any], sentence: str) -> None:
         assert len(settings["round_trips"]) == 4
         assert len(settings["acceptance"]) == len(temperatures) - 1
         assert "round trips a run" in sentence
+    elif name == "nf":
+        assert len(algorithm["diagnostics"]["ess"]) == 4
+        assert algorithm["training"]["wall_time"] > 0.0
     else:
         assert settings["population"] == 16
         assert 1.0 <= settings["families"] <= 16.0
