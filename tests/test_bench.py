@@ -150,7 +150,21 @@ def test_flow_assisted(tmp_path: Path) -> None:
 def test_make_reference(tmp_path: Path) -> None:
     """Runs are kept, and not made again; those of other options are refused."""
     path = tmp_path / "reference.json"
-    options = ("-o", path, "--parts", tmp_path / "parts", "--temperatures", 0.8, 1, "--replicas", 8, "--seeds", 2)
+    options = (
+        "-o",
+        path,
+        "--parts",
+        tmp_path / "parts",
+        "--temperatures",
+        0.8,
+        1,
+        "--replicas",
+        8,
+        "--seeds",
+        2,
+        "--check-seeds",
+        2,
+    )
     ladder = ("--ladder", 0.8, 0.9, "--exchange-seeds", 2, "--exchange-relaxation", 200, "--exchange-sweeps", 400)
     lengths = ("--pilot-sweeps", 200, "--least-sweeps", 400, "--start-sweeps", 100, "--energy-error", 0.05, "--heat-error", 0.5)
     printed = run("make_reference.py", *options, *ladder, *lengths)
