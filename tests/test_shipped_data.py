@@ -45,7 +45,7 @@ def test_all_temperatures_are_there_and_precise() -> None:
         assert entry.system_hash == SYSTEM.hash
         assert entry.replicas >= 256
         assert entry.specific_heat_error < 0.01 * entry.specific_heat
-        assert entry.mean_energy_error < (4e-4 if entry.temperature <= 0.5 else 6e-4)
+        assert entry.mean_energy_error < (4e-4 if entry.temperature <= 0.5 else 9e-4)
         method = "swap MC" if entry.temperature > 0.5 else "swap MC with exchanges"
         assert entry.source == f"shipped with glassnf ({method})"
         assert reference_at(entry.temperature) == entry
