@@ -112,7 +112,7 @@ def _check_algorithm(algorithm: dict[str, Any], reference: dict[str, Any]) -> No
         assert (np.array(errors["high"]) >= errors["rms"]).all()
     assert isinstance(algorithm["verdict"]["equilibrated"], bool)
     assert algorithm["verdict"]["sentence"].startswith(("equilibrated", "not equilibrated"))
-    assert algorithm["relaxation"]["sweeps"][0] == (0 if algorithm["name"] != "pa" else 160)
+    assert algorithm["relaxation"]["sweeps"][0] == (160 if algorithm["name"] in ("pa", "nf") else 0)
     assert 600 < algorithm["relaxation"]["sweeps"][-1] <= 640  # whole sweeps of all replicas of a ladder
     assert algorithm["relaxation"]["wall_time"][-1] == pytest.approx(algorithm["cost"]["wall_time"][-1], rel=0.1)
     _check_settings(algorithm)
@@ -129,8 +129,8 @@ def _check_settings(algorithm: dict[str, Any]) -> None:
     elif name == "pt":
         temperatures = algorithm["diagnostics"]["temperatures"]
         assert settings["sweeps_of_each_replica"] == 640 // len(temperatures)
-        assert len(settings["round_trips"]) == 4
-        assert len(settings["acceptance"]) == len(temperatures) - 1
+        assert len(algorithm["diagnostics"]["round_trips"]) == 4
+        assert len(algorithm["diagnostics"]["acceptance"]) == len(temperatures) - 1
         assert "round trips a run" in sentence
     elif name == "nf":
         assert len(algorithm["diagnostics"]["ess"]) == 4
@@ -289,7 +289,7 @@ def test_an_algorithm_of_your_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     relaxation = data["temperatures"][0]["algorithms"][1]["relaxation"]
     assert relaxation["sweeps"] == [40, 80, 160]
     assert relaxation["mean"] == data["temperatures"][0]["algorithms"][1]["estimates"]["mean_energy"]["mean"]
-    assert len(write_files(data, tmp_path / "own")) == 4
+    assert all(path.stat().st_size > 0 for path in write_files(data, tmp_path / "own"))
 
 
 @pytest.mark.parametrize(

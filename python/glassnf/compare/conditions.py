@@ -43,12 +43,15 @@ def _chosen(entry: Mapping[str, Any], at: str) -> str:
     rows = []
     for algorithm in entry["algorithms"]:
         tuning, training = algorithm["tuning"], algorithm["training"]
-        chosen = "its own" if tuning is None or not tuning["settings"] else _pairs(tuning["settings"])
-        used = _pairs(algorithm["settings"])
+        found = {} if tuning is None else tuning["settings"]
+        chosen = _pairs(found) or "its own"
+        used = _pairs({name: value for name, value in algorithm["settings"].items() if found.get(name) != value})
         if training is not None:
             used = f"{used}; training: {_pairs(training)}" if used else f"training: {_pairs(training)}"
         rows.append([swatch(algorithm), cell(algorithm["seed"]), cell(chosen, "long"), cell(used, "long")])
-    return table(f"Seeds and settings at {at}", ["", "seed", "chosen by trials", "settings, adapted values, acceptances"], rows)
+    return table(
+        f"Seeds and settings at {at}", ["", "seed", "chosen by trials", "other settings, adapted values, acceptances"], rows
+    )
 
 
 def _trials(algorithm: Mapping[str, Any], at: str) -> str:
@@ -81,7 +84,7 @@ def _conditions(data: Mapping[str, Any]) -> str:
     parts = ['<section id="conditions">', "<h2>Conditions</h2>"]
     if data["command"]:
         parts += ["<h3>Command</h3>", f"<pre>{escape(shlex.join(data['command']))}</pre>"]
-    about = {"created": data["created"], "seconds": data["seconds"], "platform": data["platform"]}
+    about = {"created": data["created"], "took": f"{data['seconds']:.0f} s", "platform": data["platform"]}
     optional = {one["name"]: one["version"] or "not installed" for one in data["optional_libraries"]}
     tables = {
         "Comparison": {**about, **data["settings"]},

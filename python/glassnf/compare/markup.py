@@ -19,6 +19,7 @@ _PRINTED: Final = {
     "R-hat": "R\u0302",
     "epsilon": "\u03b5",
 }
+_BOUND: Final = re.compile(r"(&[lg]t;) (?=\d)")
 _LONGEST: Final = 40
 
 Cell = tuple[str, str]
@@ -35,7 +36,7 @@ def prose(text: object) -> str:
     markup = escape(text)
     for plain, symbol in _PRINTED.items():
         markup = markup.replace(escape(plain), symbol)
-    return markup
+    return _BOUND.sub(r"\1&nbsp;", markup)
 
 
 def cell(text: object, kind: str = "") -> Cell:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from importlib import resources
 from string import Template
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from .conditions import conditions
 from .markup import Cell, cell, escape, items, prose, swatch, table
@@ -26,6 +26,9 @@ from .words import (
     summary_of,
     verdicts,
 )
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["page"]
 
@@ -52,18 +55,26 @@ _DIAGNOSTICS: Final = (
 )
 
 
-def page(data: Mapping[str, Any]) -> str:
+def page(data: Mapping[str, Any], figures: Mapping[str, Figure] | None = None) -> str:
     """Return the HTML page of a comparison.
 
     Parameters
     ----------
     data
         Content of a compare.json.
+    figures
+        What `glassnf.plots.figures` has made of it, to save time; None to draw them here.
     """
+    from .. import plots
+
+    drawn = plots.figures(data) if figures is None else figures
     system, entries = data["system"], data["temperatures"]
     title = f"Sampling {system['name']}, N = {system['n']}: algorithms compared"
-    sections = [_summary(data), _headline(data)]
-    sections += [_temperature(data, place) for place in range(len(entries))]
+    sections = [_summary(data), _headline(data, drawn)]
+    for place, entry in enumerate(entries):
+        alone = {**data, "temperatures": [entry]}
+        own = drawn if len(entries) == 1 else {"compare": plots.comparison(alone), "diagnostics": plots.diagnostics(alone)}
+        sections.append(_temperature(entry, labels_of(data), place, own))
     sections.append(conditions(data))
     links = [("summary", "Summary"), *((_ident(place), f"T = {entry['temperature']:g}") for place, entry in enumerate(entries))]
     links += [("tuning", "Settings"), ("conditions", "Conditions"), ("method", "How to read this")]
@@ -104,11 +115,10 @@ def _version(data: Mapping[str, Any]) -> str:
     return f"glassnf {data['versions']['glassnf']}"
 
 
-def _figure(data: Mapping[str, Any], kind: str, ident: str, caption: str, title: str) -> str:
-    """Return a figure with its caption, or nothing where the data have no such figure."""
+def _figure(figure: Figure | None, ident: str, caption: str, title: str) -> str:
+    """Return a figure with its caption, or nothing where there is none."""
     from .. import plots
 
-    figure = getattr(plots, kind)(data)
     if figure is None:
         return ""
     drawing = plots.inline_svg(figure, f"{ident}-svg", title)
@@ -121,31 +131,31 @@ def _summary(data: Mapping[str, Any]) -> str:
     return f'<section id="summary">\n<h2>Summary</h2>\n<div class="summary">\n{said}\n</div>\n{notes}\n</section>'
 
 
-def _headline(data: Mapping[str, Any]) -> str:
+def _headline(data: Mapping[str, Any], figures: Mapping[str, Figure]) -> str:
     labels = labels_of(data)
     baseline = next((labels[str(baseline_of(entry))] for entry in data["temperatures"] if entry["speed_ups"]), "")
     parts = [
-        _figure(data, "speed_up", "figure-speed-up", _HEADLINE.format(baseline=baseline), "Speed-up of each algorithm"),
-        _figure(data, "equilibrium", "figure-equilibrium", _EQUILIBRIUM, "Energy and specific heat beside the reference"),
+        _figure(figures.get("speed_up"), "figure-speed-up", _HEADLINE.format(baseline=baseline), "Speed-up of each algorithm"),
+        _figure(
+            figures.get("equilibrium"), "figure-equilibrium", _EQUILIBRIUM, "Energy and specific heat beside the reference"
+        ),
     ]
     return "\n".join(["<section>", "<h2>Speed-up and equilibrium</h2>", *filter(None, parts), "</section>"])
 
 
-def _temperature(data: Mapping[str, Any], place: int) -> str:
+def _temperature(entry: Mapping[str, Any], labels: Mapping[str, str], place: int, figures: Mapping[str, Figure | None]) -> str:
     """Return the section of one temperature."""
-    entry = data["temperatures"][place]
-    alone, labels = {**data, "temperatures": [entry]}, labels_of(data)
     at = f"T = {entry['temperature']:g}"
     parts = [
         f'<section id="{_ident(place)}">\n<h2>{at} ε/k<sub>B</sub></h2>',
         "\n".join(f"<p>{prose(sentence)}</p>" for sentence in summary_of(entry, labels)),
-        _figure(alone, "comparison", f"figure-curves-{place}", _CURVES, f"Energy and errors against cost, {at}"),
+        _figure(figures.get("compare"), f"figure-curves-{place}", _CURVES, f"Energy and errors against cost, {at}"),
         _results(entry),
         "<h3>Verdicts</h3>",
         items([f"{label}: {sentence}." for label, sentence in verdicts(entry, labels)]),
         _ranking(entry, labels) if entry["ranking"] else "",
         _speed_ups(entry, labels) if entry["speed_ups"] else "",
-        _figure(alone, "diagnostics", f"figure-diagnostics-{place}", _DIAGNOSTICS, f"Diagnostics, {at}"),
+        _figure(figures.get("diagnostics"), f"figure-diagnostics-{place}", _DIAGNOSTICS, f"Diagnostics, {at}"),
         "</section>",
     ]
     return "\n".join(filter(None, parts))

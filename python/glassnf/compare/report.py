@@ -211,8 +211,9 @@ def write_files(data: dict[str, Any], folder: Path) -> list[Path]:
     from .page import page
 
     folder.mkdir(parents=True, exist_ok=True)
+    figures = plots.figures(data)
     texts = {
-        "report.html": page(data),
+        "report.html": page(data, figures),
         "compare.json": dumps(data),
         "compare.csv": comparison_to_csv(data),
         "speed_ups.csv": speed_ups_to_csv(data),
@@ -220,7 +221,7 @@ def write_files(data: dict[str, Any], folder: Path) -> list[Path]:
     for name, text in texts.items():
         write_text(folder / name, text)
     names = list(texts)
-    for stem, figure in plots.figures(data).items():
+    for stem, figure in figures.items():
         for suffix in (".png", ".svg"):
             plots.save(figure, folder / f"{stem}{suffix}")
             names.append(f"{stem}{suffix}")
