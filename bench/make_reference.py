@@ -199,14 +199,14 @@ def kept(name: str, make: Any, settings: dict[str, Any], options: Any) -> dict[s
     return part
 
 
-def runs_alone(temperature: float, options: Any) -> list[dict[str, Any]]:
-    """Return the runs of all seeds at one temperature."""
+def runs_alone(temperature: float, seeds: int, options: Any) -> list[dict[str, Any]]:
+    """Return the runs of some seeds at one temperature."""
     names = ("energy_error", "heat_error", "pilot_sweeps", "least_sweeps")
     settings = {name: getattr(options, name) for name in names}
     lengths = kept(f"pilot_{temperature:g}", lambda: pilot(temperature, options), settings, options)
     log(f"T = {temperature:g}: {lengths}")
     runs = []
-    for number in range(1, options.seeds + 1):
+    for number in range(1, seeds + 1):
         make = functools.partial(one_alone, temperature, number, lengths, options)
         runs.append(kept(f"run_{temperature:g}_{number}", make, settings, options))
         runs[-1]["autocorrelation_sweeps"] = lengths["autocorrelation_sweeps"]
@@ -269,10 +269,10 @@ def at_one(temperature: float, exchanging: list[dict[str, Any]], options: Any) -
     """Return the averages at one temperature, with those of swap Monte Carlo alone beside those of ladders."""
     name = f"{temperature:g}"
     if not exchanging or name not in exchanging[0]:
-        return combined(temperature, runs_alone(temperature, options), options)
+        return combined(temperature, runs_alone(temperature, options.seeds, options), options)
     entry = combined(temperature, [runs[name] for runs in exchanging], options)
     if temperature >= LEAST_ALONE:
-        check = combined(temperature, runs_alone(temperature, options), options)
+        check = combined(temperature, runs_alone(temperature, options.check_seeds, options), options)
         for one in OBSERVABLES:
             error = math.hypot(entry[f"{one}_error"], check[f"{one}_error"])
             check[f"sigmas_{one}"] = (check[one] - entry[one]) / error
@@ -357,7 +357,10 @@ def arguments() -> Any:
         "--temperatures", type=float, nargs="+", default=TEMPERATURES, help="in epsilon / k_B; done from high to low"
     )
     parser.add_argument("--seed", type=int, default=1, help="from which those of all runs are derived")
-    parser.add_argument("--seeds", type=int, default=4, help="runs at each temperature, an even number of them")
+    parser.add_argument(
+        "--seeds", type=int, default=12, help="runs at each temperature above the ladder, an even number of them"
+    )
+    parser.add_argument("--check-seeds", type=int, default=4, help="the same, of swap moves alone within the ladder")
     parser.add_argument("--replicas", type=int, default=64, help="replicas, or ladders, of each run, at least 8")
     parser.add_argument(
         "--ladder", type=float, nargs="*", default=LADDER, help="temperatures that exchange; none at all if empty"
@@ -372,7 +375,7 @@ def arguments() -> Any:
     parser.add_argument("--start-sweeps", type=int, default=2_000, help="at the temperature where runs begin")
     parser.add_argument("--threads", type=int, help="threads, all if not given; the result does not depend on them")
     options = parser.parse_args()
-    for name in ("seeds", "exchange_seeds"):
+    for name in ("seeds", "check_seeds", "exchange_seeds"):
         value = getattr(options, name)
         if value < 2 or value % 2:
             parser.error(f"--{name.replace('_', '-')}: expected an even number, half for each kind of start, got {value}")

@@ -150,7 +150,8 @@ def test_flow_assisted(tmp_path: Path) -> None:
 def test_make_reference(tmp_path: Path) -> None:
     """Runs are kept, and not made again; those of other options are refused."""
     path = tmp_path / "reference.json"
-    options = ("-o", path, "--parts", tmp_path / "parts", "--temperatures", 0.8, 1, "--replicas", 8, "--seeds", 2)
+    folder = tmp_path / "parts"
+    options = ("-o", path, "--parts", folder, "--temperatures", 0.8, 1, "--replicas", 8, "--seeds", 2, "--check-seeds", 2)
     ladder = ("--ladder", 0.8, 0.9, "--exchange-seeds", 2, "--exchange-relaxation", 200, "--exchange-sweeps", 400)
     lengths = ("--pilot-sweeps", 200, "--least-sweeps", 400, "--start-sweeps", 100, "--energy-error", 0.05, "--heat-error", 0.5)
     printed = run("make_reference.py", *options, *ladder, *lengths)
@@ -164,10 +165,10 @@ def test_make_reference(tmp_path: Path) -> None:
         assert entry["runs"][0]["energy_of_start"] > entry["runs"][1]["energy_of_start"]
         assert abs(entry["specific_heat"] - 0.95) < 0.3
         assert entry["mean_energy_error"] < 0.03
-    kept = {file.name: file.stat().st_mtime_ns for file in (tmp_path / "parts").iterdir()}
+    kept = {file.name: file.stat().st_mtime_ns for file in folder.iterdir()}
     assert len(kept) == 8
     for name in ("run_1_2.json", "exchanges_1.json"):
-        (tmp_path / "parts" / name).unlink()
+        (folder / name).unlink()
     run("make_reference.py", *options, *ladder, *lengths)
     again = json.loads(path.read_text(encoding="utf-8"))
     for values in (document, again):
@@ -175,7 +176,7 @@ def test_make_reference(tmp_path: Path) -> None:
             for one in entry["runs"] + entry.get("swap_alone", {"runs": []})["runs"]:
                 del one["wall_time"]
     assert again["temperatures"] == document["temperatures"]
-    now = {file.name: file.stat().st_mtime_ns for file in (tmp_path / "parts").iterdir()}
+    now = {file.name: file.stat().st_mtime_ns for file in folder.iterdir()}
     assert {name for name in kept if now[name] != kept[name]} == {"run_1_2.json", "exchanges_1.json"}
     command = [sys.executable, str(BENCH / "make_reference.py"), *map(str, (*options, *ladder)), "--pilot-sweeps", "300"]
     refused = subprocess.run(command, capture_output=True, text=True, timeout=120)
@@ -186,7 +187,7 @@ def test_make_reference(tmp_path: Path) -> None:
 def test_train_shipped_flow(tmp_path: Path) -> None:
     path, flow = tmp_path / "shipped_flow.json", tmp_path / "flow.safetensors"
     small = ("--samples", 128, "--relaxation", 100, "--spacing", 10, "--bases", 0.6, 0.5, "--targets", 0.5, 0.45)
-    training = ("--training-samples", 512, "--replicas", 32, "--equilibration", 100, "--cold", 0.45, "--layers", 1)
+    training = ("--training-samples", 256, "--replicas", 32, "--equilibration", 100, "--cold", 0.45, "--layers", 1)
     document = result("train_shipped_flow.py", path, *training, *small, "--save", flow)
     assert [(way["base"], way["target"]) for way in document["flows"][0]["ways"]] == [(0.6, 0.5), (0.6, 0.45), (0.5, 0.45)]
     again = result("train_shipped_flow.py", path, "--flow", flow, *small)

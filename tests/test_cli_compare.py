@@ -16,10 +16,11 @@ import glassnf as gnf
 from glassnf import compare as comparing
 from glassnf.cli import run
 from glassnf.compare import Settings, algorithm_names, compare, get_algorithm, register_algorithm
+from glassnf.compare.planning import budgets_for
 from glassnf.compare.reference import ReferenceOptions, cached_reference, make_reference
-from glassnf.compare.settings import make_plan
 
 TINY = ["--sweeps", "640", "--reference-sweeps", "400", "--reference-replicas", "8", "--runs", "4", "--seed", "5"]
+TINY += ["--tuning", "0"]
 # Pair evaluations too: each native call begins by evaluating all energies, and how many calls there are depends on the speed.
 ONE_SPECIES = gnf.systems.custom(
     "one",
@@ -28,8 +29,8 @@ ONE_SPECIES = gnf.systems.custom(
     density=0.5,
     dimension=2,
 )
-ALGORITHMS = ["md", "mc", "swap", "pt", "pa"]
-TIMINGS = {"wall_time", "pair_evaluations", "seconds", "created", "command", "speed_ups"}
+ALGORITHMS = ["md", "mc", "swap", "pt", "pa", "nf"]
+TIMINGS = {"wall_time", "pair_evaluations", "seconds", "created", "command", "speed_ups", "ranking", "flow_time"}
 
 
 @pytest.fixture(autouse=True)
@@ -60,7 +61,9 @@ def _without_timings(value: Any) -> Any:
 
 
 def test_the_files(finished: Path) -> None:
-    assert sorted(path.name for path in finished.iterdir()) == ["compare.csv", "compare.json", "compare.png", "compare.svg"]
+    figures = [f"{name}.{kind}" for name in ("compare", "diagnostics", "equilibrium", "speed_up") for kind in ("png", "svg")]
+    others = ["compare.csv", "compare.json", "report.html", "speed_ups.csv"]
+    assert sorted(path.name for path in finished.iterdir()) == sorted([*figures, *others])
     assert (finished / "compare.png").read_bytes().startswith(b"\x89PNG")
     assert b"<svg" in (finished / "compare.svg").read_bytes()
 
@@ -72,19 +75,26 @@ def test_the_json(finished: Path) -> None:
     assert data["versions"]["glassnf"] == gnf.__version__
     assert data["hardware"]["cpu"]
     assert data["settings"]["seed"] == 5
-    assert data["settings"]["budgets"] == {name: [160, 320, 640] for name in ALGORITHMS}
+    assert data["settings"]["profile"] == "default"
+    assert data["settings"]["tuning_share"] == 0.0
     assert data["system"]["hash"] == gnf.systems.ka2d(43).hash
     assert [entry["temperature"] for entry in data["temperatures"]] == [0.7, 0.5]
-    for entry in data["temperatures"]:
-        assert [algorithm["name"] for algorithm in entry["algorithms"]] == ALGORITHMS
+    assert [entry["name"] for entry in data["temperatures"][0]["not_run"]] == ["nf"]
+    assert "does not hold 0.7" in data["temperatures"][0]["not_run"][0]["reason"]
+    assert data["temperatures"][1]["not_run"] == []
+    for entry, names in zip(data["temperatures"], (ALGORITHMS[:-1], ALGORITHMS), strict=True):
+        assert [algorithm["name"] for algorithm in entry["algorithms"]] == names
+        assert sorted(rank["name"] for rank in entry["ranking"]) == sorted(names)
         assert entry["reference"]["mean_energy_error"] > 0.0
-        assert {speed_up["algorithm"] for speed_up in entry["speed_ups"]} == {"mc", "swap", "pt", "pa"}
+        assert {speed_up["algorithm"] for speed_up in entry["speed_ups"]} == set(names[1:])
         assert {speed_up["baseline"] for speed_up in entry["speed_ups"]} == {"md"}
-        assert len(entry["speed_ups"]) == 4 * 8
-        assert len({algorithm["colour"] for algorithm in entry["algorithms"]}) == 5
-        assert len({algorithm["marker"] for algorithm in entry["algorithms"]}) == 5
+        assert len(entry["speed_ups"]) == 8 * len(names[1:])
+        assert len({algorithm["colour"] for algorithm in entry["algorithms"]}) == len(names)
+        assert len({algorithm["marker"] for algorithm in entry["algorithms"]}) == len(names)
         for algorithm in entry["algorithms"]:
             _check_algorithm(algorithm, entry["reference"])
+        for speed_up in entry["speed_ups"]:
+            assert (speed_up["amortised"] is not None) == (speed_up["algorithm"] == "nf")
 
 
 def _check_algorithm(algorithm: dict[str, Any], reference: dict[str, Any]) -> None:
@@ -102,13 +112,14 @@ def _check_algorithm(algorithm: dict[str, Any], reference: dict[str, Any]) -> No
         assert (np.array(errors["high"]) >= errors["rms"]).all()
     assert isinstance(algorithm["verdict"]["equilibrated"], bool)
     assert algorithm["verdict"]["sentence"].startswith(("equilibrated", "not equilibrated"))
-    assert algorithm["relaxation"]["sweeps"][0] == (0 if algorithm["name"] != "pa" else 160)
+    assert algorithm["relaxation"]["sweeps"][0] == (160 if algorithm["name"] in ("pa", "nf") else 0)
     assert 600 < algorithm["relaxation"]["sweeps"][-1] <= 640  # whole sweeps of all replicas of a ladder
     assert algorithm["relaxation"]["wall_time"][-1] == pytest.approx(algorithm["cost"]["wall_time"][-1], rel=0.1)
-    _check_settings(algorithm["name"], algorithm["settings"], algorithm["verdict"]["sentence"])
+    _check_settings(algorithm)
 
 
-def _check_settings(name: str, settings: dict[str, Any], sentence: str) -> None:
+def _check_settings(algorithm: dict[str, Any]) -> None:
+    name, settings, sentence = algorithm["name"], algorithm["settings"], algorithm["verdict"]["sentence"]
     if name in ("mc", "swap"):
         assert settings["acceptance"]["displacement"] > 0.0
         assert (settings["acceptance"]["swap"] is None) == (name == "mc")
@@ -116,11 +127,14 @@ def _check_settings(name: str, settings: dict[str, Any], sentence: str) -> None:
         assert settings["thermostat"] == "langevin"
         assert 0.3 < settings["kinetic_temperature"] < 1.2
     elif name == "pt":
-        temperatures = settings["temperatures"]
+        temperatures = algorithm["diagnostics"]["temperatures"]
         assert settings["sweeps_of_each_replica"] == 640 // len(temperatures)
-        assert len(settings["round_trips"]) == 4
-        assert len(settings["acceptance"]) == len(temperatures) - 1
+        assert len(algorithm["diagnostics"]["round_trips"]) == 4
+        assert len(algorithm["diagnostics"]["acceptance"]) == len(temperatures) - 1
         assert "round trips a run" in sentence
+    elif name == "nf":
+        assert len(algorithm["diagnostics"]["ess"]) == 4
+        assert algorithm["training"]["wall_time"] > 0.0
     else:
         assert settings["population"] == 16
         assert 1.0 <= settings["families"] <= 16.0
@@ -143,7 +157,7 @@ def test_the_estimates_are_those_of_the_library(finished: Path) -> None:
 
 def test_the_csv(finished: Path) -> None:
     rows = list(csv.DictReader(io.StringIO((finished / "compare.csv").read_text(encoding="utf-8"))))
-    assert len(rows) == 2 * 5 * 3
+    assert len(rows) == (5 + 6) * 3
     first = _load(finished)["temperatures"][0]["algorithms"][0]
     assert float(rows[0]["mean_energy_rms_error"]) == first["errors"]["mean_energy"]["rms"][0]
     assert rows[0]["algorithm"] == "md"
@@ -209,7 +223,7 @@ def test_table_and_verdicts_in_words(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert "above the reference" in text
     assert "MD: not equilibrated: <U>/N is " in text
     assert "round trips a run" in text
-    assert "Times cheaper than MD at equal error" in text
+    assert "times cheaper than MD at equal error" in text
     assert "Note: T = 0.25: the reference fails its own checks" in text
     assert "compare.png" in text
 
@@ -224,17 +238,6 @@ def test_references_are_cached(tmp_path: Path) -> None:
     assert cached_reference(system, 0.9, options).source == "swap MC"
     with pytest.raises(ValueError, match=r"^sweeps: expected a multiple of 20 of at least 80, got 90"):
         make_reference(system, 0.8, ReferenceOptions(8, 90, 1, 1.0, 20))
-
-
-def test_time_decides_on_the_budgets() -> None:
-    system = gnf.systems.ka2d(43)
-    plan = make_plan(Settings(system, (0.5,), runs=4, reference_replicas=8, seconds=5.5))
-    assert all(len(budgets) >= 2 for budgets in plan.budgets.values())
-    assert plan.budgets["md"][0] == plan.budgets["mc"][0] == plan.budgets["swap"][0] == 200
-    assert plan.budgets["pa"][0] > 200
-    assert plan.reference_sweeps >= 2000
-    assert set(plan.seconds) == set(plan.budgets) == set(plan.options) == set(ALGORITHMS)
-    assert all(0.0 < seconds < 60.0 for seconds in plan.seconds.values())
 
 
 class _Frozen:
@@ -269,7 +272,7 @@ def test_an_algorithm_of_your_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     spec = comparing.AlgorithmSpec("frozen", "frozen", "#009E73", "^", _Frozen)
     register_algorithm(spec)
     register_algorithm(spec)
-    assert algorithm_names() == (*ALGORITHMS, "nf", "frozen")
+    assert algorithm_names() == (*ALGORITHMS, "frozen")
     assert get_algorithm("frozen") is spec
     with pytest.raises(ValueError, match=r"^name: expected a name that is not taken, got 'mc'"):
         register_algorithm(comparing.AlgorithmSpec("mc", "frozen", "#009E73", "^", _Frozen))
@@ -279,14 +282,14 @@ def test_an_algorithm_of_your_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
         seconds=None, cache=False,
     )  # fmt: skip
     comparison = compare(settings, events.append)
-    assert {event.stage for event in events} == {"calibration", "reference", "swap", "frozen"}
+    assert {event.stage for event in events} == {"reference", "swap", "frozen"}
     assert not comparison.results[0].algorithms[1].verdict.equilibrated
     data = comparison_to_dict(comparison)
     assert data["temperatures"][0]["algorithms"][1]["settings"] == {"accepted": None}
     relaxation = data["temperatures"][0]["algorithms"][1]["relaxation"]
     assert relaxation["sweeps"] == [40, 80, 160]
     assert relaxation["mean"] == data["temperatures"][0]["algorithms"][1]["estimates"]["mean_energy"]["mean"]
-    assert len(write_files(data, tmp_path / "own")) == 4
+    assert all(path.stat().st_size > 0 for path in write_files(data, tmp_path / "own"))
 
 
 @pytest.mark.parametrize(
@@ -297,7 +300,7 @@ def test_an_algorithm_of_your_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
         ({"runs": 3}, "runs: expected an integer of at least 4, got 3"),
         ({"sweeps": 100}, "sweeps: expected a multiple of 20 of at least 160, got 100"),
         ({"start_sweeps": 30}, "start_sweeps: expected a multiple of 20 of at least 0, got 30"),
-        ({"sweeps": {"mc": 640}}, "sweeps: expected a budget for each of md, mc, swap, pt, pa, got mc"),
+        ({"sweeps": {"mc": 640}}, "sweeps: expected a budget for each of md, mc, swap, pt, pa, nf, got mc"),
         ({"sweeps": {"mc": 100}, "algorithms": ("mc",)}, r"sweeps\['mc'\]: expected a multiple of 20 of at least 160, got 100"),
         ({"sweeps": 160, "temperatures": (0.02,)}, r"sweeps: expected at least 480 for pt, .* got 160"),
         (
@@ -334,9 +337,8 @@ def test_the_smallest_budget_of_tempering() -> None:
         seconds=None, cache=False,
     )  # fmt: skip
     least = settings.least_budget("pt")
-    plan = make_plan(settings)
     assert least == 120  # four sweeps of each of 28 replicas, to a multiple of 40
-    assert plan.budgets["pt"][0] == 160
+    assert budgets_for(settings, "pt", 0.0, 0.0)[0] == 160
     tempered = compare(settings).results[0].algorithms[1]
     assert tempered.sweeps.tolist() == [160, 320, 640]
     assert np.isfinite(tempered.estimates["specific_heat"]).all()

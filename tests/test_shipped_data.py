@@ -45,7 +45,7 @@ def test_all_temperatures_are_there_and_precise() -> None:
         assert entry.system_hash == SYSTEM.hash
         assert entry.replicas >= 256
         assert entry.specific_heat_error < 0.01 * entry.specific_heat
-        assert entry.mean_energy_error < (4e-4 if entry.temperature <= 0.4 else 9e-4)
+        assert entry.mean_energy_error < (4e-4 if entry.temperature <= 0.5 else 9e-4)
         method = "swap MC" if entry.temperature > 0.5 else "swap MC with exchanges"
         assert entry.source == f"shipped with glassnf ({method})"
         assert reference_at(entry.temperature) == entry
@@ -112,7 +112,7 @@ def test_specific_heat_is_the_slope_of_the_energy(hot: float, middle: float, col
         error, share * high.specific_heat_error, 4.0 * share * mid.specific_heat_error, share * low.specific_heat_error
     )
     assert abs(high.mean_energy - low.mean_energy - integral) < STATISTICAL * error
-    assert error < 0.005 * integral
+    assert error < 0.01 * integral
 
 
 def test_a_run_of_local_moves_agrees() -> None:

@@ -6,7 +6,7 @@ import shlex
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from ..compare.settings import TUNING_SHARE
 from ._console import Bar, print_tables
@@ -111,7 +111,7 @@ def _settings(choices: Choices) -> Settings:
             system=system,
             flow=None if choices["flow"] is None else load_flow(choices["flow"], system),
             temperatures=tuple(sorted(temperatures, reverse=True)),
-            algorithms=named if named is None else (*named, *(name for name in own if name not in named)),
+            algorithms=cast("tuple[str, ...]", named and (*named, *(name for name in own if name not in named))),
             runs=choices["runs"],
             seed=choices["seed"],
             threads=choices["threads"],

@@ -34,7 +34,8 @@ if TYPE_CHECKING:
     from .plugin import find_sampler, load_samplers, spec_of
     from .problem import PluginError, Problem, Sampler, Samples
     from .report import comparison_to_csv, comparison_to_dict, write_files
-    from .runner import Comparison, Event, compare
+    from .results import Comparison
+    from .runner import Event, compare
     from .settings import Settings
     from .verdict import Verdict
 
@@ -88,7 +89,8 @@ _HOMES: Final = {
     "plugin": ("find_sampler", "load_samplers", "spec_of"),
     "problem": ("PluginError", "Problem", "Sampler", "Samples"),
     "report": ("comparison_to_csv", "comparison_to_dict", "write_files"),
-    "runner": ("Comparison", "Event", "compare"),
+    "results": ("Comparison",),
+    "runner": ("Event", "compare"),
     "settings": ("Settings",),
     "verdict": ("Verdict",),
 }

@@ -4,9 +4,8 @@ A comparison hands an algorithm K independent configurations of the liquid at a 
 runs to one budget after another. A budget counts sweeps of one run, those of all its replicas together, one sweep being N trial
 moves, or one time step of molecular dynamics. So a run of parallel tempering with ten temperatures does a tenth of the budget
 at each, and the population of a run of population annealing shares it. A sweep does not cost the same for all: budgets are
-chosen by time, and costs are measured. The K runs advance as one batch where that is how the machine is used well; population
-annealing, whose runs are batches themselves, anneals one after another. The cost of one run is its share, the cost of all
-divided by K.
+chosen by time, and costs are measured. The K runs advance as one batch, which is how the machine is used well. The cost of one
+run is its share, the cost of all divided by K.
 """
 
 from __future__ import annotations

@@ -245,12 +245,12 @@ def local_candidates(
     system: System, temperature: float, start_temperature: float, options: RunOptions
 ) -> Sequence[Mapping[str, Any]]:
     """Return target acceptances, which decide on the move size."""
-    return tuple({"target_acceptance": acceptance} for acceptance in (0.3, 0.1, 0.2, 0.4, 0.5))
+    return tuple({"target_acceptance": acceptance} for acceptance in (0.3, 0.2, 0.4))
 
 
 def swap_candidates(
     system: System, temperature: float, start_temperature: float, options: RunOptions
 ) -> Sequence[Mapping[str, Any]]:
     """Return shares of swap moves with target acceptances of the others."""
-    pairs = ((0.2, 0.3), (0.1, 0.3), (0.3, 0.3), (0.5, 0.3), (0.7, 0.3), (0.2, 0.2), (0.3, 0.2), (0.5, 0.2))
+    pairs = ((0.2, 0.3), (0.2, 0.2), (0.1, 0.3), (0.3, 0.3), (0.5, 0.3))
     return tuple({"swap_probability": swap, "target_acceptance": acceptance} for swap, acceptance in pairs)

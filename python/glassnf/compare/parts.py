@@ -145,21 +145,26 @@ def result_from_dict(data: Mapping[str, Any], curves: Mapping[tuple[str, str], E
         costs={kind: _array(series) for kind, series in data["costs"].items()},
         estimates={name: _array(series) for name, series in data["estimates"].items()},
         curves=dict(curves or {}),
-        verdict=Verdict(**{name: math.nan if value is None else value for name, value in data["verdict"].items()}),
+        verdict=Verdict(**_numbers(data["verdict"])),
         relaxation=Relaxation(
             np.array(trace["sweeps"], dtype=np.int64), *(_array(trace[name]) for name in ("wall_time", "mean", "error"))
         ),
         report=data["report"],
         seed=data["seed"],
         tuning=data["tuning"],
-        training=None if training is None else Training(**{k: math.nan if v is None else v for k, v in training.items()}),
+        training=None if training is None else Training(**_numbers(training)),
         diagnostics=data["diagnostics"],
     )
 
 
 def reference_from_dict(data: Mapping[str, Any]) -> Reference:
     """Return the reference that a dict holds."""
-    return Reference(**{name: math.nan if value is None else value for name, value in data.items()})
+    return Reference(**_numbers(data))
+
+
+def _numbers(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a dict with NaN in place of None, which is what JSON has for it."""
+    return {name: math.nan if value is None else value for name, value in data.items()}
 
 
 def _array(values: Any) -> Any:

@@ -29,6 +29,7 @@ LEAST_BUDGETS: Final = 3
 COLDER: Final = 1.4
 """Time for a temperature over that for the next higher one: it takes longer to get there."""
 _CALIBRATION_TIME: Final = 0.4
+_SHARES: Final = (0.75, 0.7, 0.65, 0.6, 0.5)  # of the time, for the largest of budgets that are spent anew
 _FIRST_BUDGET: Final = 200
 _LEAST_SWEEPS: Final = 3200
 _MOST_RECORDS: Final = 150_000
@@ -81,13 +82,13 @@ def has_reference(settings: Settings, temperature: float) -> bool:
     return settings.reference_sweeps is None and shipped_reference(settings.system, temperature) is not None
 
 
-def geometric_budgets(largest: int, smallest: int = _FIRST_BUDGET) -> tuple[int, ...]:
-    """Return budgets that double from `smallest`, or from a quarter of `largest` if that is less, and end with `largest`."""
+def geometric_budgets(largest: int, smallest: int = _FIRST_BUDGET, ratio: int = 2) -> tuple[int, ...]:
+    """Return budgets that grow by a ratio from `smallest`, or a quarter of `largest` if that is less, up to `largest`."""
     first = min(smallest, largest // 4 // (2 * BLOCK) * 2 * BLOCK)
     budgets = [first]
-    while budgets[-1] * 2 < largest:
-        budgets.append(budgets[-1] * 2)
-    if largest < 1.5 * budgets[-1]:
+    while budgets[-1] * ratio < largest:
+        budgets.append(budgets[-1] * ratio)
+    if largest < 0.5 * (1 + ratio) * budgets[-1]:
         budgets.pop()
     return (*budgets, largest)
 
@@ -98,6 +99,9 @@ def budgets_for(settings: Settings, name: str, seconds: float, rate: float) -> t
     The largest is 3200, 4000, 4800, 5600, 6400, 8000, ... sweeps, four to a doubling, so that budgets depend on the machine's
     speed only in steps, and the smaller ones not at all: the same seed and settings give the same numbers at the same budgets
     everywhere.
+
+    They double, but for algorithms that spend each of them anew: those have them quadruple where the time is given, so that
+    more of it, two thirds to three quarters, is left for the largest.
 
     Parameters
     ----------
@@ -111,12 +115,17 @@ def budgets_for(settings: Settings, name: str, seconds: float, rate: float) -> t
         Sweeps per second of all its runs together.
     """
     spec, least = get_algorithm(name), settings.least_budget(name)
+    smallest, wanted = max(spec.first_budget, least), seconds * rate
     if settings.sweeps is not None:
         largest = settings.sweeps[name] if isinstance(settings.sweeps, Mapping) else settings.sweeps
-    else:
-        wanted = seconds * rate / (2.0 if spec.restarts else 1.0)
-        largest = _step_down(wanted, max(_LEAST_SWEEPS, 4 * least))
-    return geometric_budgets(largest, max(spec.first_budget, least))
+        return geometric_budgets(largest, smallest)
+    if not spec.restarts:
+        return geometric_budgets(_step_down(wanted, max(_LEAST_SWEEPS, 4 * least)), smallest)
+    for share in _SHARES:
+        budgets = geometric_budgets(_step_down(share * wanted, max(_LEAST_SWEEPS, 4 * least)), smallest, 4)
+        if sum(budgets) <= wanted:
+            break
+    return budgets
 
 
 def record_interval(sweeps: int) -> int:

@@ -17,7 +17,7 @@ from .analysis import ErrorCurve, amortised_speed_up, break_even_runs, error_cur
 from .jsonable import jsonable
 from .parts import Parts, reference_from_dict, result_from_dict, result_to_dict
 from .planning import LEAST_BUDGETS, budgets_for, make_plan, measure_rate, record_interval, run_options
-from .plugin import PluginError
+from .plugin import digest_of
 from .ranking import rank
 from .reference import (
     Reference,
@@ -247,27 +247,28 @@ class _Run:
         try:
             outcome = self._run_algorithm(temperature, spec, reference)
             piece: dict[str, Any] = {"result": result_to_dict(outcome)}
-        except PluginError as error:
+        except RuntimeError as error:  # a PluginError, or none of its settings works
+            if not spec.foreign:
+                raise
             outcome = NotRun(name, str(error))
             self._notes.append(f"T = {temperature:g}: {spec.label} has failed: {error}")
             piece = {"failed": str(error)}
         if self._parts is not None:
-            more = {"notes": self._notes[before:], "seconds": time.perf_counter() - begin}
+            more = {"notes": self._notes[before:], "seconds": time.perf_counter() - begin, "source": digest_of(spec)}
             self._parts.put(temperature, name, {**piece, **more})
         return outcome
 
-    def _kept(self, temperature: float, name: str, reference: Reference) -> AlgorithmResult | NotRun | None:
-        """Return what an interrupted comparison has left of an algorithm, or None where there is nothing that can be used."""
+    def _kept(self, temperature: float, name: str, reference: Reference) -> AlgorithmResult | None:
+        """Return what an interrupted comparison has left of an algorithm, or None where there is nothing that can be used.
+
+        A sampler of the user's own that has failed, or has been edited since, runs again.
+        """
         piece = None if self._parts is None else self._parts.get(temperature, name)
-        if piece is None:
+        if piece is None or "failed" in piece or piece.get("source") != digest_of(get_algorithm(name)):
             return None
         try:
             notes, seconds = [str(note) for note in piece["notes"]], float(piece["seconds"])
-            found: AlgorithmResult | NotRun
-            if "failed" in piece:
-                found = NotRun(name, str(piece["failed"]))
-            else:
-                found = result_from_dict(piece["result"], self._curves(reference, name, piece["result"]))
+            found = result_from_dict(piece["result"], self._curves(reference, name, piece["result"]))
         except (KeyError, TypeError, ValueError, IndexError):
             return None
         self._notes += notes

@@ -183,8 +183,11 @@ class ParallelTemperingAlgorithm(ChainAlgorithm):
 
     @property
     def _every(self) -> int:
-        """Sweeps between records: as the options say, or one where that would leave few in the first budget."""
-        return self._options.record_every if self._options.adaptation >= 8 * self._rungs * self._options.record_every else 1
+        """Sweeps between records: as the options say, with dynamics from exchange to exchange, but some in the first budget."""
+        wanted = self._options.record_every
+        if self._settings["explorer"] == "md":
+            wanted = max(wanted, int(self._settings["sweeps_per_exchange"]))  # a call of the explorer ends with each record
+        return max(1, min(wanted, self._options.adaptation // (8 * self._rungs)))
 
     def _produce(self, sweeps: int, tell: Progress) -> None:
         record = self._tempering.run(

@@ -122,7 +122,9 @@ class _Candidate:
         self.budget = 0
         self.spent = 0.0
         self.pace = 0.0
-        """Of what it uses up, per sweep of its last budget."""
+        """What a sweep uses up, the first budget left out."""
+        self.later = (0.0, 0)
+        """What the budgets after the first have used up, and their sweeps; of algorithms that begin anew, the largest."""
         self.curve: list[tuple[float, float]] = []
         """Cost, and the product of both errors, after each budget."""
         self.failure = ""
@@ -268,7 +270,13 @@ class _Tuner:
         seconds = time.perf_counter() - begin
         sweeps = budget if self._spec.restarts else budget - candidate.budget
         used = seconds if self._by_time else float(sweeps)
-        candidate.pace = max(used, 1e-9) / sweeps
+        if not candidate.budget:
+            candidate.pace = max(used, 1e-9) / sweeps
+        else:
+            before = candidate.later if not self._spec.restarts else (0.0, 0)
+            if sweeps >= candidate.later[1] or not self._spec.restarts:
+                candidate.later = before[0] + used, before[1] + sweeps
+            candidate.pace = max(candidate.later[0], 1e-9) / candidate.later[1]
         candidate.spent += used
         candidate.budget = budget
         candidate.curve.append((self._cost(candidate.require().cost()), math.prod(self._errors(candidate))))
