@@ -155,9 +155,8 @@ def test_the_page_says_first_who_wins(html: str) -> None:
     assert words.index("Not in equilibrium: MD") < words.index("Speed-up and equilibrium")
 
 
-def test_what_users_write_is_escaped() -> None:
+def test_what_users_write_is_escaped(html: str) -> None:
     data = comparison_data(names=("md", "nf", "hmc"))
-    harmless = set(Reader(page(data)).tags)
     data["notes"], data["command"] = [NASTY], ["glassnf", NASTY]
     data["system"]["name"] = data["hardware"]["cpu"] = data["platform"] = NASTY
     for entry in data["temperatures"]:
@@ -173,7 +172,7 @@ def test_what_users_write_is_escaped() -> None:
     text = page(data)
     assert "<script" not in text
     reader = Reader(text)
-    assert set(reader.tags) == harmless
+    assert set(reader.tags) == set(Reader(html).tags)
     assert reader.words.count("<script>alert(1)</script> & \"quotes\" 'x' [bold]b[/bold] $") > 30
     shown = _printed(data)
     assert "[bold]b[/bold]" in "".join(sentences(data))
@@ -310,7 +309,7 @@ def test_csv(data: dict[str, Any]) -> None:
 
 
 def test_files_are_written(tmp_path: Path) -> None:
-    data = comparison_data()
+    data = comparison_data(names=("md", "pt"))
     paths = write_files(data, tmp_path / "new" / "folder")
     names = {path.name for path in paths}
     assert names == {path.name for path in (tmp_path / "new" / "folder").iterdir()}
