@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 import glassnf as gnf
 from glassnf.compare import Settings, planning
-from glassnf.compare.planning import budgets_for, geometric_budgets, make_plan, measure_rate, run_options
+from glassnf.compare.algorithms import get_algorithm
+from glassnf.compare.planning import budgets_for, geometric_budgets, make_plan, measure_rate, one_more, run_options
 
 SETTINGS = Settings(gnf.systems.ka2d(43), (0.4, 0.3, 0.25), runs=4, seconds=1000.0)
 
@@ -70,6 +71,16 @@ def test_budgets_depend_on_speed_in_steps_only(rate: float) -> None:
     assert sum(anneals) <= max(10.0 * rate, 4000)
     assert anneals[-1] > 0.45 * min(10.0 * rate, 1e300) or anneals[-1] == 3200
     assert all(2 * first < second <= 10 * first for first, second in itertools.pairwise(anneals))
+
+
+def test_time_that_is_left_is_used() -> None:
+    chain, anneal = get_algorithm("mc"), get_algorithm("pa")
+    assert one_more(chain, 3200, 1e-3, 3.3) == [6400]
+    assert one_more(chain, 3200, 1e-3, 1.5) == []  # 4700 sweeps in all are not half as much again
+    assert one_more(chain, 3200, 1e-3, 1e9) == [12800]
+    assert one_more(chain, 3200, 1e-3, -1.0) == []
+    assert one_more(anneal, 3200, 1e-3, 4.9) == [4800]  # an anneal begins anew
+    assert one_more(anneal, 3200, 1e-3, 4.7) == []
 
 
 def test_the_first_half_of_the_first_budget_is_for_adaptation() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from .algorithms import BLOCK, RunOptions, get_algorithm
+from .algorithms import BLOCK, AlgorithmSpec, RunOptions, get_algorithm
 from .reference import RELAXATION_SHARE, shipped_reference
 from .settings import Settings
 from .starts import derived_seed, hot_start
@@ -19,6 +19,7 @@ __all__ = [
     "geometric_budgets",
     "make_plan",
     "measure_rate",
+    "one_more",
     "record_interval",
     "run_options",
 ]
@@ -126,6 +127,25 @@ def budgets_for(settings: Settings, name: str, seconds: float, rate: float) -> t
         if sum(budgets) <= wanted:
             break
     return budgets
+
+
+def one_more(spec: AlgorithmSpec, last: int, pace: float, left: float) -> list[int]:
+    """Return another budget in a list, where the time allows one of at least half as much again as the last, or nothing.
+
+    Parameters
+    ----------
+    spec
+        The algorithm.
+    last
+        Its largest budget so far.
+    pace
+        Seconds per sweep of that budget.
+    left
+        Time left, s.
+    """
+    sweeps = left / max(pace, 1e-12) + (0 if spec.restarts else last)
+    budget = _step_down(min(sweeps, 4.0 * last), 0)
+    return [budget] if budget >= 1.5 * last else []
 
 
 def record_interval(sweeps: int) -> int:

@@ -16,7 +16,7 @@ from .algorithms import Algorithm, AlgorithmSpec, DiagnosedAlgorithm, Diagnosis,
 from .analysis import ErrorCurve, amortised_speed_up, break_even_runs, error_curve, speed_up
 from .jsonable import jsonable
 from .parts import Parts, reference_from_dict, result_from_dict, result_to_dict
-from .planning import LEAST_BUDGETS, budgets_for, make_plan, measure_rate, record_interval, run_options
+from .planning import LEAST_BUDGETS, budgets_for, make_plan, measure_rate, one_more, record_interval, run_options
 from .plugin import digest_of
 from .ranking import rank
 from .reference import (
@@ -368,28 +368,32 @@ class _Run:
     def _advance(
         self, algorithm: Algorithm, spec: AlgorithmSpec, budgets: tuple[int, ...], temperature: float, seconds: float | None
     ) -> tuple[list[int], dict[str, FloatArray], dict[str, FloatArray]]:
-        """Bring the runs from budget to budget, as far as the time allows."""
+        """Bring the runs from budget to budget as far as the time allows, and on where it allows more than was foreseen."""
         done: list[int] = []
         costs: dict[str, list[float]] = {kind: [] for kind in COSTS}
         estimates: dict[str, list[FloatArray]] = {observable: [] for observable in OBSERVABLES}
-        begin, last = time.perf_counter(), budgets[-1]
+        begin, last, waiting = time.perf_counter(), budgets[-1], list(budgets)
 
         def relay(sweeps: int, _: int, info: Mapping[str, Any]) -> None:
-            self._tell(Event(spec.name, spec.label, temperature, sweeps, last, info))
+            self._tell(Event(spec.name, spec.label, temperature, min(sweeps, last), last, info))
 
-        for budget in budgets:
-            spent = time.perf_counter() - begin
+        while waiting:
+            budget, spent = waiting.pop(0), time.perf_counter() - begin
             if seconds is not None and len(done) >= LEAST_BUDGETS and spent * budget / done[-1] > _SLACK * seconds:
                 self._notes.append(
                     f"T = {temperature:g}: {spec.label} stops at {done[-1]} sweeps, because it is slower than it first was."
                 )
                 break
+            clock = time.perf_counter()
             estimate = algorithm.advance(budget, relay)
+            pace = (time.perf_counter() - clock) / (budget - (0 if spec.restarts or not done else done[-1]))
             done.append(budget)
             for kind, series in costs.items():
                 series.append(float(getattr(algorithm.cost(), kind)))
             for observable, values in estimates.items():
                 values.append(np.asarray(getattr(estimate, observable), dtype=np.float64))
+            if seconds is not None and not waiting:
+                waiting = one_more(spec, budget, pace, seconds * (1.0 - self._settings.tuning) - (time.perf_counter() - begin))
         self._tell(Event(spec.name, spec.label, temperature, last, last))
         arrays = {kind: np.array(series) for kind, series in costs.items()}
         return done, arrays, {observable: np.array(values) for observable, values in estimates.items()}
