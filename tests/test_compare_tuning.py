@@ -16,6 +16,8 @@ import glassnf as gnf
 from flows_for_tests import PairFlow
 from glassnf.compare import tuning as tuning_module
 from glassnf.compare.algorithms import AlgorithmSpec, Cost, Estimate, RunOptions, Trace, get_algorithm
+from glassnf.compare.anneals import anneal_together
+from glassnf.compare.explorers import explorer_of, longest_timestep
 from glassnf.compare.reference import Reference
 from glassnf.compare.starts import hot_start
 from glassnf.compare.tuning import Tuning, tune
@@ -371,3 +373,96 @@ def test_tuning_by_sweeps_repeats_itself(name: str) -> None:
     assert first.settings == second.settings
     assert [trial.score for trial in first.trials] == [trial.score for trial in second.trials]
     assert len(first.trials) >= 2
+
+
+# ---- what the adapters report, and anneals in one batch ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("explorer", ["mc", "md"])
+def test_anneals_in_one_batch(explorer: str) -> None:
+    """log Z of two particles, 16 runs of 512 replicas from exact samples, against quadrature."""
+    runs, size = 16, 512
+
+    def explorers(temperature: float) -> Any:
+        return explorer_of(TWO.system, {"explorer": explorer, "target_acceptance": 0.3}, temperature, 1)
+
+    found = anneal_together(
+        TWO.draw(runs * size, HOT, seed=11),
+        explorers,
+        T,
+        seeds=range(runs),
+        sweeps=20,
+        last_sweeps=40,
+        culling_fraction=0.05,
+    )
+    exact = TWO.log_z(T) - TWO.log_z(HOT)
+    assert abs(found.log_z.mean() - exact) < STATISTICAL * found.log_z.std(ddof=1) / math.sqrt(runs)
+    assert found.log_z.std(ddof=1) < 0.1 * exact
+    assert found.temperatures[0] == pytest.approx(HOT)
+    assert found.temperatures[-1] == T
+    assert (np.diff(found.temperatures) < 0.0).all()
+    steps = len(found.temperatures)
+    assert found.rho_t.shape == found.families.shape == found.ess.shape == (steps, runs)
+    assert (np.diff(found.families, axis=0) <= 0).all()
+    assert (found.families[0] == size).all()
+    assert (found.families * found.rho_t >= size * (1.0 - 1e-12)).all()  # equal where families are of one size
+    assert ((found.ess > 0.5) & (found.ess <= 1.0)).all()
+
+
+def test_runs_of_a_batch_are_their_own() -> None:
+    """Seeds of the resampling belong to runs: another seed for one of them changes that run alone, at a given schedule."""
+
+    def energies(seeds: Sequence[int]) -> Any:
+        return anneal_together(
+            TWO.draw(4 * 32, HOT, seed=11),
+            lambda temperature: gnf.MonteCarlo(TWO.system, swap_probability=0.0, threads=1),
+            0.9 * HOT,
+            seeds=seeds,
+            sweeps=5,
+            last_sweeps=10,
+            culling_fraction=0.9,  # one step
+        ).mean_energy
+
+    first, second = energies([1, 2, 3, 4]), energies([1, 2, 7, 4])
+    np.testing.assert_array_equal(first[[0, 1, 3]], second[[0, 1, 3]])
+    assert first[2] != second[2]
+
+
+def run_of(name: str, budget: int, **settings: Any) -> Any:
+    options = RunOptions(threads=1, adaptation=800, settings=settings)
+    algorithm = get_algorithm(name).factory(TWO.system, T, options)
+    algorithm.prepare(TWO.draw(3, HOT, seed=1))
+    algorithm.advance(budget)
+    return algorithm
+
+
+def test_diagnostics_of_parallel_tempering_and_the_ladder_that_is_learnt() -> None:
+    first = run_of("pt", 8_000)
+    found = first.report()["diagnostics"]
+    rungs = len(found["temperatures"])
+    assert found["acceptance"].shape == (rungs - 1,)
+    assert found["flow"].shape == (rungs,)
+    assert (found["flow"][[0, -1]] == [1.0, 0.0]).all()  # the first is the coldest
+    assert found["round_trips"].shape == (3,)
+    ladder = first.learnt()["temperatures"]
+    assert len(ladder) == rungs
+    assert (ladder[0], ladder[-1]) == (T, HOT)
+    again = run_of("pt", 8_000, temperatures=ladder).report()["diagnostics"]
+    np.testing.assert_allclose(again["temperatures"], ladder, rtol=1e-12)
+
+
+def test_diagnostics_of_population_annealing() -> None:
+    algorithm = run_of("pa", 8_000)
+    report = algorithm.report()
+    found = report["diagnostics"]
+    assert found["temperatures"].shape == found["rho_t"].shape == found["families"].shape == found["ess"].shape
+    assert found["population"] == report["population"]
+    spent = report["population"] * (
+        report["equilibration_sweeps"] + report["temperature_steps"] * report["sweeps_per_step"] + report["sweeps_at_target"]
+    )
+    assert spent < 1.3 * 8_000
+
+
+def test_time_steps() -> None:
+    assert longest_timestep(0.3) == longest_timestep(0.5) == 0.015
+    assert longest_timestep(2.0) == pytest.approx(0.0075)
