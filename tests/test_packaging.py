@@ -55,8 +55,8 @@ def test_versions_agree() -> None:
     assert f"## [{glassnf.__version__}]" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("name", ["py.typed", "_core.pyi"])
-def test_typing_files_are_installed(name: str) -> None:
+@pytest.mark.parametrize("name", ["py.typed", "_core.pyi", "compare/page.html"])
+def test_files_without_code_are_installed(name: str) -> None:
     assert (Path(glassnf.__file__).parent / name).is_file()
 
 
