@@ -156,8 +156,9 @@ def _algorithm(
     for observable, values in estimates.items():
         for kind, spent in cost.items():
             curves[observable, kind] = error_curve(
-                spent, values, reference[observable], reference[f"{observable}_error"], seed=sum(map(ord, name)), resamples=100
-            )
+                spent, values, reference[observable], reference[f"{observable}_error"],
+                seed=sum(map(ord, name)), reference_seed=sum(map(ord, observable)), resamples=100,
+            )  # fmt: skip
     verdict = judge(
         energy[-1],
         (float(heat[-1].mean()), float(heat[-1].std(ddof=1)) / math.sqrt(RUNS)),
@@ -176,7 +177,9 @@ def _algorithm(
         "sweeps": sweeps,
         "cost": cost,
         "estimates": {key: {"mean": values.mean(axis=1), "runs": values} for key, values in estimates.items()},
-        "errors": {key: {part: getattr(curves[key, "wall_time"], where) for part, where in _ERROR_PARTS} for key in estimates},
+        "errors": {
+            key: dict(zip(("rms", "low", "high"), curves[key, "wall_time"].of_budgets, strict=True)) for key in estimates
+        },
         "verdict": verdict,
         "relaxation": _relaxation(reference["mean_energy"], relaxation, cost["wall_time"][-1]),
         "tuning": _tuning(name, generator),
@@ -184,9 +187,6 @@ def _algorithm(
         "diagnostics": _diagnostics(name, temperature, generator),
     }
     return algorithm, curves
-
-
-_ERROR_PARTS = (("rms", "error"), ("low", "low"), ("high", "high"))
 
 
 def _diagnosis(name: str) -> Diagnosis:

@@ -2,8 +2,8 @@
 
 The error of an algorithm after a budget is the root mean square, over its K independent runs, of the deviation of one run's
 estimate from the reference. Its interval comes from resampling the runs; each resample also moves the reference within the
-reference's own error. One set of resampled runs serves all budgets, because a run's errors at different budgets belong
-together.
+reference's own error, for all algorithms alike, because they have it in common. One set of resampled runs serves all budgets,
+because a run's errors at different budgets belong together.
 """
 
 from __future__ import annotations
@@ -37,16 +37,21 @@ RESAMPLES: Final = 2000
 class ErrorCurve:
     """Root-mean-square error against cost of one algorithm, for one observable.
 
+    Algorithms that begin anew for every budget may spend less on a larger one. Nobody would choose the smaller one then, so it
+    is no point of the curve.
+
     Attributes
     ----------
     cost
-        (B,) cost of one run after each budget, ascending.
+        (P,) cost of one run after each budget that cost less than all larger ones; strictly ascending.
     error
-        (B,) root-mean-square error over the runs, in the unit of the observable.
+        (P,) root-mean-square error over the runs, in the unit of the observable.
     low, high
-        (B,) 95% interval of `error`.
+        (P,) 95% interval of `error`.
     resampled
-        (resamples, B) errors of resampled sets of runs.
+        (resamples, P) errors of resampled sets of runs.
+    of_budgets
+        (3, B) error, low and high after every budget, those that are no points of the curve too.
     """
 
     cost: FloatArray
@@ -54,6 +59,7 @@ class ErrorCurve:
     low: FloatArray
     high: FloatArray
     resampled: FloatArray
+    of_budgets: FloatArray
 
 
 @dataclass(frozen=True)
@@ -80,7 +86,7 @@ class Ratio:
     Attributes
     ----------
     value
-        The ratio or its bound; NaN where neither algorithm reaches the error.
+        The ratio or its bound; NaN where neither algorithm reaches the error, or both do within their smallest budgets.
     bound
         ``"="``, or ``">"`` and ``"<"`` for a bound, or ``"?"`` where nothing can be said.
     low, high
@@ -100,6 +106,7 @@ def error_curve(
     reference_error: float,
     *,
     seed: int,
+    reference_seed: int,
     resamples: int = RESAMPLES,
 ) -> ErrorCurve:
     """Compute the error of K runs after each of B budgets, with an interval.
@@ -107,13 +114,16 @@ def error_curve(
     Parameters
     ----------
     cost
-        (B,) cost of one run.
+        (B,) cost of one run after each budget, in the order of the budgets.
     estimates
         (B, K) estimate of each run after each budget.
     reference, reference_error
         True value and its standard error.
     seed
-        Seed of the resampling.
+        Seed of the resampling of the runs, another one for each algorithm.
+    reference_seed
+        Seed of the errors of the reference, the same for all algorithms that are compared: in resample i the true value lies at
+        the same place for all of them.
     resamples
         Number of resampled sets of runs (percentile bootstrap; Efron and Tibshirani, An Introduction to the Bootstrap, 1993).
 
@@ -125,9 +135,8 @@ def error_curve(
     if estimates.ndim != 2 or cost.shape != (estimates.shape[0],):
         raise ValueError(f"estimates: expected shape (budgets, runs) with budgets = {cost.shape}, got {estimates.shape}")
     budgets, runs = estimates.shape
-    generator = np.random.default_rng(seed)
-    picks = generator.integers(0, runs, size=(resamples, runs))
-    shifts = reference_error * generator.standard_normal(resamples)
+    picks = np.random.default_rng(seed).integers(0, runs, size=(resamples, runs))
+    shifts = reference_error * np.random.default_rng(reference_seed).standard_normal(resamples)
     deviations = estimates - reference
     resampled = np.empty((resamples, budgets))
     for b in range(budgets):
@@ -135,7 +144,10 @@ def error_curve(
     tail = 0.5 * (1.0 - CONFIDENCE)
     low, high = np.quantile(resampled, [tail, 1.0 - tail], axis=0)
     error = np.sqrt(np.mean(deviations**2, axis=1))
-    return ErrorCurve(cost, error, np.minimum(low, error), np.maximum(high, error), resampled)
+    of_budgets = np.array([error, np.minimum(low, error), np.maximum(high, error)])
+    kept = np.append(cost[:-1] < np.minimum.accumulate(cost[::-1])[-2::-1], True)
+    on_curve = of_budgets[:, kept]
+    return ErrorCurve(cost[kept], on_curve[0], on_curve[1], on_curve[2], resampled[:, kept], of_budgets)
 
 
 def cost_to_reach(cost: FloatArray, error: FloatArray, target: float) -> Reach:
@@ -147,9 +159,9 @@ def cost_to_reach(cost: FloatArray, error: FloatArray, target: float) -> Reach:
     Parameters
     ----------
     cost, error
-        (B,) the curve, cost ascending.
+        (B,) the curve, cost strictly ascending.
     target
-        The error to reach, positive.
+        The error to reach, not negative; one that is equal to it has reached it.
     """
     above = np.flatnonzero(error > target)
     if above.size == 0:
@@ -157,7 +169,7 @@ def cost_to_reach(cost: FloatArray, error: FloatArray, target: float) -> Reach:
     last = int(above[-1])
     if last == len(cost) - 1:
         return Reach(float(cost[-1]), ">")
-    if error[last + 1] <= 0.0:
+    if error[last + 1] in (0.0, target):
         return Reach(float(cost[last + 1]), "=")
     step = math.log(error[last] / target) / math.log(error[last] / error[last + 1])
     return Reach(float(cost[last] * (cost[last + 1] / cost[last]) ** step), "=")
@@ -166,16 +178,19 @@ def cost_to_reach(cost: FloatArray, error: FloatArray, target: float) -> Reach:
 def speed_up(baseline: ErrorCurve, other: ErrorCurve, target: float | None, extra: float = 0.0) -> Ratio:
     """Return how many times cheaper `other` is than `baseline` at equal error, with a bootstrap interval.
 
-    The runs of the two algorithms are independent and are resampled independently. A resample in which an error is not
-    reached enters the interval as the bound that it gives, so that an interval may be open on one side but never holds
-    invented numbers.
+    The cost of either algorithm is that from which on its error stays at or below the target (`cost_to_reach`). The runs of the
+    two are independent and are resampled independently; the error of the reference, which they share, is that of resample i in
+    both. A resample in which an error is not reached enters the interval as the bound that it gives, so that an interval may be
+    open on one side but never holds invented numbers.
 
     Parameters
     ----------
     baseline, other
-        Curves of the same observable, against the same kind of cost.
+        Curves of the same observable, against the same kind of cost, with the same `reference_seed`.
     target
-        The error to reach; None for the error that the baseline ends with, in each resample its own.
+        The error to reach; None for the error that the baseline ends with, in each resample its own. The baseline has not
+        reached it at its end only, where its error stood still: a baseline that is stuck is not charged for being so. Where its
+        errors were never larger than the last, its cost is at most that of its smallest budget.
     extra
         Added to the cost of a run of `other`, whatever the error.
     """
@@ -219,7 +234,7 @@ def break_even_runs(baseline: ErrorCurve, other: ErrorCurve, target: float | Non
     -------
     float
         Not a whole number. An upper bound where the speed-up is a lower bound; infinite where a run of `other` is no cheaper;
-        NaN where the runs do not tell.
+        NaN where the runs do not tell. Costs are those of `speed_up`, with a `target` of None too.
     """
     theirs, ours = _reaches(baseline, other, baseline.error, other.error, target)
     if ours.bound == ">" or theirs.bound == "<":
@@ -235,8 +250,7 @@ def _reaches(
 ) -> tuple[Reach, Reach]:
     """Return where two curves, which may be resampled, reach an error."""
     if target is None:
-        spent = Reach(float(baseline.cost[-1]), "=")
-        return spent, cost_to_reach(other.cost, other_error, float(baseline_error[-1]))
+        target = float(baseline_error[-1])
     return cost_to_reach(baseline.cost, baseline_error, target), cost_to_reach(other.cost, other_error, target)
 
 

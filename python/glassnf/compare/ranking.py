@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,13 +23,13 @@ class Rank:
         Name of the algorithm.
     error, low, high
         Its error at `cost` and the 95% interval of that, in the unit of the observable; NaN where its smallest budget has cost
-        more, or its largest less.
+        more.
     cost
         The cost at which errors are compared.
     rank
-        1 plus the number of algorithms whose error is smaller.
+        1 plus the number of algorithms whose error is smaller; without an error, 1 plus the number of those that have one.
     ties
-        Names of the algorithms whose order with this one the runs do not settle, at 95%.
+        Names of the algorithms whose order with this one the runs do not settle, at 95%; without an error, all others.
     """
 
     name: str
@@ -47,7 +47,7 @@ def error_at(cost: FloatArray, error: FloatArray, at: float) -> FloatArray:
     Parameters
     ----------
     cost
-        (B,) cost of one run, ascending.
+        (B,) cost of one run, strictly ascending.
     error
         (..., B) errors.
     at
@@ -70,16 +70,18 @@ def error_at(cost: FloatArray, error: FloatArray, at: float) -> FloatArray:
 
 
 def rank(curves: Mapping[str, ErrorCurve]) -> tuple[Rank, ...]:
-    """Rank algorithms by their errors at the largest cost that all of them have spent.
+    """Rank algorithms by their errors at the least of their final costs.
 
-    Every algorithm stops at a cost of its own; the least of these is where errors are compared, unless that is below the
-    smallest budgets of others: then the largest cost is taken at which most of the algorithms have an error. The order of two
-    algorithms is settled where one has the smaller error in more than 97.5% of the resampled sets of runs.
+    Every algorithm stops at a cost of its own, and has an error at all lower ones down to its smallest budget. One whose
+    smallest budget has cost more than another's largest has no error there; it comes last, and its order with all others is
+    not settled. That of two algorithms with errors is settled where one has the smaller error in more than 97.5% of the
+    resampled sets of runs.
 
     Parameters
     ----------
     curves
-        Error curves of one observable against one kind of cost, by name; empty where there is nothing to rank.
+        Error curves of one observable against one kind of cost, by name, all with the same `reference_seed`; empty where there
+        is nothing to rank.
 
     Returns
     -------
@@ -88,7 +90,7 @@ def rank(curves: Mapping[str, ErrorCurve]) -> tuple[Rank, ...]:
     """
     if not curves:
         return ()
-    cost = _common_cost(list(curves.values()))
+    cost = min(float(curve.cost[-1]) for curve in curves.values())
     errors = {name: float(error_at(curve.cost, curve.error, cost)) for name, curve in curves.items()}
     samples = {name: error_at(curve.cost, curve.resampled, cost) for name, curve in curves.items()}
     order = sorted(curves, key=lambda name: (math.isnan(errors[name]), errors[name]))
@@ -102,12 +104,6 @@ def rank(curves: Mapping[str, ErrorCurve]) -> tuple[Rank, ...]:
     return tuple(ranks)
 
 
-def _common_cost(curves: Sequence[ErrorCurve]) -> float:
-    """Return the final cost that lies within most of the curves, the largest of several."""
-    ends = [float(curve.cost[-1]) for curve in curves]
-    return max(ends, key=lambda end: (sum(float(curve.cost[0]) <= end <= float(curve.cost[-1]) for curve in curves), end))
-
-
 def _interval(samples: FloatArray, error: float) -> tuple[float, float]:
     if math.isnan(error):
         return math.nan, math.nan
@@ -117,9 +113,7 @@ def _interval(samples: FloatArray, error: float) -> tuple[float, float]:
 
 
 def _settled(first: FloatArray, second: FloatArray) -> bool:
-    """Return whether one of two sets of independent resampled errors is smaller in nearly all pairs."""
-    if np.isnan(first).any() or np.isnan(second).any():
-        return bool(np.isnan(first).all() != np.isnan(second).all())  # an algorithm without an error comes after all others
+    """Return whether one of two sets of resampled errors is smaller in nearly all pairs; never where there are no errors."""
     count = min(len(first), len(second))
     smaller, larger = np.mean(first[:count] < second[:count]), np.mean(first[:count] > second[:count])
     return bool(max(smaller, larger) > 0.5 * (1.0 + CONFIDENCE))

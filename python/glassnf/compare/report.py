@@ -130,11 +130,7 @@ def _algorithm_to_dict(result: AlgorithmResult) -> dict[str, Any]:
         "cost": result.costs,
         "estimates": {name: {"mean": values.mean(axis=1), "runs": values} for name, values in result.estimates.items()},
         "errors": {
-            name: {
-                "rms": result.curves[name, COSTS[0]].error,
-                "low": result.curves[name, COSTS[0]].low,
-                "high": result.curves[name, COSTS[0]].high,
-            }
+            name: dict(zip(("rms", "low", "high"), result.curves[name, COSTS[0]].of_budgets, strict=True))
             for name in OBSERVABLES
         },
         "verdict": result.verdict,

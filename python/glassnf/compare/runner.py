@@ -403,10 +403,11 @@ class _Run:
         curves = {}
         for observable, (value, error) in zip(OBSERVABLES, reference.values(), strict=True):
             seed = derived_seed(self._settings.seed, "bootstrap", name, reference.temperature, observable)
+            shared = derived_seed(self._settings.seed, "bootstrap", reference.temperature, observable)
             estimates = np.asarray(made["estimates"][observable], dtype=np.float64)
             for kind in COSTS:
                 cost = np.asarray(made["costs"][kind], dtype=np.float64)
-                curves[observable, kind] = error_curve(cost, estimates, value, error, seed=seed)
+                curves[observable, kind] = error_curve(cost, estimates, value, error, seed=seed, reference_seed=shared)
         return curves
 
     def _speed_ups(self, results: list[AlgorithmResult]) -> tuple[SpeedUp, ...]:
