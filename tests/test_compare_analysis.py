@@ -28,7 +28,7 @@ COST = np.array([1.0, 2.0, 4.0, 8.0, 16.0])
 def _curve(error: list[float], cost: np.ndarray = COST, spread: float = 0.0) -> ErrorCurve:
     values = np.array(error)
     factors = np.exp(spread * np.random.default_rng(1).standard_normal((200, 1)))
-    return ErrorCurve(cost, values, values, values, values * factors)
+    return ErrorCurve(cost, values, values, values, values * factors, np.array([values] * 3))
 
 
 def test_cost_is_interpolated_in_logarithms() -> None:
@@ -84,10 +84,52 @@ def test_speed_up_bounds_of_the_other_kinds() -> None:
     assert both.bound == "?"
     assert math.isnan(both.value)
     assert (both.low, both.high) == (0.0, math.inf)
-    assert format_ratio(jsonable(both)) == "neither gets there"
+    assert format_ratio(jsonable(both)) == "undecided"
     low = _curve([0.1] * 5)
     assert (speed_up(flat, low, 0.25).bound, speed_up(flat, low, 0.25).value) == (">", 16.0)
     assert speed_up(low, low, 0.25).bound == "?"
+
+
+def test_a_baseline_that_stands_still_has_its_last_error_early() -> None:
+    fast = _curve([1.0, 0.5, 0.25, 0.125, 0.0625], COST / 8.0)
+    stuck = _curve([1.0, 0.25, 0.25, 0.25, 0.25])
+    ratio = speed_up(stuck, fast, None)  # 2 against 0.5, and not 16 against 0.5
+    assert (ratio.bound, ratio.value, ratio.low, ratio.high) == ("=", 4.0, 4.0, 4.0)
+    at_once = speed_up(_curve([0.2, 0.25, 0.25, 0.24, 0.25]), fast, None)  # at most 1 against 0.5
+    assert (at_once.bound, at_once.value, at_once.low, at_once.high) == ("<", 2.0, 0.0, 2.0)
+    assert speed_up(stuck, stuck, None).value == 1.0
+    assert speed_up(_curve([0.2] * 5), _curve([0.1] * 5), None).bound == "?"
+
+
+def test_a_baseline_that_still_improves_has_its_last_error_at_the_end() -> None:
+    slow, fast = _curve([1.0, 0.5, 0.25, 0.125, 0.0625]), _curve([1.0, 0.5, 0.25, 0.125, 0.0625], COST / 7.0)
+    assert speed_up(slow, fast, None).value == pytest.approx(7.0, rel=1e-15)
+    dip = _curve([1.0, 0.01, 0.5, 0.3, 0.125])  # a passing dip is no end
+    assert speed_up(dip, fast, None).value == pytest.approx(14.0, rel=1e-15)
+
+
+def test_in_each_resample_the_baseline_has_an_end_of_its_own() -> None:
+    # The errors of the baseline fall in the first resample, stand still from 4 on in the second; the other's are fixed.
+    values = np.array([1.0, 0.5, 0.25, 0.125, 0.0625])
+    resampled = np.array([values, [1.0, 0.5, 0.25, 0.25, 0.25]])
+    slow = ErrorCurve(COST, values, values, values, resampled, np.array([values] * 3))
+    fast = ErrorCurve(COST / 8.0, values, values, values, np.array([values] * 2), np.array([values] * 3))
+    ratio = speed_up(slow, fast, None)
+    assert (ratio.low, ratio.high) == (8.0, 8.0)
+    faster = ErrorCurve(COST / 8.0, values, values, values, np.array([values, values**2]), np.array([values] * 3))
+    assert speed_up(slow, faster, None).high == pytest.approx(16.0)  # 4 against 0.25 for the square of 0.5
+
+
+@given(st.lists(st.floats(1e-3, 1e3), min_size=5, max_size=5))
+@settings(deadline=None, max_examples=200)
+def test_the_last_error_is_always_reached(errors: list[float]) -> None:
+    reach = cost_to_reach(COST, np.array(errors), errors[-1])
+    assert reach.bound == ("<" if max(errors) == errors[-1] else "=")
+    above = [place for place in range(5) if errors[place] > errors[-1]]
+    if above == [0, 1, 2, 3]:
+        assert reach.cost == COST[-1]
+    if above:
+        assert COST[above[-1]] <= reach.cost <= COST[above[-1] + 1]
 
 
 def test_an_interval_is_open_where_resamples_do_not_get_there() -> None:
@@ -105,22 +147,76 @@ def test_error_curve_covers_the_true_error() -> None:
     covered = 0
     for seed in range(400):
         runs = generator.standard_normal((1, 32))
-        curve = error_curve(np.ones(1), runs, 0.0, 0.0, seed=seed, resamples=400)
+        curve = error_curve(np.ones(1), runs, 0.0, 0.0, seed=seed, reference_seed=0, resamples=400)
         covered += bool(curve.low[0] <= 1.0 <= curve.high[0])
         assert curve.error[0] == pytest.approx(math.sqrt(float((runs**2).mean())))
     assert covered / 400 > 0.85
 
 
 def test_error_curve_includes_the_error_of_the_reference() -> None:
-    sharp = error_curve(np.ones(1), np.full((1, 8), 0.1), 0.0, 0.0, seed=1)
-    blurred = error_curve(np.ones(1), np.full((1, 8), 0.1), 0.0, 0.05, seed=1)
+    sharp = error_curve(np.ones(1), np.full((1, 8), 0.1), 0.0, 0.0, seed=1, reference_seed=2)
+    blurred = error_curve(np.ones(1), np.full((1, 8), 0.1), 0.0, 0.05, seed=1, reference_seed=2)
     assert sharp.high[0] - sharp.low[0] == pytest.approx(0.0, abs=1e-12)
     assert blurred.high[0] == pytest.approx(0.1 + 1.96 * 0.05, abs=0.01)
 
 
 def test_error_curve_refuses_shapes_that_do_not_agree() -> None:
     with pytest.raises(ValueError, match=r"^estimates: expected shape \(budgets, runs\)"):
-        error_curve(np.ones(3), np.ones((2, 8)), 0.0, 0.0, seed=1)
+        error_curve(np.ones(3), np.ones((2, 8)), 0.0, 0.0, seed=1, reference_seed=2)
+
+
+@pytest.mark.parametrize(
+    ("cost", "kept"),
+    [
+        ([1.0, 2.0, 3.0], [0, 1, 2]),
+        ([0.030, 0.0091, 0.0078], [2]),
+        ([3.0, 1.0, 2.0], [1, 2]),
+        ([1.0, 3.0, 2.0], [0, 2]),
+        ([1.0, 1.0, 2.0], [1, 2]),
+        ([2.0, 2.0, 2.0], [2]),
+        ([5.0], [0]),
+    ],
+)
+def test_a_budget_that_costs_no_less_than_a_larger_one_is_no_point(cost: list[float], kept: list[int]) -> None:
+    runs = np.random.default_rng(1).standard_normal((len(cost), 8))
+    curve = error_curve(np.array(cost), runs, 0.0, 0.1, seed=1, reference_seed=2)
+    even = error_curve(np.arange(1.0, len(cost) + 1.0), runs, 0.0, 0.1, seed=1, reference_seed=2)
+    assert curve.cost.tolist() == [cost[place] for place in kept]
+    assert (np.diff(curve.cost) > 0.0).all()
+    np.testing.assert_array_equal(curve.resampled, even.resampled[:, kept])
+    for name in ("error", "low", "high"):
+        np.testing.assert_array_equal(getattr(curve, name), getattr(even, name)[kept])
+    np.testing.assert_array_equal(curve.of_budgets, even.of_budgets)
+    np.testing.assert_array_equal(even.of_budgets, [even.error, even.low, even.high])
+
+
+def test_a_first_budget_that_was_dear_does_not_bound_the_cost() -> None:
+    runs = np.array([[0.3], [0.2], [0.1]]) * np.ones(4)
+    curve = error_curve(np.array([0.030, 0.0091, 0.0078]), runs, 0.0, 0.0, seed=1, reference_seed=2)
+    reach = cost_to_reach(curve.cost, curve.error, 0.5)
+    assert (reach.cost, reach.bound) == (0.0078, "<")
+
+
+def test_algorithms_share_the_error_of_the_reference() -> None:
+    # Two algorithms whose runs have no spread and the same bias: where the true value lies moves both errors alike, and the
+    # ratio of their costs not at all.
+    runs = np.array([[0.4], [0.2], [0.1]]) * np.ones(8)
+    curves = [
+        error_curve(np.array([1.0, 2.0, 4.0]) / factor, runs, 0.0, 0.02, seed=int(factor), reference_seed=5)
+        for factor in (1.0, 4.0)
+    ]
+    np.testing.assert_array_equal(curves[0].resampled, curves[1].resampled)
+    assert curves[0].resampled[:, -1].std() == pytest.approx(0.02, rel=0.1)
+    shared = speed_up(curves[0], curves[1], None)
+    assert (shared.low, shared.value, shared.high) == (pytest.approx(4.0), pytest.approx(4.0), pytest.approx(4.0))
+    apart = error_curve(np.array([0.25, 0.5, 1.0]), runs, 0.0, 0.02, seed=4, reference_seed=6)
+    assert speed_up(curves[0], apart, None).low < 3.6
+
+
+def test_runs_of_algorithms_are_resampled_independently() -> None:
+    runs = np.random.default_rng(3).standard_normal((1, 32))
+    first, second = (error_curve(np.ones(1), runs, 0.0, 0.0, seed=seed, reference_seed=5).resampled[:, 0] for seed in (1, 2))
+    assert abs(np.corrcoef(first, second)[0, 1]) < 0.1  # 2000 resamples: 4.5 standard deviations
 
 
 def test_pooled_specific_heat_of_gaussian_energies() -> None:

@@ -230,7 +230,7 @@ def test_bounds_are_arrows_and_open_markers(
         assert limits[0] < number < limits[1]
 
 
-def test_where_neither_gets_there_no_number_is_drawn(several: dict[str, Any]) -> None:
+def test_where_nothing_is_decided_no_number_is_drawn(several: dict[str, Any]) -> None:
     data = _a_speed_up(several, bound="?", value=None, low=0.0, high=None)
     data["temperatures"] = data["temperatures"][:1]
     figure = plots.speed_up(data)
@@ -240,7 +240,7 @@ def test_where_neither_gets_there_no_number_is_drawn(several: dict[str, Any]) ->
     assert not axes.texts
     ((cross,),) = _drawn(axes, "unknown").values()
     assert cross.get_marker() == "x"
-    assert "neither gets there" in figure._suptitle.get_text()  # type: ignore[attr-defined]
+    assert "\u00d7 undecided" in figure._suptitle.get_text()  # type: ignore[attr-defined]
 
 
 def test_curves_between_bounds_are_dotted(of_several: dict[str, Figure]) -> None:

@@ -20,7 +20,7 @@ from glassnf.compare.markup import flat
 from glassnf.compare.page import page
 from glassnf.compare.report import comparison_to_csv, speed_ups_to_csv, write_files
 from glassnf.compare.tables import tables
-from glassnf.compare.words import listing, sentences, summary
+from glassnf.compare.words import format_ratio, listing, pays_after, sentences, speed_up_of, summary, summary_of
 
 FIGURES = ("compare", "speed_up", "equilibrium", "diagnostics")
 VOID = {"meta", "link", "br", "hr", "img", "input"}
@@ -132,7 +132,7 @@ def test_the_page_has_all_there_is_to_know(html: str, made: dict[str, Any]) -> N
                 assert f"{trial['score']:.3g}" in words
         for found in entry["speed_ups"]:
             if found["break_even_runs"] is not None:
-                assert "pays after (runs)" in words
+                assert f"{pays_after(found)}" in words
         for absent in entry["not_run"]:
             assert f"not run: {absent['reason']}" in words
     for part in (made["versions"], made["hardware"], made["units"], made["settings"]):
@@ -190,7 +190,7 @@ def test_a_page_of_one_algorithm_and_of_none() -> None:
     alone = comparison_data(names=("swap",))
     reader = Reader(page(alone))
     assert reader.tags["figure"] == 2
-    assert "T = 0.4: swap MC is alone. All runs are in equilibrium." in reader.words
+    assert "T = 0.4: swap MC is alone. No check of equilibrium fails." in reader.words
     entry = alone["temperatures"][0]
     entry["algorithms"], entry["ranking"], entry["not_run"] = [], [], [{"name": "swap", "reason": "no time"}]
     assert "T = 0.4: Not run: swap." in Reader(page(alone)).words
@@ -236,33 +236,116 @@ def test_tables_hold_the_numbers(data: dict[str, Any]) -> None:
 def test_words_of_the_summary(data: dict[str, Any]) -> None:
     said = summary(data)
     assert len(said) == 3
-    assert said[1].startswith(
-        "T = 0.4: swap MC comes first. Times cheaper than MD, at the error of <U>/N that it ends with: swap MC > "
-    )
-    assert "Ahead of MD by more than the 95% interval are swap MC" in said[2]
+    gain = speed_up_of(data["temperatures"][0], "swap", "mean_energy", "wall_time", True)
+    assert gain is not None
+    start = "T = 0.4: swap MC comes first. Times cheaper than MD, at the error of <U>/N that it ends with (95% intervals): "
+    assert said[1].startswith(f"{start}swap MC {format_ratio(gain)}, ")
     late = [one["label"] for one in data["temperatures"][1]["algorithms"] if not one["verdict"]["equilibrated"]]
     assert "MD" in late
     assert "swap MC" not in late
     assert said[2].endswith(f"Not in equilibrium: {listing(late)}. Not run: HMC (torch).")
-    data["temperatures"][0]["ranking"].reverse()
-    assert summary(data)[0].startswith("The smallest error of <U>/N at equal wall time has ")
-    data["temperatures"][1]["ranking"][0]["ties"] = ["pt", "nf"]
-    assert "swap MC comes first, though the runs do not settle its order with PT and NF." in summary(data)[2]
     data["temperatures"][1]["reference"]["sound"] = False
     assert "The reference fails its own checks" in summary(data)[2]
+
+
+def _ranking(entry: dict[str, Any], *names: str, ties: tuple[str, ...] = ()) -> None:
+    """Give a temperature a ranking, in which the first is tied with `ties`."""
+    places = {place["name"]: place for place in entry["ranking"]}
+    entry["ranking"] = [{**places[name], "rank": rank, "error": 0.01, "ties": []} for rank, name in enumerate(names, 1)]
+    entry["ranking"][0]["ties"] = list(ties)
+
+
+def _equilibrium(entry: dict[str, Any], late: tuple[str, ...] = ()) -> None:
+    for algorithm in entry["algorithms"]:
+        algorithm["verdict"]["equilibrated"] = algorithm["name"] not in late
+
+
+def test_ties_come_first_together(data: dict[str, Any]) -> None:
+    first, second = data["temperatures"]
+    for entry in (first, second):
+        _equilibrium(entry)
+        _ranking(entry, "swap", "pt", "nf", "md")
+    equal = "of <U>/N at equal wall time"
+    assert summary(data)[0] == f"swap MC has the smallest error {equal} at every temperature."
+    second["ranking"][0]["ties"] = ["nf", "pt"]
+    said = summary(data)
+    assert said[0] == f"The smallest error {equal}: swap MC at T = 0.4; swap MC, PT and NF, tied, at T = 0.3."
+    assert said[1].startswith("T = 0.4: swap MC comes first. ")
+    assert said[2].startswith("T = 0.3: swap MC, PT and NF come first, tied. ")
+    first["ranking"][0]["ties"] = ["nf", "pt"]
+    assert summary(data)[0] == f"swap MC, PT and NF, tied, have the smallest errors {equal} at every temperature."
+    second["ranking"] = second["ranking"][:1]  # one that is alone has won nothing
+    assert summary(data)[0] == f"The smallest error {equal}: swap MC, PT and NF, tied, at T = 0.4."
+
+
+def test_a_winner_out_of_equilibrium_is_called_so(data: dict[str, Any]) -> None:
+    for entry in data["temperatures"]:
+        _equilibrium(entry)
+        _ranking(entry, "md", "swap", "pt")
+    _equilibrium(data["temperatures"][1], late=("md", "pt"))
+    said = summary(data)
+    assert said[0].endswith(": MD at T = 0.4; MD (not in equilibrium) at T = 0.3.")
+    assert said[1].startswith("T = 0.4: MD comes first. ")
+    assert said[2].startswith("T = 0.3: MD comes first, but MD is not in equilibrium. ")
+    data["temperatures"][1]["ranking"][0]["ties"] = ["swap", "pt"]
+    assert summary(data)[2].startswith("T = 0.3: MD, swap MC and PT come first, tied, but MD and PT are not in equilibrium. ")
+
+
+def test_an_algorithm_without_an_error_is_not_tied_for_the_first_place(data: dict[str, Any]) -> None:
+    entry = data["temperatures"][0]
+    _ranking(entry, "swap", "nf", "pt", ties=("pt",))
+    entry["ranking"][-1] |= {"error": None, "low": None, "high": None, "ties": ["swap", "nf"]}
+    said = summary(data)[1]
+    assert said.startswith("T = 0.4: swap MC comes first. At the wall time where errors are compared PT has no result yet. ")
+    words = Reader(page(data)).words
+    assert "PT-no result at this costswap MC, NF" in words
+    assert "the least that any of the algorithms has spent in all" in words
+
+
+def test_a_missing_baseline_is_named(data: dict[str, Any]) -> None:
+    entry, sentence = data["temperatures"][1], "There are no speed-ups, because MD, the baseline, has no result."
+    assert not any(sentence in said for said in (*summary(data), *summary_of(data, entry)))
+    entry["algorithms"] = [one for one in entry["algorithms"] if one["name"] != "md"]
+    entry["ranking"] = [one for one in entry["ranking"] if one["name"] != "md"]
+    entry["speed_ups"] = []
+    entry["not_run"].append({"name": "md", "reason": "it failed"})
+    assert sentence in summary(data)[2]
+    assert sentence not in summary(data)[1]
+    assert sentence in summary_of(data, entry)
+    assert sentence in Reader(page(data)).words
+
+
+def test_equilibrium_is_claimed_of_no_unsound_reference(data: dict[str, Any]) -> None:
+    entry, sentence = data["temperatures"][0], "No check of equilibrium fails."
+    _equilibrium(entry)
+    assert sentence in summary(data)[1]
+    assert sentence in summary_of(data, entry)
+    entry["reference"]["sound"] = False
+    assert sentence not in summary(data)[1]
+    assert sentence not in summary_of(data, entry)
+    entry["reference"]["sound"] = True
+    _equilibrium(entry, late=("md",))
+    assert "Not in equilibrium: MD." in summary(data)[1]
+    assert sentence not in summary(data)[1]
 
 
 def test_what_is_said_of_training(data: dict[str, Any]) -> None:
     kind = {"algorithm": "nf", "observable": "mean_energy", "cost": "wall_time", "at_end_of_baseline": True}
     (found,) = [one for one in data["temperatures"][0]["speed_ups"] if kind.items() <= one.items()]
-    found |= {"amortised": {"bound": "=", "value": 0.5, "low": 0.4, "high": 0.6}, "break_even_runs": 40.2, "bound": "="}
+    found |= {"amortised": {"bound": "=", "value": 0.5, "low": 0.4, "high": 0.6}, "break_even_runs": 40.2}
+    found |= {"bound": "=", "value": 3.0, "low": 1.5, "high": 5.0}
     (said,) = [one for one in sentences(data) if one.startswith("T = 0.4: The training of NF")]
     assert said.endswith(
         "92 s, is in none of these costs; shared by the runs it leaves a speed-up of 0.5 (0.4 to 0.6) in <U>/N, and it has "
-        "paid after 41 runs."
+        "paid after about 41 runs."
     )
     found["bound"] = ">"
     assert any("paid after at most 41 runs." in one for one in sentences(data))
+    found["low"] = 0.9  # a run may cost as much as one of the baseline
+    assert any("paid after about 41 runs, if at all." in one for one in sentences(data))
+    assert "about 41 runs, if at all" in Reader(page(data)).words
+    found |= {"low": 1.5, "break_even_runs": 0.3}
+    assert pays_after(found) == "at most 1 run"
     found["break_even_runs"] = None
     assert not any("paid after" in one for one in sentences(data) if one.startswith("T = 0.4"))
 

@@ -19,6 +19,7 @@ from .words import (
     baseline_of,
     format_ratio,
     labels_of,
+    pays_after,
     place_of,
     short,
     speed_up_of,
@@ -35,8 +36,9 @@ __all__ = ["page"]
 _HEADLINE: Final = (
     "How many times cheaper than {baseline} each algorithm is at equal error, in wall time. Filled markers are measured, "
     "with 95% intervals over the runs; open markers with an arrow are bounds, because one of the two never gets there, or "
-    "got there within its smallest budget. Top: to know the average to within a fixed error. Bottom: to know it as well "
-    "as {baseline} does in the end, whether or not its runs are in equilibrium by then."
+    "is there with its smallest budget already. Top: to know the average to within a fixed error. Bottom: to know it as well "
+    "as {baseline} does in the end, whether or not its runs are in equilibrium by then; {baseline} is charged with what it "
+    "took to stay at or below that error."
 )
 _EQUILIBRIUM: Final = (
     "What the algorithms say after their last budget, beside the reference. Open markers: the runs are not in "
@@ -74,7 +76,7 @@ def page(data: Mapping[str, Any], figures: Mapping[str, Figure] | None = None) -
     for place, entry in enumerate(entries):
         alone = {**data, "temperatures": [entry]}
         own = drawn if len(entries) == 1 else {"compare": plots.comparison(alone), "diagnostics": plots.diagnostics(alone)}
-        sections.append(_temperature(entry, labels_of(data), place, own))
+        sections.append(_temperature(data, entry, place, own))
     sections.append(conditions(data))
     links = [("summary", "Summary"), *((_ident(place), f"T = {entry['temperature']:g}") for place, entry in enumerate(entries))]
     links += [("tuning", "Settings"), ("conditions", "Conditions"), ("method", "How to read this")]
@@ -143,12 +145,13 @@ def _headline(data: Mapping[str, Any], figures: Mapping[str, Figure]) -> str:
     return "\n".join(["<section>", "<h2>Speed-up and equilibrium</h2>", *filter(None, parts), "</section>"])
 
 
-def _temperature(entry: Mapping[str, Any], labels: Mapping[str, str], place: int, figures: Mapping[str, Figure | None]) -> str:
+def _temperature(data: Mapping[str, Any], entry: Mapping[str, Any], place: int, figures: Mapping[str, Figure | None]) -> str:
     """Return the section of one temperature."""
+    labels = labels_of(data)
     at = f"T = {entry['temperature']:g}"
     parts = [
         f'<section id="{_ident(place)}">\n<h2>{at} ε/k<sub>B</sub></h2>',
-        "\n".join(f"<p>{prose(sentence)}</p>" for sentence in summary_of(entry, labels)),
+        "\n".join(f"<p>{prose(sentence)}</p>" for sentence in summary_of(data, entry)),
         _figure(figures.get("compare"), f"figure-curves-{place}", _CURVES, f"Energy and errors against cost, {at}"),
         _results(entry),
         "<h3>Verdicts</h3>",
@@ -216,14 +219,14 @@ def _ranking(entry: Mapping[str, Any], labels: Mapping[str, str]) -> str:
         rows.append(
             [
                 swatch(algorithm),
-                cell(place["rank"]),
+                cell("-" if place["error"] is None else place["rank"]),
                 cell(error),
                 cell(ties, "text"),
                 _verdict(algorithm["verdict"]["equilibrated"]),
             ]
         )
     cost = short(entry["ranking"][0]["cost"])
-    caption = f"Ranking by the error of <U>/N after {cost} s a run, the largest cost that all have reached"
+    caption = f"Ranking by the error of <U>/N after {cost} s a run, the least that any of the algorithms has spent in all"
     return table(caption, ["", "rank", "r.m.s. error (epsilon)", "order not settled with", "in equilibrium"], rows)
 
 
@@ -250,7 +253,7 @@ def _speed_ups(entry: Mapping[str, Any], labels: Mapping[str, str]) -> str:
         caption = (
             f"Times cheaper than {baseline}, with the training divided by the number of runs and added to the cost of each"
         )
-        headings = ["", "to know", "to within", "cost", "without training", "with training", "pays after (runs)"]
+        headings = ["", "to know", "to within", "cost", "without training", "with training", "pays after"]
         made.append(table(caption, headings, trained))
     return "\n".join(made)
 
@@ -261,9 +264,6 @@ def _error(found: Mapping[str, Any] | None) -> Cell:
 
 def _trained(algorithm: Mapping[str, Any], found: Mapping[str, Any]) -> list[Cell]:
     """Return the row of a speed-up in the table of training."""
-    pays = "unknown or never"
-    if found["break_even_runs"] is not None:
-        pays = f"{'< ' if found['bound'] == '>' else ''}{short(found['break_even_runs'])}"
     return [
         swatch(algorithm),
         (prose(SYMBOLS[found["observable"]]), "text"),
@@ -271,5 +271,5 @@ def _trained(algorithm: Mapping[str, Any], found: Mapping[str, Any]) -> list[Cel
         cell(found["cost"].replace("_", " "), "text"),
         cell(format_ratio(found)),
         cell(format_ratio(found["amortised"])),
-        cell(pays),
+        cell(pays_after(found) or "unknown or never", "text"),
     ]

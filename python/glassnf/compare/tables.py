@@ -92,9 +92,7 @@ def _reference_row(reference: Mapping[str, Any]) -> list[str]:
 
 
 def _ratio(found: Mapping[str, Any] | None) -> str:
-    if found is None:
-        return ""
-    return "neither" if found["bound"] == "?" or found["value"] is None else format_ratio(found)
+    return "" if found is None else format_ratio(found)
 
 
 def _costs(entry: Mapping[str, Any], labels: Mapping[str, str]) -> Group:
@@ -112,7 +110,7 @@ def _costs(entry: Mapping[str, Any], labels: Mapping[str, str]) -> Group:
             if any(one is not None for one in found):
                 table.add_row(escape(labels[name]), symbol, *map(_ratio, found))
     parts = [f"target: {_errors(asked)}" if asked else "", f"end of {baseline}: {_errors(ends)}" if ends else ""]
-    parts += ["neither: none of the two gets there", "pairs: pair evaluations instead of time"]
+    parts += ["undecided: neither gets there, or both at once", "pairs: pair evaluations instead of time"]
     return _framed(title, table, "; ".join(part for part in parts if part))
 
 

@@ -12,6 +12,7 @@ __all__ = [
     "format_ratio",
     "labels_of",
     "listing",
+    "pays_after",
     "place_of",
     "sentences",
     "short",
@@ -34,7 +35,9 @@ def short(value: float) -> str:
 
 
 def format_ratio(ratio: Mapping[str, Any]) -> str:
-    """Return a speed-up with its interval in words: ``12 (9.1 to 16)``, ``> 310 (> 280)``, or ``neither gets there``.
+    """Return a speed-up with its interval in words: ``12 (9.1 to 16)``, ``> 310 (> 280)``, or ``undecided``.
+
+    Undecided is what neither of the two algorithms gets to, or both do within their smallest budgets.
 
     Parameters
     ----------
@@ -42,7 +45,7 @@ def format_ratio(ratio: Mapping[str, Any]) -> str:
         ``bound``, ``value``, ``low``, ``high`` of a speed-up in a compare.json.
     """
     if ratio["bound"] == "?" or ratio["value"] is None:
-        return "neither gets there"
+        return "undecided"
     low = short(ratio["low"]) if ratio["low"] is not None and ratio["low"] > 0.0 else None
     high = short(ratio["high"]) if ratio["high"] is not None else None
     if low is not None and high is not None:
@@ -101,20 +104,41 @@ def summary(data: Mapping[str, Any]) -> list[str]:
         Content of a compare.json.
     """
     entries, labels = data["temperatures"], labels_of(data)
+    said = _overall(entries, labels) if len(entries) > 1 else []
+    for entry in entries:
+        parts = [*_victory(entry, labels), *_without_baseline(data, entry, labels), *_balance(entry, labels)]
+        said.append(f"T = {entry['temperature']:g}: {' '.join(parts or ['No algorithm has a result.'])}")
+    return said
+
+
+def _overall(entries: Sequence[Mapping[str, Any]], labels: Mapping[str, str]) -> list[str]:
+    """Say who has the smallest error at which temperatures, with ties, and who of them is out of equilibrium."""
     winners: dict[str, list[str]] = {}
     for entry in entries:
-        if entry["ranking"]:
-            winners.setdefault(labels[entry["ranking"][0]["name"]], []).append(f"{entry['temperature']:g}")
-    said = []
-    if len(entries) > 1 and len(winners) == 1:
-        said.append(f"{next(iter(winners))} has the smallest error of <U>/N at equal wall time at every temperature.")
-    elif len(entries) > 1 and winners:
-        parts = [f"{label} at T = {listing(temperatures)}" for label, temperatures in winners.items()]
-        said.append(f"The smallest error of <U>/N at equal wall time has {'; '.join(parts)}.")
-    for entry in entries:
-        parts = [*_victory(entry, labels), *_balance(entry, labels)] or ["No algorithm has a result."]
-        said.append(f"T = {entry['temperature']:g}: {' '.join(parts)}")
-    return said
+        if len(entry["ranking"]) > 1:
+            late = _late(entry)
+            first = [f"{labels[name]}{' (not in equilibrium)' if name in late else ''}" for name in _first(entry)]
+            who = listing(first) + (", tied," if len(first) > 1 else "")
+            winners.setdefault(who, []).append(f"{entry['temperature']:g}")
+    if not winners:
+        return []
+    who, temperatures = next(iter(winners.items()))
+    if len(temperatures) == len(entries):
+        ends = "have the smallest errors" if who.endswith(" tied,") else "has the smallest error"
+        return [f"{who} {ends} of <U>/N at equal wall time at every temperature."]
+    parts = [f"{who} at T = {listing(temperatures)}" for who, temperatures in winners.items()]
+    return [f"The smallest error of <U>/N at equal wall time: {'; '.join(parts)}."]
+
+
+def _first(entry: Mapping[str, Any]) -> list[str]:
+    """Return the name of the best algorithm and of those with an error that is not settled to be larger."""
+    best, *others = entry["ranking"]
+    return [best["name"], *(place["name"] for place in others if place["name"] in best["ties"] and place["error"] is not None)]
+
+
+def _late(entry: Mapping[str, Any]) -> set[str]:
+    """Return the names of the algorithms that are out of equilibrium."""
+    return {algorithm["name"] for algorithm in entry["algorithms"] if not algorithm["verdict"]["equilibrated"]}
 
 
 def _victory(entry: Mapping[str, Any], labels: Mapping[str, str]) -> list[str]:
@@ -122,38 +146,44 @@ def _victory(entry: Mapping[str, Any], labels: Mapping[str, str]) -> list[str]:
     places, baseline = entry["ranking"], baseline_of(entry)
     if not places:
         return []
-    first = labels[places[0]["name"]]
-    said = f"{first} comes first" if len(places) > 1 else f"{first} is alone"
-    if places[0]["ties"]:
-        said += f", though the runs do not settle its order with {listing([labels[name] for name in places[0]['ties']])}"
+    first = _first(entry)
+    names = listing([labels[name] for name in first])
+    said = [f"{names} come first, tied" if len(first) > 1 else f"{names} {'comes first' if len(places) > 1 else 'is alone'}"]
+    late = [labels[name] for name in first if name in _late(entry)]
+    if late:
+        said[0] += f", but {listing(late)} {'is' if len(late) == 1 else 'are'} not in equilibrium"
+    lost = [labels[place["name"]] for place in places if place["error"] is None]
+    if lost:
+        verb = "has" if len(lost) == 1 else "have"
+        said.append(f"At the wall time where errors are compared {listing(lost)} {verb} no result yet")
     gains = {place["name"]: speed_up_of(entry, place["name"], "mean_energy", "wall_time", True) for place in places}
-    known = [f"{labels[name]} {_factor(found)}" for name, found in gains.items() if found is not None and found["bound"] != "?"]
-    if baseline is None or not known:
-        return [f"{said}."]
-    ahead = [labels[name] for name, found in gains.items() if found is not None and (found["low"] or 0.0) > 1.0]
-    said += f". Times cheaper than {labels[baseline]}, at the error of <U>/N that it ends with: {', '.join(known)}"
-    if ahead:
-        verb = "is" if len(ahead) == 1 else "are"
-        said += f". Ahead of {labels[baseline]} by more than the 95% interval {verb} {listing(ahead)}"
-    return [f"{said}."]
+    known = [(name, found) for name, found in gains.items() if found is not None and found["bound"] != "?"]
+    if baseline is not None and known:
+        start = f"Times cheaper than {labels[baseline]}, at the error of <U>/N that it ends with (95% intervals)"
+        said.append(f"{start}: {', '.join(f'{labels[name]} {format_ratio(found)}' for name, found in known)}")
+    return [f"{sentence}." for sentence in said]
 
 
-def _factor(found: Mapping[str, Any]) -> str:
-    """Return a speed-up without its interval."""
-    return f"{'' if found['bound'] == '=' else found['bound'] + ' '}{short(found['value'])}"
+def _without_baseline(data: Mapping[str, Any], entry: Mapping[str, Any], labels: Mapping[str, str]) -> list[str]:
+    """Say that a temperature has no speed-ups, because the baseline has no result there."""
+    names, baseline = [algorithm["name"] for algorithm in entry["algorithms"]], data["settings"]["algorithms"][0]
+    if not names or baseline in names:
+        return []
+    return [f"There are no speed-ups, because {labels.get(baseline, baseline)}, the baseline, has no result."]
 
 
-def summary_of(entry: Mapping[str, Any], labels: Mapping[str, str]) -> list[str]:
+def summary_of(data: Mapping[str, Any], entry: Mapping[str, Any]) -> list[str]:
     """Return what was found at one temperature, in sentences, with intervals.
 
     Parameters
     ----------
+    data
+        Content of a compare.json.
     entry
-        One of ``temperatures`` in a compare.json.
-    labels
-        What to call the algorithms.
+        One of its ``temperatures``.
     """
-    said = [*_gains(entry, labels), *training_of(entry), *_balance(entry, labels)]
+    labels = labels_of(data)
+    said = [*_gains(entry, labels), *_without_baseline(data, entry, labels), *training_of(entry), *_balance(entry, labels)]
     return said or ["No algorithm has a result."]
 
 
@@ -184,11 +214,28 @@ def training_of(entry: Mapping[str, Any]) -> list[str]:
         found = speed_up_of(entry, algorithm["name"], "mean_energy", "wall_time", True)
         if found is not None and found["amortised"] is not None and found["amortised"]["bound"] != "?":
             words += f"; shared by the runs it leaves a speed-up of {format_ratio(found['amortised'])} in <U>/N"
-            if found["break_even_runs"] is not None:
-                most = "at most " if found["bound"] == ">" else ""
-                words += f", and it has paid after {most}{short(max(1.0, math.ceil(found['break_even_runs'])))} runs"
+            runs = pays_after(found)
+            if runs is not None:
+                words += f", and it has paid after {runs}"
         said.append(f"{words}.")
     return said
+
+
+def pays_after(found: Mapping[str, Any]) -> str | None:
+    """Return after how many runs training has paid, as ``about 41 runs``; None where this is not known, or never.
+
+    Parameters
+    ----------
+    found
+        A speed-up in a compare.json, with ``break_even_runs``.
+    """
+    if found["break_even_runs"] is None:
+        return None
+    count = max(1, math.ceil(found["break_even_runs"]))
+    runs = f"{short(count)} run{'' if count == 1 else 's'}"
+    if (found["low"] or 0.0) <= 1.0:  # a run may be no cheaper at all
+        return f"about {runs}, if at all"
+    return f"{'at most' if found['bound'] == '>' else 'about'} {runs}"
 
 
 def _balance(entry: Mapping[str, Any], labels: Mapping[str, str]) -> list[str]:
@@ -197,8 +244,8 @@ def _balance(entry: Mapping[str, Any], labels: Mapping[str, str]) -> list[str]:
     said = []
     if late:
         said.append(f"Not in equilibrium: {listing(late)}.")
-    elif entry["algorithms"]:
-        said.append("All runs are in equilibrium.")
+    elif entry["algorithms"] and entry["reference"]["sound"]:
+        said.append("No check of equilibrium fails.")
     if not entry["reference"]["sound"]:
         said.append("The reference fails its own checks, and errors against it mean little.")
     if entry["not_run"]:

@@ -47,7 +47,7 @@ def speed_up_against_temperature(
     """Draw how many times cheaper than the baseline each algorithm is, against temperature, with 95% intervals.
 
     A bound is an open marker with an arrow to the side on which the speed-up lies, and an interval that the resampled runs
-    leave open ends in an arrow too. Where neither algorithm reaches the error there is a cross at the foot and no number. At a
+    leave open ends in an arrow too. Where the ratio is undecided there is a cross at the foot and no number. At a
     single temperature, algorithms have rows and the speed-up is the horizontal axis.
 
     Parameters

@@ -126,7 +126,7 @@ def look(algorithm: Mapping[str, Any], *, open_marker: bool = False) -> dict[str
 SIGNS: Final = {
     "measured": "\u25cf measured",
     "bound": "\u25cb with an arrow: bound",
-    "unknown": "\u00d7 neither gets there",
+    "unknown": "\u00d7 undecided",
     "late": "\u25cb not in equilibrium",
     "good": "\u25cf in equilibrium",
     "target": "- - - target",
