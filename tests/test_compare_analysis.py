@@ -213,6 +213,26 @@ def test_algorithms_share_the_error_of_the_reference() -> None:
     assert speed_up(curves[0], apart, None).low < 3.6
 
 
+def test_a_comparison_moves_the_reference_for_all_algorithms_alike() -> None:
+    from types import SimpleNamespace
+
+    from glassnf.compare import runner
+
+    def curves(name: str, temperature: float, spread: float) -> np.ndarray:
+        runs = 0.1 + spread * np.random.default_rng(1).standard_normal((2, 8))
+        made = {
+            "estimates": dict.fromkeys(("mean_energy", "specific_heat"), runs),
+            "costs": dict.fromkeys(("wall_time", "pair_evaluations"), (1.0, 2.0)),
+        }
+        reference: Any = SimpleNamespace(temperature=temperature, values=lambda: ((0.0, 0.02), (0.0, 0.02)))
+        run: Any = SimpleNamespace(_settings=SimpleNamespace(seed=1))
+        return runner._Run._curves(run, reference, name, made)["mean_energy", "wall_time"].resampled
+
+    np.testing.assert_array_equal(curves("md", 0.4, 0.0), curves("swap", 0.4, 0.0))
+    assert (curves("md", 0.4, 0.0) != curves("md", 0.3, 0.0)).all()
+    assert (curves("md", 0.4, 0.1) != curves("swap", 0.4, 0.1)).mean() > 0.9  # the runs are picked for each
+
+
 def test_runs_of_algorithms_are_resampled_independently() -> None:
     runs = np.random.default_rng(3).standard_normal((1, 32))
     first, second = (error_curve(np.ones(1), runs, 0.0, 0.0, seed=seed, reference_seed=5).resampled[:, 0] for seed in (1, 2))
