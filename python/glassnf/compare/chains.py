@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from .._arrays import to_host
 from .algorithms import BLOCK, Cost, Estimate, FloatArray, Progress, RunOptions, Trace, settings_of
-from .explorers import longest_timestep
+from .explorers import import_early, longest_timestep
 
 if TYPE_CHECKING:
     from ..ensemble import Ensemble
@@ -56,6 +56,7 @@ class ChainAlgorithm(ABC):
 
     def prepare(self, ensemble: Ensemble) -> None:
         """Take the starting configurations and set the temperature of the runs."""
+        import_early()
         self._runs = len(ensemble)
         self._append(np.zeros(1, dtype=np.int64), np.array(to_host(ensemble.energy))[None, :])
         self._ensemble = self._begin(ensemble)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ..samplers import MolecularDynamics, MonteCarlo
     from ..systems import System
 
-__all__ = ["EXPLORERS", "explorer_of", "longest_timestep"]
+__all__ = ["EXPLORERS", "explorer_of", "import_early", "longest_timestep"]
 
 EXPLORERS: Final = ("mc", "md")
 FRICTION: Final = 1.0
@@ -28,6 +28,12 @@ def longest_timestep(temperature: float) -> float:
     With BAOAB <U>/N of ka2d at T = 0.5 is then off by 1e-3 (docs/molecular_dynamics.md).
     """
     return 0.015 * min(1.0, math.sqrt(0.5 / temperature))
+
+
+def import_early() -> None:
+    """Import what NumPy itself imports only when a function first needs it, so that no run is charged for it."""
+    import numpy.ma
+    import numpy.polynomial  # noqa: F401
 
 
 def explorer_of(
