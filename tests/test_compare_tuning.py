@@ -504,5 +504,9 @@ def test_diagnostics_of_population_annealing() -> None:
 
 
 def test_time_steps() -> None:
-    assert longest_timestep(0.3) == longest_timestep(0.5) == 0.015
-    assert longest_timestep(2.0) == pytest.approx(0.0075)
+    assert longest_timestep(0.3) == longest_timestep(0.5) == 0.01
+    assert longest_timestep(2.0) == pytest.approx(0.005)
+    steps = {one["thermostat"]: one["timestep"] for one in candidates_of("md", gnf.systems.ka2d(43), 0.5, HOT)}
+    assert steps == {"langevin": 0.01, "rescaling": 0.004}
+    # Measured at T = 0.5 (docs/molecular_dynamics.md): shifts of <U>/N are -4.1 dt^2 and 57.7 dt^2.
+    assert max(4.1 * steps["langevin"] ** 2, 57.7 * steps["rescaling"] ** 2) < 1e-3
