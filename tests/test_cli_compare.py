@@ -214,6 +214,26 @@ def test_old_results_are_not_replaced_unless_asked(finished: Path, tmp_path: Pat
     assert "expected a folder, got the file" in capsys.readouterr().err
 
 
+def test_quick_replaces_the_results_of_quick_only(finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = (finished / "compare.json").read_bytes()
+    quick = ["compare", "--quick", "-T", "0.7", *TINY, "--algorithms", "mc", "--quiet", "--no-cache", "-o"]
+    assert run([*quick, str(finished)]) == 2
+    assert "use --overwrite" in capsys.readouterr().err
+    assert (finished / "compare.json").read_bytes() == before
+    assert run([*quick, str(tmp_path)]) == 0
+    assert run([*quick, str(tmp_path)]) == 0
+    assert _load(tmp_path)["settings"]["profile"] == "quick"
+
+
+def test_options_that_do_not_go_together(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["compare", "--quick", "--full", "-o", str(tmp_path)]) == 2
+    assert "--full: expected not to be given with --quick" in capsys.readouterr().err
+    assert run(["compare", "--system", "ka", "-n", "1000", "-o", str(tmp_path)]) == 2
+    assert "--temperatures (-T): expected one or several positive numbers for this system, got none" in capsys.readouterr().err
+    assert run(["compare", "--budget", "5x", "-o", str(tmp_path)]) == 2
+    assert "--budget: expected" in capsys.readouterr().err
+
+
 def test_table_and_verdicts_in_words(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     # Local MC after 640 sweeps at T = 0.25 lies some 0.3 epsilon above equilibrium, 10 times the spread of 8 runs.
     arguments = ["compare", "-T", "0.25", *TINY, "--reference-sweeps", "4000", "--runs", "8", "--no-cache"]

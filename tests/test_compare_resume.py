@@ -12,14 +12,26 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import glassnf as gnf
 from glassnf.cli import run
-from glassnf.compare import Event, Settings, compare, comparison_to_dict
+from glassnf.compare import (
+    AlgorithmSpec,
+    Cost,
+    Estimate,
+    Event,
+    Settings,
+    algorithms,
+    compare,
+    comparison_to_dict,
+    register_algorithm,
+    write_files,
+)
 from glassnf.compare.parts import Parts, result_from_dict, result_to_dict
 
-TIMINGS = {"wall_time", "pair_evaluations", "seconds", "created", "command", "speed_ups", "ranking", "flow_time", "wall_time_s"}
+TIMINGS = {"wall_time", "pair_evaluations", "seconds", "created", "command", "speed_ups", "ranking", "flow_time"}
 # Tuning is out of the way: in its deterministic mode it is part of the results like all else, and takes longer than all else.
 SETTINGS = Settings(
     gnf.systems.ka2d(43), (0.7, 0.6), ("md", "mc", "swap"), runs=4, sweeps=320, reference_sweeps=80, reference_replicas=8,
@@ -60,20 +72,103 @@ def test_interrupted_anywhere(whole: Any, tmp_path: Path, event: int) -> None:
     rest = _Stop(10**9)
     resumed = compare(SETTINGS, rest, folder=tmp_path, resume=True)
     assert _without_timings(comparison_to_dict(resumed)) == whole
-    assert not Parts(tmp_path).exist
-    assert not list(tmp_path.iterdir())
+    assert [path.name for path in tmp_path.iterdir()] == ["parts"]  # they stay until the report is written
 
 
 def test_what_is_done_is_not_done_again(tmp_path: Path) -> None:
-    first = _Stop(10**9)
+    first, rest = _Stop(10**9), _Stop(10**9)
     compare(SETTINGS, first, folder=tmp_path)
-    events = len(first.stages)
-    with pytest.raises(KeyboardInterrupt):
-        compare(SETTINGS, _Stop(events - 1), folder=tmp_path)
-    assert Parts(tmp_path).count() >= 6
-    rest = _Stop(10**9)
+    assert Parts(tmp_path).count() == 2 * (1 + 3)
     compare(SETTINGS, rest, folder=tmp_path, resume=True)
-    assert len(rest.stages) < events / 2
+    assert len(rest.stages) == 2 * 3  # a line for each algorithm at each temperature
+
+
+def test_a_report_that_cannot_be_drawn_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from glassnf import plots
+
+    def fail(data: Any) -> Any:
+        raise RuntimeError("no ink")
+
+    settings = replace(SETTINGS, temperatures=(0.7,), algorithms=("mc",))
+    comparison = compare(settings, folder=tmp_path)
+    monkeypatch.setattr(plots, "figures", fail)
+    with pytest.raises(RuntimeError, match="no ink"):
+        write_files(comparison_to_dict(comparison), tmp_path)
+    assert (tmp_path / "compare.json").exists()
+    assert Parts(tmp_path).count() == 2
+    monkeypatch.undo()
+    write_files(comparison_to_dict(compare(settings, folder=tmp_path, resume=True)), tmp_path)
+    assert not Parts(tmp_path).exist
+
+
+@pytest.mark.skipif(os.name != "posix", reason="file locks are of POSIX")
+def test_two_comparisons_in_one_folder(tmp_path: Path) -> None:
+    first = Parts(tmp_path)
+    first.begin(SETTINGS, resume=False)
+    for resume in (False, True):
+        with pytest.raises(ValueError, match=r"which another comparison is using$"):
+            compare(SETTINGS, folder=tmp_path, resume=resume)
+    assert first.exist
+    first.release()
+    second = Parts(tmp_path)
+    second.begin(SETTINGS, resume=True)
+    second.release()
+    assert [path.name for path in tmp_path.iterdir()] == ["parts"]
+
+
+def test_pieces_that_cannot_be_kept_are_a_note(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*arguments: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Parts, "put", full)
+    comparison = compare(replace(SETTINGS, temperatures=(0.7,), algorithms=("mc",)), folder=tmp_path)
+    assert len(comparison.results[0].algorithms) == 1
+    assert sum("No space left on device" in note for note in comparison.notes) == 2
+
+
+class _Broken:
+    """An algorithm that fails when it has done some work."""
+
+    def __init__(self, system: Any, temperature: float, options: Any) -> None:
+        self.runs = 0
+
+    def prepare(self, ensemble: Any) -> None:
+        self.runs = len(ensemble)
+
+    def advance(self, budget: int, progress: Any = None) -> Estimate:
+        if budget > 100:
+            raise RuntimeError("the dynamics\nblew up")
+        return Estimate(np.zeros(self.runs), np.ones(self.runs))
+
+    def cost(self) -> Cost:
+        return Cost(1.0, 1.0)
+
+    def trace(self) -> None:
+        return None
+
+    def report(self) -> dict[str, Any]:
+        return {}
+
+
+def test_what_fails_is_named_and_the_others_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(algorithms, "_register", dict(algorithms._register))
+    register_algorithm(AlgorithmSpec("broken", "broken", "#000000", "x", _Broken))
+    settings = replace(SETTINGS, algorithms=("broken", "mc", "swap"))
+    comparison = compare(settings, folder=tmp_path)
+    for result in comparison.results:
+        assert [one.spec.name for one in result.algorithms] == ["mc", "swap"]
+        assert [(one.name, one.reason) for one in result.not_run] == [("broken", "it has failed: the dynamics blew up")]
+        assert result.speed_ups == ()  # there is no baseline
+    assert "T = 0.6: broken has failed: the dynamics blew up" in comparison.notes
+    assert len(write_files(comparison_to_dict(comparison), tmp_path)) >= 4
+
+
+def test_the_baseline_is_never_given_up() -> None:
+    settings = replace(SETTINGS, temperatures=(0.3, 0.28, 0.26), algorithms=("mc", "md"), stop_when_failed=True)
+    comparison = compare(settings)  # 320 sweeps equilibrate nothing here
+    assert all(not one.verdict.equilibrated for result in comparison.results for one in result.algorithms)
+    assert [[one.name for one in result.not_run] for result in comparison.results] == [[], [], ["md"]]
+    assert "out of equilibrium at T = 0.3 and 0.28" in comparison.results[2].not_run[0].reason
 
 
 def test_damaged_pieces_are_made_anew(whole: Any, tmp_path: Path) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
 from ..compare.settings import TUNING_SHARE
 from ._console import Bar, print_tables
@@ -92,6 +93,7 @@ def _profile(choices: Choices) -> str:
 def _settings(choices: Choices) -> Settings:
     from ..compare import Settings
     from ..compare.plugin import load_samplers
+    from ..compare.settings import usual_algorithms
     from ._runners.flow_file import load_flow
 
     name = _profile(choices)
@@ -105,13 +107,14 @@ def _settings(choices: Choices) -> Settings:
         temperatures = choices["temperatures"] or (profile.temperatures if system.name == "ka2d" else None)
         if temperatures is None:
             raise CommandError("--temperatures (-T): expected one or several positive numbers for this system, got none")
+        flow = None if choices["flow"] is None else load_flow(choices["flow"], system)
         own = tuple(spec.name for spec in load_samplers(choices["sampler"] or ()))
-        named = choices["algorithms"]
-        settings = Settings(
+        named = choices["algorithms"] or usual_algorithms(system, temperatures, flow)
+        return Settings(
             system=system,
-            flow=None if choices["flow"] is None else load_flow(choices["flow"], system),
+            flow=flow,
             temperatures=tuple(sorted(temperatures, reverse=True)),
-            algorithms=cast("tuple[str, ...]", named and (*named, *(name for name in own if name not in named))),
+            algorithms=(*named, *(name for name in own if name not in named)),
             runs=choices["runs"],
             seed=choices["seed"],
             threads=choices["threads"],
@@ -129,7 +132,6 @@ def _settings(choices: Choices) -> Settings:
             stop_when_failed=profile.stop_when_failed,
             profile=name,
         )
-        return replace(settings, algorithms=(*settings.algorithms, *own)) if own and named is None else settings
 
 
 def _folder(choices: Choices) -> Path:
@@ -141,16 +143,27 @@ def _folder(choices: Choices) -> Path:
         raise CommandError(f"--output: expected a folder, got the file {folder}")
     if choices["resume"] and choices["overwrite"]:
         raise CommandError("--overwrite: expected not to be given with --resume")
-    careful = not (choices["overwrite"] or choices["quick"] or choices["resume"])
-    if careful and (folder / "compare.json").exists():
+    careful = not (choices["overwrite"] or choices["resume"])
+    old = folder / "compare.json"
+    if careful and old.exists() and not (choices["quick"] and _profile_of(old) == "quick"):
         raise CommandError(f"--output: expected a folder without results, got {folder}, which has some; use --overwrite")
-    if careful and Parts(folder).exist:
+    parts = Parts(folder)
+    if careful and parts.exist and not (choices["quick"] and parts.profile == "quick"):
         raise CommandError(
             f"--output: expected an empty folder, got {folder} with an interrupted comparison; use --resume or --overwrite"
         )
     with user_input():
         folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+def _profile_of(path: Path) -> str | None:
+    """Return the profile of the comparison in a compare.json; --quick replaces the results of --quick, and no others."""
+    try:
+        profile = json.loads(path.read_text(encoding="utf-8"))["settings"]["profile"]
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+    return profile if isinstance(profile, str) else None
 
 
 def compare_command(given: dict[str, Any], config: str | None, command: list[str]) -> int:
@@ -170,10 +183,11 @@ def compare_command(given: dict[str, Any], config: str | None, command: list[str
     CommandError
         If an option makes no sense.
     """
-    from ..compare import compare, comparison_to_dict, write_files
+    from ..compare import comparison_to_dict, write_files
     from ..compare.jsonable import dumps
     from ..compare.parts import Parts
     from ..compare.reference import read_reference
+    from ..compare.runner import compare_in_parts
 
     choices = choose(OPTIONS, given, config)
     settings = _settings(choices)
@@ -182,19 +196,21 @@ def compare_command(given: dict[str, Any], config: str | None, command: list[str
             for temperature in settings.temperatures:
                 read_reference(settings.reference, settings.system, temperature)
     folder = _folder(choices)
-    if choices["resume"]:
-        with user_input():
-            Parts(folder).begin(settings, resume=True)
+    parts = Parts(folder)
+    with user_input():
+        parts.begin(settings, resume=choices["resume"])
     try:
         with _Display(settings, choices["quiet"]) as display:
-            comparison = compare(settings, display.show, folder=folder, resume=choices["resume"])
+            comparison = compare_in_parts(settings, display.show, parts)
+        data = comparison_to_dict(comparison, command)
+        with user_input():
+            paths = write_files(data, folder)
     except KeyboardInterrupt:
-        kept = Parts(folder).count()
-        again = shlex.join([*command, *([] if choices["resume"] else ["--resume"])])
-        raise CommandError(f"interrupted; {kept} finished pieces are kept, go on with: {again}", 130) from None
-    data = comparison_to_dict(comparison, command)
-    with user_input():
-        paths = write_files(data, folder)
+        again = [word for word in command if word not in ("--overwrite", "--resume")]
+        words = f"interrupted; {parts.count()} finished pieces are kept, go on with: {shlex.join([*again, '--resume'])}"
+        raise CommandError(words, 130) from None
+    finally:
+        parts.release()
     if choices["json"]:
         sys.stdout.write(dumps(data))
     elif not choices["quiet"]:

@@ -12,7 +12,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 
 import numpy as np
 
@@ -24,10 +24,16 @@ from .results import AlgorithmResult, Relaxation
 from .settings import Settings
 from .verdict import Verdict
 
+try:
+    import fcntl
+except ImportError:  # not on Windows
+    fcntl = None  # type: ignore[assignment]
+
 __all__ = ["Parts", "result_from_dict", "result_to_dict", "settings_to_dict"]
 
 FOLDER: Final = "parts"
 _SETTINGS: Final = "settings.json"
+_LOCK: Final = ".glassnf-compare.lock"
 
 
 class Parts:
@@ -41,6 +47,7 @@ class Parts:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder / FOLDER
+        self._lock: IO[str] | None = None
 
     @property
     def exist(self) -> bool:
@@ -48,27 +55,34 @@ class Parts:
         return (self._folder / _SETTINGS).is_file()
 
     def begin(self, settings: Settings, *, resume: bool) -> None:
-        """Make the folder, or, to resume, check that the pieces in it belong to a comparison with these settings.
+        """Take the folder, and empty it, or, to resume, check that the pieces in it belong to a comparison with these settings.
 
         Raises
         ------
         ValueError
-            If there is nothing to resume, or the settings differ; the message lists where.
+            If there is nothing to resume, the settings differ (the message lists where), or another process uses the folder.
         OSError
             If the folder cannot be written.
         """
-        ours = settings_to_dict(settings)
-        if not resume:
+        self._acquire()
+        try:
+            if resume:
+                self._check(settings)
+                return
             self.remove()
             self._folder.mkdir(parents=True)
-            write_text(self._folder / _SETTINGS, dumps(ours))
-            return
+            write_text(self._folder / _SETTINGS, dumps(settings_to_dict(settings)))
+        except BaseException:
+            self.release()
+            raise
+
+    def _check(self, settings: Settings) -> None:
         if not self.exist:
             raise ValueError(f"resume: expected an interrupted comparison in {self._folder.parent}, got none")
         theirs = self._read(_SETTINGS)
         if theirs is None:
             raise ValueError(f"resume: expected the settings of a comparison in {self._folder / _SETTINGS}, got something else")
-        ours = json.loads(dumps(ours))
+        ours = json.loads(dumps(settings_to_dict(settings)))
         differences = [
             f"{name} was {theirs.get(name)!r}, is {ours.get(name)!r}"
             for name in sorted({*ours, *theirs})
@@ -79,12 +93,44 @@ class Parts:
                 f"resume: expected the settings of the interrupted comparison, got others: {'; '.join(differences)}"
             )
 
+    def _acquire(self) -> None:
+        """Lock the folder against other processes, until `release` or the end of this one, however it comes."""
+        if fcntl is None or self._lock is not None:
+            return
+        self._folder.parent.mkdir(parents=True, exist_ok=True)
+        lock = (self._folder.parent / _LOCK).open("w", encoding="utf-8")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.close()
+            raise ValueError(
+                f"output: expected a folder of its own, got {self._folder.parent}, which another comparison is using"
+            ) from None
+        except OSError:  # a file system without locks
+            lock.close()
+            return
+        self._lock = lock
+
+    def release(self) -> None:
+        """Let other processes have the folder."""
+        if self._lock is not None:
+            (self._folder.parent / _LOCK).unlink(missing_ok=True)
+            self._lock.close()
+            self._lock = None
+
+    @property
+    def profile(self) -> str | None:
+        """The profile of the comparison that the pieces belong to."""
+        settings = self._read(_SETTINGS)
+        return None if settings is None else settings.get("profile")
+
     def get(self, temperature: float, name: str) -> dict[str, Any] | None:
         """Return a piece, or None if there is none that can be read."""
         return self._read(_file(temperature, name))
 
     def put(self, temperature: float, name: str, piece: Mapping[str, Any]) -> None:
         """Keep a piece."""
+        self._folder.mkdir(parents=True, exist_ok=True)
         write_text(self._folder / _file(temperature, name), dumps(piece))
 
     def count(self) -> int:

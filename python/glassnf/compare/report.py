@@ -197,10 +197,10 @@ def speed_ups_to_csv(data: Mapping[str, Any]) -> str:
 
 
 def write_files(data: dict[str, Any], folder: Path) -> list[Path]:
-    """Write the report, each file in one step, and return the paths.
+    """Write the report, each file in one step, numbers first, and return the paths.
 
-    These are report.html, compare.json, compare.csv, speed_ups.csv, and the figures of `glassnf.plots.figures`, each as PNG and
-    SVG.
+    When all is written, pieces that `compare` has kept in this folder are removed. The files are report.html, compare.json,
+    compare.csv, speed_ups.csv, and the figures of `glassnf.plots.figures`, each as PNG and SVG.
 
     Raises
     ------
@@ -209,20 +209,22 @@ def write_files(data: dict[str, Any], folder: Path) -> list[Path]:
     """
     from .. import plots
     from .page import page
+    from .parts import Parts
 
     folder.mkdir(parents=True, exist_ok=True)
-    figures = plots.figures(data)
-    texts = {
-        "report.html": page(data, figures),
+    numbers = {
         "compare.json": dumps(data),
         "compare.csv": comparison_to_csv(data),
         "speed_ups.csv": speed_ups_to_csv(data),
     }
-    for name, text in texts.items():
+    for name, text in numbers.items():
         write_text(folder / name, text)
-    names = list(texts)
+    figures = plots.figures(data)
+    write_text(folder / "report.html", page(data, figures))
+    names = ["report.html", *numbers]
     for stem, figure in figures.items():
         for suffix in (".png", ".svg"):
             plots.save(figure, folder / f"{stem}{suffix}")
             names.append(f"{stem}{suffix}")
+    Parts(folder).remove()
     return [folder / name for name in names]

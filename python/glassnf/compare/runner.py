@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -99,29 +99,37 @@ def compare(
     listener
         Called with every step of progress.
     folder
-        Where to keep the pieces that are done, in a folder ``parts`` of it, which is removed in the end; None for nowhere.
+        Where to keep the pieces that are done, in a folder ``parts`` of it; None for nowhere. They stay until `write_files` has
+        written the report into that folder.
     resume
         Go on with the pieces in `folder`.
 
     Raises
     ------
     ValueError
-        If the file in ``settings.reference`` does not hold the reference values, or what there is to resume has other settings.
+        If the file in ``settings.reference`` does not hold the reference values, what there is to resume has other settings, or
+        another comparison is using the folder.
     OSError
         If a file cannot be read or written.
     """
-    if resume and folder is None:
-        raise ValueError("folder: expected the folder of an interrupted comparison, got None")
+    if folder is None:
+        if resume:
+            raise ValueError("folder: expected the folder of an interrupted comparison, got None")
+        return compare_in_parts(settings, listener, None)
+    parts = Parts(folder)
+    parts.begin(settings, resume=resume)
+    try:
+        return compare_in_parts(settings, listener, parts)
+    finally:
+        parts.release()
+
+
+def compare_in_parts(settings: Settings, listener: Listener | None, parts: Parts | None) -> Comparison:
+    """Run a comparison with pieces that have been begun; see `compare`."""
     if settings.reference is not None:
         for temperature in settings.temperatures:
             read_reference(settings.reference, settings.system, temperature)
-    parts = None if folder is None else Parts(folder)
-    if parts is not None:
-        parts.begin(settings, resume=resume)
-    comparison = _Run(settings, listener or _nobody, parts).run()
-    if parts is not None:
-        parts.remove()
-    return comparison
+    return _Run(settings, listener or _nobody, parts).run()
 
 
 def _nobody(event: Event) -> None:
@@ -155,7 +163,11 @@ class _Run:
         results = {value: self._at(value) for value in sorted(self._settings.temperatures, reverse=True)}
         seconds = time.perf_counter() - begin + self._earlier
         ordered = tuple(results[value] for value in self._settings.temperatures)
-        return Comparison(self._settings, self._plan, ordered, tuple(self._notes), started, seconds)
+        made = {
+            value: results[value].reference.sweeps if sweeps else 0 for value, sweeps in self._plan.reference_sweeps.items()
+        }
+        plan = replace(self._plan, reference_sweeps=made)
+        return Comparison(self._settings, plan, ordered, tuple(self._notes), started, seconds)
 
     def _at(self, temperature: float) -> TemperatureResult:
         settings = self._settings
@@ -177,9 +189,9 @@ class _Run:
         return TemperatureResult(temperature, reference, tuple(results), self._speed_ups(results), ranking, tuple(not_run))
 
     def _failed(self, name: str) -> str | None:
-        """Return why an algorithm is given up, or None."""
+        """Return why an algorithm is given up, or None. The baseline never is: bounds need what it has cost."""
         failures = self._failures.get(name, [])
-        if not self._settings.stop_when_failed or len(failures) < 2:
+        if not self._settings.stop_when_failed or len(failures) < 2 or name == self._settings.algorithms[0]:
             return None
         return f"it was out of equilibrium at T = {failures[-2]:g} and {failures[-1]:g} already"
 
@@ -210,8 +222,7 @@ class _Run:
         if kept is not None:
             return reference_from_dict(kept)
         reference = self._make_reference(temperature, sweeps)
-        if self._parts is not None:
-            self._parts.put(temperature, "reference", jsonable(reference))
+        self._keep(temperature, "reference", jsonable(reference))
         return reference
 
     def _make_reference(self, temperature: float, sweeps: int) -> Reference:
@@ -237,7 +248,7 @@ class _Run:
         return reference
 
     def _algorithm(self, temperature: float, name: str, reference: Reference) -> AlgorithmResult | NotRun:
-        """Return the result of one algorithm, from the pieces or new; a user's own sampler may fail, which is a `NotRun`."""
+        """Return the result of one algorithm, from the pieces or new; where it fails, the others are not to suffer."""
         spec = get_algorithm(name)
         found = self._kept(temperature, name, reference)
         if found is not None:
@@ -247,21 +258,30 @@ class _Run:
         try:
             outcome = self._run_algorithm(temperature, spec, reference)
             piece: dict[str, Any] = {"result": result_to_dict(outcome)}
-        except RuntimeError as error:  # a PluginError, or none of its settings works
-            if not spec.foreign:
-                raise
-            outcome = NotRun(name, str(error))
-            self._notes.append(f"T = {temperature:g}: {spec.label} has failed: {error}")
-            piece = {"failed": str(error)}
-        if self._parts is not None:
-            more = {"notes": self._notes[before:], "seconds": time.perf_counter() - begin, "source": digest_of(spec)}
-            self._parts.put(temperature, name, {**piece, **more})
+        except RuntimeError as error:  # a PluginError, a flow that cannot be integrated, dynamics that blow up
+            reason = " ".join(str(error).split()) or type(error).__name__
+            outcome = NotRun(name, f"it has failed: {reason}")
+            self._notes.append(f"T = {temperature:g}: {spec.label} has failed: {reason}")
+            piece = {"failed": reason}
+        more = {"notes": self._notes[before:], "seconds": time.perf_counter() - begin, "source": digest_of(spec)}
+        self._keep(temperature, name, {**piece, **more})
         return outcome
+
+    def _keep(self, temperature: float, name: str, piece: Mapping[str, Any]) -> None:
+        """Keep a piece; that it cannot be kept is no reason to lose it."""
+        if self._parts is None:
+            return
+        try:
+            self._parts.put(temperature, name, piece)
+        except OSError as error:
+            self._notes.append(
+                f"T = {temperature:g}: the piece {name} could not be kept for --resume: {error.strerror or error}."
+            )
 
     def _kept(self, temperature: float, name: str, reference: Reference) -> AlgorithmResult | None:
         """Return what an interrupted comparison has left of an algorithm, or None where there is nothing that can be used.
 
-        A sampler of the user's own that has failed, or has been edited since, runs again.
+        An algorithm that has failed, or a sampler of the user's own that has been edited since, runs again.
         """
         piece = None if self._parts is None else self._parts.get(temperature, name)
         if piece is None or "failed" in piece or piece.get("source") != digest_of(get_algorithm(name)):

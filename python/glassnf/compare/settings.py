@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, cast
 
 from .. import _check, cuda
+from ..flows import shipped
 from .algorithms import BLOCK, algorithm_names, default_algorithms, get_algorithm
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from ..flows import Flow
     from ..systems import System
 
-__all__ = ["TUNING_SHARE", "Settings"]
+__all__ = ["TUNING_SHARE", "Settings", "usual_algorithms"]
 
 TUNING_SHARE: Final = 0.2
 """Of the time of each algorithm, for the choice of its settings."""
@@ -145,13 +146,9 @@ class Settings:
     def _check_algorithms(self) -> None:
         given: object = self.algorithms
         if self.flow is None and (given is None or any(get_algorithm(name).needs_flow for name in self.algorithms)):
-            from ..flows import shipped
-
             object.__setattr__(self, "flow", shipped(self.system))
         if given is None:
-            names = default_algorithms(self.system, self.flow)
-            reached = [name for name in names if any(self.obstacle(name, value) is None for value in self.temperatures)]
-            object.__setattr__(self, "algorithms", tuple(reached))
+            object.__setattr__(self, "algorithms", usual_algorithms(self.system, self.temperatures, self.flow))
         if not self.algorithms:
             raise ValueError(f"algorithms: expected at least one of {', '.join(algorithm_names())}, got none")
         for name in self.algorithms:
@@ -179,11 +176,7 @@ class Settings:
 
     def obstacle(self, name: str, temperature: float) -> str | None:
         """Return why an algorithm cannot be run at a temperature, or None if it can."""
-        if not get_algorithm(name).needs_flow or self.flow is None:
-            return None
-        if self.flow.cold <= temperature < self.flow.hot:
-            return None
-        return f"the flow goes from T = {self.flow.hot:g} to {self.flow.cold:g}, which does not hold {temperature:g}"
+        return _obstacle(name, temperature, self.flow)
 
     def _check_sweeps(self) -> None:
         if not isinstance(self.sweeps, Mapping):
@@ -219,6 +212,29 @@ class Settings:
     def hot(self) -> float:
         """The temperature of the starting configurations."""
         return self.start_temperature if self.start_temperature is not None else max(1.0, 2.0 * max(self.temperatures))
+
+
+def _obstacle(name: str, temperature: float, flow: Flow | None) -> str | None:
+    if flow is None or not get_algorithm(name).needs_flow or flow.cold <= temperature < flow.hot:
+        return None
+    return f"the flow goes from T = {flow.hot:g} to {flow.cold:g}, which does not hold {temperature:g}"
+
+
+def usual_algorithms(system: System, temperatures: tuple[float, ...], flow: Flow | None = None) -> tuple[str, ...]:
+    """Return the algorithms that are compared where none are named: all that come with glassnf and can be run somewhere.
+
+    Parameters
+    ----------
+    system
+        What they are to sample.
+    temperatures
+        Where, in epsilon / k_B.
+    flow
+        A trained flow; None for the one that comes with glassnf, if it has one for this system.
+    """
+    flow = flow if flow is not None else shipped(system)
+    names = default_algorithms(system, flow)
+    return tuple(name for name in names if any(_obstacle(name, value, flow) is None for value in temperatures))
 
 
 def _unique(name: str, values: tuple[object, ...]) -> None:
