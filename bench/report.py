@@ -152,7 +152,22 @@ def time_step(document: dict[str, Any]) -> list[str]:
     ]
     reference = document["monte_carlo"]
     rows.append(("swap Monte Carlo", f"{reference['energy_per_particle']:.5f}", f"{reference['error']:.5f}"))
-    return [table(("ka2d, N = 43, T = 0.5", "<U>/N", "standard error"), rows)]
+    return [table((f"ka2d, N = 43, T = {document['settings']['temperature']:g}", "<U>/N", "standard error"), rows)]
+
+
+def time_step_paired(document: dict[str, Any]) -> list[str]:
+    rows = [
+        (
+            f"{shift['thermostat']}, dt = {shift['timestep']:g}",
+            f"{shift['mean_energy']:.5f}",
+            f"{shift['mean_energy_error']:.5f}",
+            f"{shift['specific_heat']:.3f}",
+            f"{shift['specific_heat_error']:.3f}",
+        )
+        for shift in document["shifts"]
+    ]
+    case = f"ka2d, N = 43, T = {document['settings']['temperature']:g}, against dt = {document['finest']:g}"
+    return [table((case, "shift of <U>/N", "error", "shift of C_v", "error"), rows)]
 
 
 def relaxation_time(document: dict[str, Any]) -> list[str]:
@@ -457,6 +472,7 @@ SECTIONS = {
     "population_annealing": population_annealing,
     "flow_field": flow_field,
     "time_step": time_step,
+    "time_step_paired": time_step_paired,
     "relaxation_time": relaxation_time,
     "cuda": cuda,
 }

@@ -86,6 +86,17 @@ def test_time_step(tmp_path: Path) -> None:
     assert "rescaling, dt = 0.02" in run("report.py", path)
 
 
+def test_paired_time_steps(tmp_path: Path) -> None:
+    """Shifts of <U>/N at T = 0.4 within five errors and a few hundredths, and a table of them."""
+    path = tmp_path / "time_step_paired.json"
+    document = result("time_step.py", path, "--paired", "--temperature", 0.4, "--replicas", 16, "--time", 4)
+    assert {shift["timestep"] for shift in document["shifts"]} == {0.004, 0.01, 0.015, 0.02, 0.03}
+    for shift in document["shifts"]:
+        assert abs(shift["mean_energy"]) < 5.0 * shift["mean_energy_error"] + 0.03
+        assert 0.0 < shift["mean_energy_error"] < 0.05
+    assert "langevin, dt = 0.03" in run("report.py", path)
+
+
 def test_relaxation_time(tmp_path: Path) -> None:
     path = tmp_path / "relaxation_time.json"
     document = result("relaxation_time.py", path, "-n", 172, "--temperature", 1, "--replicas", 3, "--time", 20, "--sweeps", 40)

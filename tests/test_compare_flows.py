@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -61,8 +62,8 @@ def test_two_particles(settings: dict[str, Any], height: float) -> None:
     assert algorithm.diagnosis() == Diagnosis(remarks=(f"ESS {report['ess']:.3g} of {report['samples']} samples a run",))
     # N = 2: a time step looks at the other particle once, a sweep of two trials twice; flow and energies come on top.
     moves = 60_000 * (1 if settings["explorer"] == "md" else 2)
-    carried = 40_000 // settings["spacing"]
-    assert algorithm.cost().pair_evaluations > moves + carried * 4 * report["steps"]
+    carried = 30_000 // settings["spacing"]
+    assert algorithm.cost().pair_evaluations > moves + carried * (4 * report["steps"] + 2)
     assert algorithm.trace() is None
 
 
@@ -87,6 +88,53 @@ def test_samples_are_carried_once() -> None:
     assert sum(count for count, _, _, steps in FLOW.calls[before:] if steps < fine) >= 4 * 32
     with pytest.raises(ValueError, match="budget: expected more than the 6400 sweeps already done, got 6400"):
         algorithm.advance(6_400)
+
+
+def test_a_budget_costs_what_going_straight_to_it_does() -> None:
+    """Configurations that only smaller budgets have used are not charged; the averages are the same too."""
+    slow, straight = made(4, spacing=100, explorer="mc"), made(4, spacing=100, explorer="mc")
+    costs = []
+    for budget in (3_200, 6_400, 12_800):
+        estimate = slow.advance(budget)
+        costs.append(slow.cost().pair_evaluations)
+    np.testing.assert_allclose(straight.advance(12_800).mean_energy, estimate.mean_energy, rtol=1e-12)
+    assert costs[-1] == straight.cost().pair_evaluations
+    chain = 12_800 * 2  # N = 2: two trials a sweep, one distance each
+    assert costs[-1] > chain + 64 * (4 * slow.report()["steps"] + 2)
+
+
+def test_time_of_a_budget(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A clock that says a second for a sweep of the chains and 100 s for what is carried of a record."""
+    now = [0.0]
+    monkeypatch.setattr("glassnf.compare.flows.time", SimpleNamespace(perf_counter=lambda: now[0]))
+    algorithm = made(4, spacing=100, explorer="mc")
+    carry, run = algorithm._carry, algorithm._sampler.run
+
+    def slow_carry(positions: Any, species: Any) -> Any:
+        now[0] += 100.0 * len(positions)
+        return carry(positions, species)
+
+    def slow_run(ensemble: Any, sweeps: int, **options: Any) -> Any:
+        now[0] += sweeps
+        return run(ensemble, sweeps, **options)
+
+    monkeypatch.setattr(algorithm, "_carry", slow_carry)
+    monkeypatch.setattr(algorithm._sampler, "run", slow_run)
+    adapted = 1_000  # without the clock
+    for budget, records in ((3_200, 16), (6_400, 32), (9_600, 48)):  # the last uses 16 records of the one before
+        algorithm.advance(budget)
+        assert algorithm.cost().wall_time == pytest.approx((budget - adapted + 100.0 * records) / 4, rel=1e-12)
+    assert algorithm.report()["flow_time"] == pytest.approx(4_800 / 4, rel=1e-12)
+
+
+def test_costs_ascend() -> None:
+    """Also where budgets are so close that a window has fewer configurations than the one before."""
+    algorithm = made(4, spacing=300, explorer="mc")
+    costs = []
+    for budget in (160, 320, 3_200, 3_220, 3_300, 4_000):
+        algorithm.advance(budget)
+        costs.append((algorithm.cost().wall_time, algorithm.cost().pair_evaluations))
+    assert (np.diff(costs, axis=0) > 0.0).all()
 
 
 def test_short_budgets_have_samples_too() -> None:

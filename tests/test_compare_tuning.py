@@ -6,6 +6,8 @@ Comparisons of means have a false-alarm rate of 6e-7 each (5 sigma); seeds are f
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -20,6 +22,7 @@ from glassnf.compare.anneals import anneal_together
 from glassnf.compare.explorers import explorer_of, longest_timestep
 from glassnf.compare.reference import Reference
 from glassnf.compare.starts import hot_start
+from glassnf.compare.tempering import ENOUGH_ATTEMPTS, ladder_of
 from glassnf.compare.tuning import Tuning, tune
 from tolerances import STATISTICAL
 from two_particles import TwoParticles
@@ -437,7 +440,7 @@ def run_of(name: str, budget: int, **settings: Any) -> Any:
 
 
 def test_diagnostics_of_parallel_tempering_and_the_ladder_that_is_learnt() -> None:
-    first = run_of("pt", 8_000)
+    first = run_of("pt", 40_000)
     found = first.report()["diagnostics"]
     rungs = len(found["temperatures"])
     assert found["acceptance"].shape == (rungs - 1,)
@@ -445,10 +448,47 @@ def test_diagnostics_of_parallel_tempering_and_the_ladder_that_is_learnt() -> No
     assert (found["flow"][[0, -1]] == [1.0, 0.0]).all()  # the first is the coldest
     assert found["round_trips"].shape == (3,)
     ladder = first.learnt()["temperatures"]
+    assert (np.sum(first._attempts, axis=1) >= ENOUGH_ATTEMPTS).all()
     assert len(ladder) == rungs
     assert (ladder[0], ladder[-1]) == (T, HOT)
     again = run_of("pt", 8_000, temperatures=ladder).report()["diagnostics"]
     np.testing.assert_allclose(again["temperatures"], ladder, rtol=1e-12)
+
+
+def test_a_ladder_by_few_exchanges_is_not_handed_on() -> None:
+    """Short trials: nothing is learnt, and a run with what tuning hands on adapts its ladder as one without does."""
+    options = RunOptions(threads=1, adaptation=4_000, settings={"exchange_acceptance": 0.9, "sweeps_per_exchange": 5})
+    algorithm: Any = get_algorithm("pt").factory(TWO.system, T, options)
+    algorithm.prepare(TWO.draw(3, HOT, seed=1))
+    algorithm.advance(8_000)
+    assert (np.sum(algorithm._attempts, axis=1) < ENOUGH_ATTEMPTS).all()
+    assert algorithm.learnt() == {}
+    first = np.array(ladder_of(TWO.system, T, HOT, 0.9))
+    adapted = algorithm.report()["diagnostics"]["temperatures"]
+    assert adapted.shape == first.shape
+    assert not np.allclose(adapted, first, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_no_budget_is_charged_for_imports(name: str) -> None:
+    """In a new process, the runs load no module after `prepare`."""
+    script = f"""
+import sys
+import glassnf as gnf
+from glassnf.compare.algorithms import RunOptions, get_algorithm
+system = gnf.systems.ka2d(43)
+options = RunOptions(threads=1, adaptation=200, flow=gnf.flows.shipped(system))
+algorithm = get_algorithm({name!r}).factory(system, 0.55, options)
+start = gnf.Ensemble.random(system, 2, temperature=0.7, seed=1)
+gnf.MonteCarlo(system, threads=1).equilibrate(start, 100)
+algorithm.prepare(start)
+before = set(sys.modules)
+algorithm.advance(400)
+algorithm.advance(800)
+print(sorted(set(sys.modules) - before))
+"""
+    found = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
+    assert found.stdout.strip() == "[]"
 
 
 def test_diagnostics_of_population_annealing() -> None:
@@ -464,5 +504,9 @@ def test_diagnostics_of_population_annealing() -> None:
 
 
 def test_time_steps() -> None:
-    assert longest_timestep(0.3) == longest_timestep(0.5) == 0.015
-    assert longest_timestep(2.0) == pytest.approx(0.0075)
+    assert longest_timestep(0.3) == longest_timestep(0.5) == 0.01
+    assert longest_timestep(2.0) == pytest.approx(0.005)
+    steps = {one["thermostat"]: one["timestep"] for one in candidates_of("md", gnf.systems.ka2d(43), 0.5, HOT)}
+    assert steps == {"langevin": 0.01, "rescaling": 0.004}
+    # Measured at T = 0.5 (docs/molecular_dynamics.md): shifts of <U>/N are -4.1 dt^2 and 57.7 dt^2.
+    assert max(4.1 * steps["langevin"] ** 2, 57.7 * steps["rescaling"] ** 2) < 1e-3

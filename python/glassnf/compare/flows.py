@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from .. import _arrays
 from .algorithms import BLOCK, Cost, Diagnosis, Estimate, FloatArray, Progress, RunOptions, Training, settings_of
-from .explorers import explorer_of
+from .explorers import explorer_of, import_early
 
 if TYPE_CHECKING:
     from ..ensemble import Ensemble
@@ -64,6 +64,11 @@ class FlowAlgorithm:
     Configurations are carried from the part of each budget that is not discarded. All this is part of the cost; the training
     of the flow is not.
 
+    A budget costs what a run that goes straight to it would pay: the chain from its beginning, and carrying the configurations
+    that the averages of this budget use, with energies, log weights and checks. Those that only smaller budgets have used
+    are not charged again, as no run would carry configurations to discard them. Time and pair evaluations of a batch are shared
+    equally by its configurations. Carrying is never charged less than at a smaller budget, so that costs ascend.
+
     Settings: where the base is between the temperature of interest (0) and the hot end of the flow (1), the explorer, and the
     sweeps between configurations.
 
@@ -102,23 +107,33 @@ class FlowAlgorithm:
         self._at: list[int] = []
         self._energy: list[FloatArray] = []
         self._log_weights: list[FloatArray] = []
-        self._wall_time = self._flow_time = 0.0
-        self._pair_evaluations = 0
+        self._spent: list[npt.NDArray[np.float64]] = []
+        self._chain, self._carrying = np.zeros(2), np.zeros(2)
         self._steps, self._error = 0, 0.0
         self._summaries: list[WeightSummary] = []
 
     def prepare(self, ensemble: Ensemble) -> None:
-        """Take the starting configurations and set the temperature of the chains."""
+        """Take the starting configurations and set the temperature of the chains.
+
+        What a flow does at its first use, such as tables, is done here, before the clock runs, with one configuration.
+        """
+        from .. import energy, observables  # noqa: F401
+        from ..samplers import _carry  # noqa: F401
+
+        import_early()
         self._ensemble = ensemble.copy()
         self._ensemble.beta[:] = 1.0 / self._base
         self._begin = int(self._ensemble.step)
+        positions, species = (_arrays.to_host(array[:1]) for array in (ensemble.positions, ensemble.species))
+        betas = 1.0 / self._base, 1.0 / self._temperature
+        self._flow.transport(positions, species, *betas, steps=1, threads=self._options.threads)
 
     def advance(self, budget: int, progress: Progress | None = None) -> Estimate:
         """Bring every chain to `budget` sweeps, carry its configurations, and return the weighted averages."""
         done = self._done()
         if budget <= done:
             raise ValueError(f"budget: expected more than the {done} sweeps already done, got {budget}")
-        begin = time.perf_counter()
+        begin, carried = time.perf_counter(), len(self._spent)
         self._adapt(min(budget // 2, self._options.adaptation))
         first = max(self._done(), int(self._options.discard * budget))
         # Backwards from the end, so that short budgets have samples too.
@@ -126,7 +141,9 @@ class FlowAlgorithm:
         at = np.arange(budget, first, -spacing, dtype=np.int64)[::-1]
         for low in range(0, at.size, self._most):
             self._sample(at[low : low + self._most], progress, budget)
-        self._wall_time += time.perf_counter() - begin
+        elsewhere = sum(float(spent[:, 0].sum()) for spent in self._spent[carried:])
+        self._chain[0] += time.perf_counter() - begin - elsewhere
+        self._charge(budget)
         return self._estimate(budget)
 
     def _done(self) -> int:
@@ -148,16 +165,17 @@ class FlowAlgorithm:
         """Let the explorer adapt in the first sweeps of all."""
         left = (sweeps - self._done()) // BLOCK * BLOCK
         if left > 0:
-            self._pair_evaluations += self._sampler.adapt(self._require_ensemble(), left)
+            self._chain[1] += self._sampler.adapt(self._require_ensemble(), left)
 
     def _sample(self, at: npt.NDArray[np.int64], progress: Progress | None, budget: int) -> None:
         """Go on to some numbers of sweeps, and carry the configurations that the chains have there."""
         ensemble, done = self._require_ensemble(), self._done()
         record = self._sampler.run(ensemble, int(at[-1]) - done, record_at=at - done, record_positions=True)
         begin = time.perf_counter()
-        energy, log_weights = self._carry(record.positions, record.species)
-        self._flow_time += time.perf_counter() - begin
-        self._pair_evaluations += record.pair_evaluations
+        energy, log_weights, pairs = self._carry(record.positions, record.species)
+        spent = np.array([time.perf_counter() - begin, pairs])
+        self._spent.append(np.tile(spent / at.size, (at.size, 1)))
+        self._chain[1] += record.pair_evaluations
         self._at += at.tolist()
         self._energy.append(energy.reshape(at.size, -1))
         self._log_weights.append(log_weights.reshape(at.size, -1))
@@ -167,8 +185,8 @@ class FlowAlgorithm:
         if progress is not None:
             progress(self._done(), budget, info)
 
-    def _carry(self, unwrapped: Any, kinds: Any) -> tuple[FloatArray, FloatArray]:
-        """Carry configurations (records, K, N, d); return their energies and log weights, one after another."""
+    def _carry(self, unwrapped: Any, kinds: Any) -> tuple[FloatArray, FloatArray, int]:
+        """Carry configurations (records, K, N, d); return energies and log weights, one after another, and pair evaluations."""
         from ..energy import energy
         from ..ensemble import wrap_positions
         from ..samplers._carry import Batch, carry
@@ -181,16 +199,25 @@ class FlowAlgorithm:
         checked = max(_LEAST_CHECKED, min(_MOST_CHECKED, batch.size // _CHECKED))
         integration = replace(self._integration, check_samples=checked, steps=self._steps or None)
         moved = carry(self._system, self._flow, batch, 1.0 / self._base, 1.0 / self._temperature, integration)
-        self._pair_evaluations += moved.pair_evaluations
         self._steps, self._error = max(self._steps, moved.steps), max(self._error, moved.integration_error)
-        return moved.batch.energy, moved.log_weights
+        n = self._system.n
+        return moved.batch.energy, moved.log_weights, moved.pair_evaluations + batch.size * (n * (n - 1) // 2)
 
     # ---- averages ----------------------------------------------------------------------------------------------------------
+
+    def _late(self, budget: int) -> npt.NDArray[np.bool_]:
+        """Return which configurations are from the part of a budget that is not discarded."""
+        return np.array(self._at) > self._options.discard * budget
+
+    def _charge(self, budget: int) -> None:
+        """Charge carrying the configurations of a budget."""
+        self._spent = [np.concatenate(self._spent)]
+        self._carrying = np.maximum(self._carrying, self._spent[0][self._late(budget)].sum(axis=0))
 
     def _window(self, budget: int) -> tuple[FloatArray, FloatArray]:
         """Return energies and log weights (samples, K) of the part of a budget that is not discarded."""
         self._energy, self._log_weights = [np.concatenate(self._energy)], [np.concatenate(self._log_weights)]
-        late = np.array(self._at) > self._options.discard * budget
+        late = self._late(budget)
         return self._energy[0][late], self._log_weights[0][late]
 
     def _estimate(self, budget: int) -> Estimate:
@@ -209,9 +236,9 @@ class FlowAlgorithm:
         )
 
     def cost(self) -> Cost:
-        """Return the share of one run in the wall time and the pair evaluations, training apart."""
-        runs = len(self._require_ensemble())
-        return Cost(self._wall_time / runs, self._pair_evaluations / runs)
+        """Return the share of one run in what going straight to the latest budget costs, training apart."""
+        wall_time, pair_evaluations = (self._chain + self._carrying) / len(self._require_ensemble())
+        return Cost(float(wall_time), float(pair_evaluations))
 
     def trace(self) -> None:
         """Return nothing: energies on the way belong to another temperature."""
@@ -242,7 +269,7 @@ class FlowAlgorithm:
             "largest_weight": max(summary.largest for summary in self._summaries),
             "steps": self._steps,
             "integration_error": self._error,
-            "flow_time": self._flow_time / len(self._summaries),
+            "flow_time": float(self._carrying[0]) / len(self._summaries),
             "diagnostics": {
                 "log_weight_edges": edges,
                 "log_weight_counts": counts,

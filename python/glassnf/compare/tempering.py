@@ -23,6 +23,9 @@ __all__ = ["ParallelTemperingAlgorithm", "candidates", "copies", "least_budget"]
 
 LEAST_SWEEPS: Final = 4
 """Of each replica in the first budget: half of them adapt, the others are recorded."""
+ENOUGH_ATTEMPTS: Final = 400
+"""Exchanges of each pair, of all ladders together, after which a ladder is handed on: acceptances are then known to 0.025, if
+attempts are independent."""
 
 
 def ladder_of(system: System, temperature: float, hot: float, acceptance: float = 0.5) -> tuple[float, ...]:
@@ -98,6 +101,10 @@ class ParallelTemperingAlgorithm(ChainAlgorithm):
     the temperature of the starts), the acceptance of exchanges for which the first guess of the ladder is made, sweeps between
     exchanges, the explorer and the acceptance to which its move sizes adapt; `temperatures` in place of the first two is a
     ladder that is kept.
+
+    Tuning hands on the ladder of the candidate that won, as it does the other settings that it chose: it was paid for with the
+    time for tuning, which all algorithms have alike, and runs are not charged for finding it again. A ladder by fewer than
+    `ENOUGH_ATTEMPTS` exchanges of each pair would be noise that all runs keep: it is not handed on, and runs adapt their own.
     """
 
     MOST_RECORDS: Final = 2000
@@ -203,12 +210,12 @@ class ParallelTemperingAlgorithm(ChainAlgorithm):
         self._from_cold = self._from_cold + record.from_cold
 
     def learnt(self) -> dict[str, Any]:
-        """Return a ladder with the same ends for equal rejection rates, by those of the exchanges so far."""
+        """Return a ladder with the same ends for equal rejection rates, by those of the exchanges so far; {} after few."""
         from ..samplers.ladder import equal_ladder
 
-        temperatures, acceptance = self._tempering.temperatures, self._acceptance()
-        if np.isfinite(acceptance).all():
-            temperatures = equal_ladder(temperatures, 1.0 - acceptance)
+        if np.ndim(self._attempts) == 0 or np.sum(self._attempts, axis=1).min() < ENOUGH_ATTEMPTS:
+            return {}
+        temperatures = equal_ladder(self._tempering.temperatures, 1.0 - self._acceptance())
         return {"temperatures": tuple(temperatures.tolist())}
 
     def _acceptance(self) -> npt.NDArray[np.float64]:
