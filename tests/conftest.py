@@ -76,3 +76,13 @@ def instruction_set() -> Any:
     before = _core.instruction_set()
     yield _core.use_instruction_set
     _core.use_instruction_set(before)
+
+
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave figures and pages undrawn, which take seconds, where a test is about numbers; module fixtures come before it."""
+    from glassnf import plots
+    from glassnf.compare import page
+
+    monkeypatch.setattr(plots, "figures", lambda data: {})
+    monkeypatch.setattr(page, "page", lambda data, figures: "<!doctype html>")

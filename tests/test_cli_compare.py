@@ -19,6 +19,8 @@ from glassnf.compare import Settings, algorithm_names, compare, get_algorithm, r
 from glassnf.compare.planning import budgets_for
 from glassnf.compare.reference import ReferenceOptions, cached_reference, make_reference
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 TINY = ["--sweeps", "640", "--reference-sweeps", "400", "--reference-replicas", "8", "--runs", "4", "--seed", "5"]
 TINY += ["--tuning", "0"]
 # Pair evaluations too: each native call begins by evaluating all energies, and how many calls there are depends on the speed.

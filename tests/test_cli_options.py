@@ -17,6 +17,8 @@ from glassnf.cli import app, run
 from glassnf.cli._errors import CommandError
 from glassnf.cli._options import Option, choose, flag, floats, fraction, integer, positive, words
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 OPTIONS = (
     Option("replicas", integer(1), 64),
     Option("temperature", floats, None, "T"),
@@ -134,14 +136,20 @@ def test_any_number_is_an_integer_in_range_or_an_error(number: float) -> None:
         (["sample", "--resume", "-o", "nowhere.h5"], "nowhere.h5"),
         (["sample", "-T", "0.3", "--replcas", "3"], "No such option: --replcas"),
         (["smple"], "smple"),
-        (["compare"], "--temperature (-T): expected one or several positive numbers, or --quick, got none"),
-        (["compare", "-T", "0.3,0"], "--temperature: expected a positive finite number, got 0"),
+        (
+            ["compare", "--system", "ka"],
+            "--temperatures (-T): expected one or several positive numbers for this system, got none",
+        ),
+        (["compare", "-T", "0.3,0"], "--temperatures: expected a positive finite number, got 0"),
         (["compare", "-T", "0.3,0.3"], "temperatures: expected distinct values, got 0.3 twice"),
         (["compare", "-T", "0.3", "--algorithms", "mc,wap"], "did you mean 'swap'?"),
         (["compare", "-T", "0.3", "--runs", "2"], "--runs: expected an integer of at least 4, got 2"),
         (["compare", "-T", "0.3", "--sweeps", "1010"], "sweeps: expected a multiple of 20 of at least 160, got 1010"),
         (["compare", "-T", "0.3", "--sweeps", "md=640,md=640"], "--sweeps: expected NAME=SWEEPS once for each algorithm"),
-        (["compare", "-T", "0.3", "--sweeps", "md=640"], "sweeps: expected a budget for each of md, mc, swap, pt, pa, got md"),
+        (
+            ["compare", "-T", "0.3", "--sweeps", "md=640"],
+            "sweeps: expected a budget for each of md, mc, swap, pt, pa, nf, got md",
+        ),
         (["compare", "-T", "0.3", "--sweeps", "md=6.5"], "--sweeps of md: expected an integer of at least 1, got 6.5"),
         (["compare", "-T", "0.3", "--reference", "nowhere.json"], "nowhere.json: No such file"),
         (

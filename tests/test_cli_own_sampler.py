@@ -17,6 +17,8 @@ SAMPLERS = '''
 import numpy as np
 from glassnf.compare import Samples
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 
 class Walk:
     """Metropolis Monte Carlo of all particles at once."""

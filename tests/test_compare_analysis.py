@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import glassnf as gnf
 from glassnf.compare.algorithms import RunOptions, get_algorithm
-from glassnf.compare.analysis import ErrorCurve, Ratio, cost_to_reach, error_curve, speed_up
+from glassnf.compare.analysis import ErrorCurve, Ratio, _reach_of_resamples, cost_to_reach, error_curve, speed_up
 from glassnf.compare.jsonable import dumps, jsonable
 from glassnf.compare.planning import geometric_budgets
 from glassnf.compare.reference import pooled_specific_heat
@@ -35,6 +35,18 @@ def test_cost_is_interpolated_in_logarithms() -> None:
     reach = cost_to_reach(COST, 1.0 / np.sqrt(COST), 10.0**-0.5)
     assert reach.bound == "="
     assert reach.cost == pytest.approx(10.0, rel=1e-12)
+
+
+@given(
+    st.lists(st.lists(st.sampled_from([0.0, 0.1, 0.25, 0.5, 1.0, 2.0]), min_size=5, max_size=5), min_size=1, max_size=20),
+    st.sampled_from([0.1, 0.3, 0.5, 1.0]),
+)
+def test_resamples_are_reached_as_one_curve_is(errors: list[list[float]], target: float) -> None:
+    costs, kinds = _reach_of_resamples(COST, np.array(errors), np.full(len(errors), target))
+    for error, cost, kind in zip(errors, costs, kinds, strict=True):
+        reach = cost_to_reach(COST, np.array(error), target)
+        assert reach.bound == {0: "=", 1: ">", -1: "<"}[int(kind)]
+        assert cost == pytest.approx(reach.cost, rel=1e-12)
 
 
 def test_a_passing_dip_does_not_count() -> None:

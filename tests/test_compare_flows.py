@@ -256,6 +256,7 @@ def test_it_needs_a_flow_and_a_start() -> None:
         FlowAlgorithm(TWO.system, COLD, RunOptions(flow=FLOW)).advance(3_200)
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_from_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     asked: list[tuple[str, Any]] = []
 

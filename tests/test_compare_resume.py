@@ -31,6 +31,8 @@ from glassnf.compare import (
 )
 from glassnf.compare.parts import Parts, result_from_dict, result_to_dict
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 TIMINGS = {"wall_time", "pair_evaluations", "seconds", "created", "command", "speed_ups", "ranking", "flow_time"}
 # Tuning is out of the way: in its deterministic mode it is part of the results like all else, and takes longer than all else.
 SETTINGS = Settings(

@@ -809,6 +809,7 @@ def test_sample_on_a_device(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert "got 'cuda:2'" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_compare_on_a_device(tmp_path: Path) -> None:
     common = ["compare", "-T", "0.6", "--runs", "4", "--sweeps", "160", "--reference-sweeps", "80", "--reference-replicas", "8"]
     common += ["--no-cache", "--quiet"]

@@ -175,6 +175,22 @@ def cost_to_reach(cost: FloatArray, error: FloatArray, target: float) -> Reach:
     return Reach(float(cost[last] * (cost[last + 1] / cost[last]) ** step), "=")
 
 
+def _reach_of_resamples(cost: FloatArray, error: FloatArray, target: FloatArray) -> tuple[FloatArray, npt.NDArray[np.int64]]:
+    """Do `cost_to_reach` for (S, B) errors and (S,) targets; bounds are 0, 1 and -1 for ``"="``, ``">"`` and ``"<"``."""
+    rows, budgets = np.arange(len(error)), error.shape[1]
+    above = error > target[:, None]
+    last = np.where(above.any(axis=1), budgets - 1 - np.argmax(above[:, ::-1], axis=1), -1)
+    kind = np.where(last < 0, -1, np.where(last == budgets - 1, 1, 0))
+    left = np.clip(last, 0, budgets - 1)
+    right = np.minimum(left + 1, budgets - 1)
+    before, after = error[rows, left], error[rows, right]
+    with np.errstate(all="ignore"):  # rows that are a bound are computed in vain
+        step = np.log(before / target) / np.log(before / after)
+        between = cost[left] * (cost[right] / cost[left]) ** step
+    between = np.where((after == 0.0) | (after == target), cost[right], between)
+    return np.where(kind == 0, between, np.where(kind < 0, cost[0], cost[-1])), kind
+
+
 def speed_up(baseline: ErrorCurve, other: ErrorCurve, target: float | None, extra: float = 0.0) -> Ratio:
     """Return how many times cheaper `other` is than `baseline` at equal error, with a bootstrap interval.
 
@@ -196,11 +212,13 @@ def speed_up(baseline: ErrorCurve, other: ErrorCurve, target: float | None, extr
     """
     value, bound = _ratio(baseline, other, baseline.error, other.error, target, extra)
     resamples = min(len(baseline.resampled), len(other.resampled))
-    lower, upper = np.empty(resamples), np.empty(resamples)
-    for i in range(resamples):
-        ratio, kind = _ratio(baseline, other, baseline.resampled[i], other.resampled[i], target, extra)
-        lower[i] = 0.0 if kind in "<?" else ratio
-        upper[i] = math.inf if kind in ">?" else ratio
+    ours, theirs = other.resampled[:resamples], baseline.resampled[:resamples]
+    targets = theirs[:, -1] if target is None else np.full(resamples, target)
+    numerator, of_numerator = _reach_of_resamples(baseline.cost, theirs, targets)
+    denominator, of_denominator = _reach_of_resamples(other.cost, ours, targets)
+    ratio = numerator / (denominator + extra)
+    lower = np.where((of_numerator < 0) | (of_denominator > 0), 0.0, ratio)
+    upper = np.where((of_numerator > 0) | (of_denominator < 0), math.inf, ratio)
     tail = 0.5 * (1.0 - CONFIDENCE)
     low = float(np.quantile(lower, tail, method="lower"))
     high = float(np.quantile(upper, 1.0 - tail, method="higher"))
