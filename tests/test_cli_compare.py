@@ -247,7 +247,7 @@ def test_table_and_verdicts_in_words(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert "round trips a run" in text
     assert "times cheaper than MD at equal error" in text
     assert "Note: T = 0.25: the reference fails its own checks" in text
-    assert "compare.png" in text
+    assert "compare.json" in text
 
 
 def test_references_are_cached(tmp_path: Path) -> None:

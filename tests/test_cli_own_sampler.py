@@ -12,12 +12,12 @@ import pytest
 from glassnf.cli import run
 from glassnf.compare import algorithms
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 TINY = ["--sweeps", "640", "--reference-sweeps", "400", "--reference-replicas", "8", "--runs", "4", "--threads", "1"]
 SAMPLERS = '''
 import numpy as np
 from glassnf.compare import Samples
-
-pytestmark = pytest.mark.usefixtures("undrawn")
 
 
 class Walk:

@@ -811,7 +811,19 @@ def test_sample_on_a_device(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
 
 @pytest.mark.usefixtures("undrawn")
 def test_compare_on_a_device(tmp_path: Path) -> None:
-    common = ["compare", "-T", "0.6", "--runs", "4", "--sweeps", "1280", "--reference-sweeps", "80", "--reference-replicas", "8"]
+    common = [
+        "compare",
+        "-T",
+        "0.6",
+        "--runs",
+        "4",
+        "--sweeps",
+        "1280",
+        "--reference-sweeps",
+        "80",
+        "--reference-replicas",
+        "8",
+    ]
     common += ["--no-cache", "--quiet"]
     assert run_command(*common, "-o", str(tmp_path / "gpu"), "--device", "cuda") == 0
     assert {"monte_carlo", "molecular_dynamics", "exchange"} <= {name for name, _ in kernels()}

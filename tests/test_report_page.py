@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from comparison_data import KINDS, comparison_data
+from glassnf import plots
 from glassnf.compare.markup import flat
 from glassnf.compare.page import page
 from glassnf.compare.report import comparison_to_csv, speed_ups_to_csv, write_files
@@ -291,6 +292,15 @@ def test_a_winner_out_of_equilibrium_is_called_so(data: dict[str, Any]) -> None:
     assert summary(data)[2].startswith("T = 0.3: MD, swap MC and PT come first, tied, but MD and PT are not in equilibrium. ")
 
 
+@pytest.fixture
+def without_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave the figures out, which take seconds, where a test is about words."""
+    monkeypatch.setattr(plots, "figures", lambda data: {})
+    for name in ("comparison", "diagnostics"):
+        monkeypatch.setattr(plots, name, lambda data: None)
+
+
+@pytest.mark.usefixtures("without_figures")
 def test_an_algorithm_without_an_error_is_not_tied_for_the_first_place(data: dict[str, Any]) -> None:
     entry = data["temperatures"][0]
     _ranking(entry, "swap", "nf", "pt", ties=("pt",))
@@ -302,6 +312,7 @@ def test_an_algorithm_without_an_error_is_not_tied_for_the_first_place(data: dic
     assert "the least that any of the algorithms has spent in all" in words
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_a_missing_baseline_is_named(data: dict[str, Any]) -> None:
     entry, sentence = data["temperatures"][1], "There are no speed-ups, because MD, the baseline, has no result."
     assert not any(sentence in said for said in (*summary(data), *summary_of(data, entry)))
@@ -329,6 +340,7 @@ def test_equilibrium_is_claimed_of_no_unsound_reference(data: dict[str, Any]) ->
     assert sentence not in summary(data)[1]
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_what_is_said_of_training(data: dict[str, Any]) -> None:
     kind = {"algorithm": "nf", "observable": "mean_energy", "cost": "wall_time", "at_end_of_baseline": True}
     (found,) = [one for one in data["temperatures"][0]["speed_ups"] if kind.items() <= one.items()]
