@@ -107,7 +107,7 @@ def test_beside_the_algorithms(folder: Path) -> None:
     assert walk["training"]["wall_time"] == 3.0
     assert walk["cost"]["pair_evaluations"] == [sweeps * 903 for sweeps in walk["sweeps"]]
     reasons = {entry["name"]: entry["reason"] for entry in found["not_run"]}
-    assert reasons["broken"] == "sampler broken: run failed (ArithmeticError: too far)"
+    assert reasons["broken"] == "it has failed: sampler broken: run failed (ArithmeticError: too far)"
     assert (
         "none of its settings can be used: sampler hopeless: the constructor failed (OSError: no disk)" in reasons["hopeless"]
     )
