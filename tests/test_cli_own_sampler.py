@@ -12,8 +12,6 @@ import pytest
 from glassnf.cli import run
 from glassnf.compare import algorithms
 
-pytestmark = pytest.mark.usefixtures("undrawn")
-
 TINY = ["--sweeps", "640", "--reference-sweeps", "400", "--reference-replicas", "8", "--runs", "4", "--threads", "1"]
 SAMPLERS = '''
 import numpy as np
@@ -132,6 +130,7 @@ def test_one_sentence_and_nothing_done(folder: Path, capsys: pytest.CaptureFixtu
     assert not (folder / "report").exists()
 
 
+@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize("edited", [False, True])
 def test_resuming_with_own_samplers(folder: Path, edited: bool) -> None:
     """What is done is kept, unless the sampler has been edited since."""
