@@ -52,8 +52,11 @@ def lower(machine: str, folder: Path) -> None:
     """Take the results of a comparison at several temperatures."""
     data = json.loads((folder / "compare.json").read_text(encoding="utf-8"))
     shutil.copyfile(folder / "speed_up.png", IMAGES / "comparison-speed-up.png")
-    words = [word for word in data["command"] if not word.startswith("-o")]
-    data["command"] = words[: words.index(str(folder))] if str(folder) in words else words
+    words = list(data["command"] or ())
+    if "-o" in words:
+        place = words.index("-o")
+        del words[place : place + 2]
+    data["command"] = words
     kept = ROOT / "bench" / "results" / "comparison.json"
     kept.write_text(json.dumps(data, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
     command = " ".join(data["command"])
