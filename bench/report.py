@@ -483,6 +483,8 @@ def section(path: Path) -> str:
     document = json.loads(path.read_text(encoding="utf-8"))
     if "benchmarks" in document:
         return microbenchmarks(document)
+    if document.get("format") == "glassnf-compare":  # the README has its tables
+        return f"### comparison\n\n`{' '.join(document['command'])}`, {document['created'][:10]}: see the README."
     about = document["machine"]
     when = (
         f"`{document['command']}`, {document['date'][:10]}, {about['cpu']}, one core of {about['cores']}, "
