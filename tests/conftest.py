@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
 import numpy as np
@@ -76,6 +76,16 @@ def instruction_set() -> Any:
     before = _core.instruction_set()
     yield _core.use_instruction_set
     _core.use_instruction_set(before)
+
+
+@pytest.fixture
+def cupy(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Imaginary GPUs, whose kernels are those of the CPU; the current device and stream are as before when a test ends."""
+    import fake_cupy
+
+    yield fake_cupy.install(monkeypatch)
+    assert fake_cupy.state.current == 0
+    assert not any(fake_cupy.state.streams.values())
 
 
 @pytest.fixture

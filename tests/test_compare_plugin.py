@@ -13,7 +13,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import fake_cupy
 import glassnf as gnf
 from glassnf.compare import AlgorithmSpec, PluginError, Problem, RunOptions, Samples, get_algorithm, load_samplers, spec_of
 from glassnf.compare import algorithms as algorithms_module
@@ -434,12 +433,6 @@ def test_bad_problems(options: dict[str, Any], message: str) -> None:
 
 
 # ---- on a GPU ----------------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def cupy(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Return a CuPy of imaginary GPUs, whose kernels are those of the CPU."""
-    return fake_cupy.install(monkeypatch)
 
 
 def test_energies_of_arrays_on_a_gpu(ensemble: gnf.Ensemble, cupy: Any) -> None:

@@ -18,13 +18,7 @@ from glassnf.flows.tables import RadialTables
 KA2D = gnf.systems.ka2d(43)
 
 
-@pytest.fixture(autouse=True)
-def cupy(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Imaginary GPUs; the current device and stream are as before when a test ends."""
-    module = fake_cupy.install(monkeypatch)
-    yield module
-    assert fake_cupy.state.current == 0
-    assert not any(fake_cupy.state.streams.values())
+pytestmark = pytest.mark.usefixtures("cupy")
 
 
 def tables(layers: int, scale: float = 1.0) -> RadialTables:

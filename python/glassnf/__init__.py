@@ -10,10 +10,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from . import cuda, flows, io, observables, systems
 from ._core import __version__
+from ._lazy import lazy_names
 from .energy import energy, energy_and_forces, forces, pressure, virial
 from .ensemble import Ensemble
 from .samplers import (
@@ -77,16 +78,4 @@ __all__ = [
 
 _OF_SAMPLERS = ("DominatedWeightsWarning", "FlowMetropolis", "FlowResult", "FlowSampler")
 
-
-def __getattr__(name: str) -> Any:
-    """Import the samplers of flows when they are first asked for."""
-    if name in _OF_SAMPLERS:
-        from . import samplers
-
-        return getattr(samplers, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    """Return the public names, those not yet imported too."""
-    return __all__
+__getattr__, __dir__ = lazy_names(__name__, dict.fromkeys(_OF_SAMPLERS, "samplers"), __all__)

@@ -186,15 +186,12 @@ def compare_command(given: dict[str, Any], config: str | None, command: list[str
     from ..compare import comparison_to_dict, write_files
     from ..compare.jsonable import dumps
     from ..compare.parts import Parts
-    from ..compare.reference import read_reference
-    from ..compare.runner import compare_in_parts
+    from ..compare.runner import check_reference, compare_in_parts
 
     choices = choose(OPTIONS, given, config)
     settings = _settings(choices)
-    if settings.reference is not None:
-        with user_input():
-            for temperature in settings.temperatures:
-                read_reference(settings.reference, settings.system, temperature)
+    with user_input():
+        check_reference(settings)
     folder = _folder(choices)
     parts = Parts(folder)
     with user_input():

@@ -19,7 +19,7 @@ import numpy as np
 from .algorithms import Training, get_algorithm
 from .analysis import ErrorCurve
 from .jsonable import dumps, jsonable
-from .reference import Reference, write_text
+from .reference import write_text
 from .results import AlgorithmResult, Relaxation
 from .settings import Settings
 from .verdict import Verdict
@@ -201,11 +201,6 @@ def result_from_dict(data: Mapping[str, Any], curves: Mapping[tuple[str, str], E
         training=None if training is None else Training(**_numbers(training)),
         diagnostics=data["diagnostics"],
     )
-
-
-def reference_from_dict(data: Mapping[str, Any]) -> Reference:
-    """Return the reference that a dict holds."""
-    return Reference(**_numbers(data))
 
 
 def _numbers(data: Mapping[str, Any]) -> dict[str, Any]:

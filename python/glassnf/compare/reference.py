@@ -266,7 +266,7 @@ def cached_reference(
     key = dumps([system.hash, temperature, asdict(options), __version__]).encode()
     path = cache_folder() / f"{hashlib.sha256(key).hexdigest()[:32]}.json"
     try:
-        return replace(_from_dict(json.loads(path.read_text(encoding="utf-8"))), source=f"cache ({path.name})")
+        return replace(reference_from_dict(json.loads(path.read_text(encoding="utf-8"))), source=f"cache ({path.name})")
     except (OSError, ValueError, TypeError, KeyError):
         pass
     reference = make_reference(system, temperature, options, threads=threads, device=device, progress=progress)
@@ -352,7 +352,7 @@ def _of_shipped(data: Mapping[str, Any], entry: Mapping[str, Any]) -> Reference:
         "wall_time": sum(run["wall_time"] for run in runs),
         "source": f"shipped with glassnf ({entry['method']})",
     }
-    return _from_dict({**entry, **about})
+    return reference_from_dict({**entry, **about})
 
 
 def write_text(path: Path, text: str) -> None:
@@ -375,7 +375,7 @@ def read_reference(path: Path, system: System, temperature: float) -> Reference:
     """
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
-        entries = [_from_dict(entry["reference"]) for entry in data["temperatures"]]
+        entries = [reference_from_dict(entry["reference"]) for entry in data["temperatures"]]
     except (ValueError, TypeError, KeyError) as error:
         raise ValueError(f"reference: expected the compare.json of a comparison, got {path} ({error})") from None
     for entry in entries:
@@ -386,7 +386,7 @@ def read_reference(path: Path, system: System, temperature: float) -> Reference:
     raise ValueError(f"reference: expected one for this system at T = {temperature:g} in {path}, got {found}")
 
 
-def _from_dict(data: dict[str, Any]) -> Reference:
+def reference_from_dict(data: Mapping[str, Any]) -> Reference:
     values: dict[str, Any] = {
         field.name: math.nan if data[field.name] is None else data[field.name] for field in fields(Reference)
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -15,7 +16,7 @@ import numpy.typing as npt
 from .algorithms import Algorithm, AlgorithmSpec, DiagnosedAlgorithm, Diagnosis, RunOptions, TrainedAlgorithm, get_algorithm
 from .analysis import ErrorCurve, amortised_speed_up, break_even_runs, error_curve, speed_up
 from .jsonable import jsonable
-from .parts import Parts, reference_from_dict, result_from_dict, result_to_dict
+from .parts import Parts, result_from_dict, result_to_dict
 from .planning import LEAST_BUDGETS, budgets_for, make_plan, measure_rate, one_more, record_interval, run_options
 from .plugin import digest_of
 from .ranking import rank
@@ -26,6 +27,7 @@ from .reference import (
     make_reference,
     pooled_specific_heat,
     read_reference,
+    reference_from_dict,
     reference_method,
     shipped_reference,
 )
@@ -112,6 +114,7 @@ def compare(
     OSError
         If a file cannot be read or written.
     """
+    check_reference(settings)
     if folder is None:
         if resume:
             raise ValueError("folder: expected the folder of an interrupted comparison, got None")
@@ -126,10 +129,14 @@ def compare(
 
 def compare_in_parts(settings: Settings, listener: Listener | None, parts: Parts | None) -> Comparison:
     """Run a comparison with pieces that have been begun; see `compare`."""
+    return _Run(settings, listener or _nobody, parts).run()
+
+
+def check_reference(settings: Settings) -> None:
+    """Check that the file in ``settings.reference`` has what is needed; ValueError or OSError say what is wrong."""
     if settings.reference is not None:
         for temperature in settings.temperatures:
             read_reference(settings.reference, settings.system, temperature)
-    return _Run(settings, listener or _nobody, parts).run()
 
 
 def _nobody(event: Event) -> None:
@@ -220,7 +227,8 @@ class _Run:
             return shipped
         kept = None if self._parts is None else self._parts.get(temperature, "reference")
         if kept is not None:
-            return reference_from_dict(kept)
+            with contextlib.suppress(KeyError, TypeError, ValueError):  # a damaged one is made anew
+                return reference_from_dict(kept)
         reference = self._make_reference(temperature, sweeps)
         self._keep(temperature, "reference", jsonable(reference))
         return reference

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from .._lazy import lazy_names
 from .transport import Flow, FlowError, IdentityFlow, Transport
 
 if TYPE_CHECKING:
@@ -68,14 +68,4 @@ _MODULES = {
     "train": "training",
 }
 
-
-def __getattr__(name: str) -> Any:
-    """Import what is first asked for, torch with some of it."""
-    if name in _MODULES:
-        return getattr(importlib.import_module(f".{_MODULES[name]}", __name__), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    """Return the public names, those not yet imported too."""
-    return __all__
+__getattr__, __dir__ = lazy_names(__name__, _MODULES, __all__)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from .._lazy import lazy_names
 from ._anneal import Anneal
 from .annealing_result import PAResult, PopulationCollapseWarning, WeightedAverage, weighted_average
 from .explorer import CountingExplorer, Explorer
@@ -72,14 +72,4 @@ _MODULES = {
     "FlowStop": "flow_result",
 }
 
-
-def __getattr__(name: str) -> Any:
-    """Import the samplers of flows when they are first asked for."""
-    if name in _MODULES:
-        return getattr(importlib.import_module(f".{_MODULES[name]}", __name__), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    """Return the public names, those not yet imported too."""
-    return __all__
+__getattr__, __dir__ = lazy_names(__name__, _MODULES, __all__)
