@@ -19,6 +19,7 @@ from .pt_record import FlowExchanges, PoorExchangeWarning, PTEquilibration, PTRe
 from .schedule import log_schedule
 
 if TYPE_CHECKING:
+    from ._verdicts import forward_backward
     from .flow_chains import FlowChains, FlowMetropolisRecord
     from .flow_metropolis import FlowMetropolis
     from .flow_result import DominatedWeightsWarning, FlowCheck, FlowResult, FlowStop
@@ -53,6 +54,7 @@ __all__ = [
     "PopulationAnnealing",
     "PopulationCollapseWarning",
     "WeightedAverage",
+    "forward_backward",
     "geometric_ladder",
     "harvest",
     "inherent_structures",
@@ -70,6 +72,7 @@ _MODULES = {
     "FlowResult": "flow_result",
     "FlowSampler": "flow_sampler",
     "FlowStop": "flow_result",
+    "forward_backward": "_verdicts",
 }
 
 __getattr__, __dir__ = lazy_names(__name__, _MODULES, __all__)
