@@ -52,10 +52,13 @@ FALSE_ALARM: Final = 1e-3
 """Probability with which a test of significance fails records of equilibrium."""
 
 R_HAT_LIMIT: Final = 1.05
-"""R-hat up to which replicas agree; about that of runs of 40 autocorrelation times."""
+"""R-hat up to which 8 replicas or more agree; about that of runs of 40 autocorrelation times."""
 
-R_HAT_FAILS: Final = 1.2
-"""R-hat above which four replicas or more do not: about that of runs of 9 autocorrelation times."""
+R_HAT_FEW: Final = 1.01
+"""The same of fewer replicas, which may agree by chance (Vehtari et al. 2021, for 4 chains)."""
+
+R_HAT_FAILS: Final = 1.5
+"""R-hat above which four replicas or more do not: they remember for the whole run where they began."""
 
 LEAST_TIMES: Final = 50.0
 """Length of a run in integrated autocorrelation times."""
@@ -153,12 +156,24 @@ def mark_of(equilibrated: bool | None) -> str:
     return "?" if equilibrated is None else "" if equilibrated else "*"
 
 
-def summarised(verdicts: Mapping[str, Verdict]) -> list[Check]:
-    """Return one check for each of several verdicts, by name: what decided it."""
-    return [
-        Check(name, math.nan, math.nan, verdict.equilibrated, f"{name}: {verdict.sentence}")
-        for name, verdict in verdicts.items()
-    ]
+def summarised(name: str, verdicts: Mapping[str, Verdict]) -> list[Check]:
+    """Return the check, called `name`, that several verdicts pass, or none where there are none.
+
+    Its value is the number of those that are not "equilibrated"; its sentence names them and gives the reasons of the first.
+    """
+    if not verdicts:
+        return []
+    outcomes = [verdict.equilibrated for verdict in verdicts.values()]
+    worst = False if False in outcomes else None if None in outcomes else True
+    bad = {label: verdict for label, verdict in verdicts.items() if verdict.equilibrated is worst}
+    short = len(outcomes) - sum(outcome is True for outcome in outcomes)
+    if worst is True:
+        words = f"all of {', '.join(verdicts)} equilibrated" if len(verdicts) < 4 else f"{len(verdicts)} {name} equilibrated"
+    else:
+        label, first = next(iter(bad.items()))
+        others = f", and {len(bad) - 1} more of {len(verdicts)} {name}" if len(bad) > 1 else ""
+        words = f"{label} {first.sentence}{others}"
+    return [Check(name, float(short), 0.0, worst, words)]
 
 
 # ------------------------------------------------------------------------------------------------------------ significance
@@ -216,8 +231,9 @@ def _drift(groups: list[FloatArray]) -> Check:
     if abs(worst) > limit:
         way = "down" if worst < 0.0 else "up"
         return Check("drift", worst, limit, False, f"the energy still drifts {way} ({abs(worst):.1f} sigma)")
-    whole = True if len(known) == len(found) else None
-    return Check("drift", worst, limit, whole, f"no drift ({abs(worst):.1f} sigma)")
+    if len(known) < len(found):
+        return Check("drift", worst, limit, None, "too few replicas, and too short a run, to exclude a drift")
+    return Check("drift", worst, limit, True, f"no drift ({abs(worst):.1f} sigma)")
 
 
 # --------------------------------------------------------------------------------------------------------------- the rules
@@ -226,11 +242,12 @@ def _drift(groups: list[FloatArray]) -> Check:
 def _r_hat(x: FloatArray) -> Check:
     thinned = x[:: max(1, math.ceil(x.size / _MOST_VALUES))] if len(x) > 4 * math.ceil(x.size / _MOST_VALUES) else x
     value = split_rhat(thinned, rank_normalised=True)
-    if value <= R_HAT_LIMIT:
-        return Check("R-hat", value, R_HAT_LIMIT, True, f"R-hat {value:.3f}")
+    limit = R_HAT_LIMIT if x.shape[1] >= AUTO_REPLICAS else R_HAT_FEW
+    if value <= limit:
+        return Check("R-hat", value, limit, True, f"R-hat {value:.3f}")
     fails = value > R_HAT_FAILS and x.shape[1] >= _LEAST_REPLICAS
     words = "the replicas do not agree" if fails else "the run is too short for replicas to agree"
-    return Check("R-hat", value, R_HAT_LIMIT, False if fails else None, f"R-hat {value:.3g} above {R_HAT_LIMIT:g}, {words}")
+    return Check("R-hat", value, limit, False if fails else None, f"R-hat {value:.3f} above {limit:g}, {words}")
 
 
 def _lengths(x: FloatArray) -> list[Check]:
@@ -281,8 +298,8 @@ def _cold(from_cold: object, replicas: int) -> npt.NDArray[np.bool_] | None:
 def judge_chains(series: object, *, from_cold: object = None, regular: bool = True) -> Verdict:
     """Judge the energies, or another observable, of replicas at one temperature.
 
-    - R-hat: rank-normalised split R-hat, of ranks and folded ranks (Vehtari et al. 2021). Up to 1.05 passes; above 1.2, with
-      four replicas or more, fails.
+    - R-hat: rank-normalised split R-hat, of ranks and folded ranks (Vehtari et al. 2021). Up to 1.05
+      passes, with fewer than 8 replicas up to 1.01; above 1.5, with four replicas or more, fails.
     - drift: the halves of the records, and their first tenth and second half, differ (Geweke 1992). From 8 replicas on by a t
       test over the replicas, which assumes nothing about correlations in time.
     - forward-backward, with `from_cold`: see `forward_backward`. Drifts of hot and cold replicas are then tested apart.

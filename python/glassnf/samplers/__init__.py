@@ -19,11 +19,11 @@ from .pt_record import FlowExchanges, PoorExchangeWarning, PTEquilibration, PTRe
 from .schedule import log_schedule
 
 if TYPE_CHECKING:
-    from ._verdicts import forward_backward
     from .flow_chains import FlowChains, FlowMetropolisRecord
     from .flow_metropolis import FlowMetropolis
     from .flow_result import DominatedWeightsWarning, FlowCheck, FlowResult, FlowStop
     from .flow_sampler import FlowSampler
+    from .verdicts import forward_backward
 
 __all__ = [
     "Anneal",
@@ -72,7 +72,7 @@ _MODULES = {
     "FlowResult": "flow_result",
     "FlowSampler": "flow_sampler",
     "FlowStop": "flow_result",
-    "forward_backward": "_verdicts",
+    "forward_backward": "verdicts",
 }
 
 __getattr__, __dir__ = lazy_names(__name__, _MODULES, __all__)

@@ -132,7 +132,7 @@ class PAResult:
     @property
     def verdict(self) -> Verdict:
         """Whether the population was in equilibrium all the way, by families and, if they were kept, energies."""
-        from ._verdicts import of_anneal
+        from .verdicts import of_anneal
 
         return of_anneal(self)
 
@@ -194,7 +194,7 @@ def weighted_average(results: Sequence[PAResult]) -> WeightedAverage:
     TypeError, ValueError
         If they are not.
     """
-    from ._verdicts import of_runs
+    from .verdicts import of_runs
 
     runs = _checked(results)
     temperature = float(runs[0].temperatures[-1])

@@ -108,7 +108,7 @@ class FlowMetropolisRecord:
     @property
     def verdict(self) -> Verdict:
         """Whether the chains are in equilibrium, and accept proposals often enough."""
-        from ._verdicts import of_flow_chains
+        from .verdicts import of_flow_chains
 
         return of_flow_chains(self)
 

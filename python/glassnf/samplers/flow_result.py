@@ -276,6 +276,6 @@ class FlowResult:
     @property
     def verdict(self) -> Verdict:
         """Whether base samples are in equilibrium and weights can be trusted; see docs/equilibration.md."""
-        from ._verdicts import of_flow
+        from .verdicts import of_flow
 
         return of_flow(self)

@@ -54,7 +54,7 @@ class Harvest:
     @property
     def verdict(self) -> Verdict:
         """Whether the replicas were in equilibrium when they were recorded; see `observables.judge_chains`."""
-        from ._verdicts import of_harvest
+        from .verdicts import of_harvest
 
         return of_harvest(self)
 

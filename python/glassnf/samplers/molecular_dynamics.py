@@ -139,7 +139,7 @@ class MDRecord:
     @property
     def verdict(self) -> Verdict:
         """Whether the replicas are in equilibrium; of dynamics at constant energy at best nothing can be told."""
-        from ._verdicts import of_dynamics
+        from .verdicts import of_dynamics
 
         return of_dynamics(self)
 

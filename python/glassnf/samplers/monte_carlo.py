@@ -116,7 +116,7 @@ class MCRecord:
     @property
     def verdict(self) -> Verdict:
         """Whether the replicas are in equilibrium, those of each temperature apart; see `observables.judge_chains`."""
-        from ._verdicts import chains
+        from .verdicts import chains
 
         return chains(self.energy, self.beta, self.sweeps)
 

@@ -231,7 +231,7 @@ class PTRecord:
     @property
     def verdict(self) -> Verdict:
         """Whether all temperatures are in equilibrium, and replicas travel; see docs/equilibration.md."""
-        from ._verdicts import of_ladder
+        from .verdicts import of_ladder
 
         return of_ladder(self)
 

@@ -18,6 +18,7 @@ from ..observables.outer_checks import (
     summary_checks,
 )
 from ..observables.weights import WeightSummary, weight_summary
+from .ladder import round_trip_rate
 
 if TYPE_CHECKING:
     from .annealing_result import PAResult
@@ -60,7 +61,7 @@ def chains(energy: FloatArray, beta: FloatArray, at: npt.NDArray[Any]) -> Verdic
     if different.size <= 1:
         return judge_chains(energy, regular=equal)
     by_temperature = {f"T = {1.0 / b:.6g}": judge_chains(energy[:, beta == b], regular=equal) for b in different[::-1].tolist()}
-    return Verdict.of(summarised(by_temperature))
+    return Verdict.of(summarised("temperatures", by_temperature))
 
 
 def of_dynamics(record: MDRecord) -> Verdict:
@@ -80,7 +81,7 @@ def conserved(energy: FloatArray, kinetic: FloatArray) -> bool:
     return bool(((energy + kinetic).var(axis=0) <= CONSERVED * energy.var(axis=0)).all())
 
 
-def conserving(energy: FloatArray, equal: bool) -> Verdict:
+def conserving(energy: FloatArray, equal: bool = True) -> Verdict:
     """Judge dynamics at constant energy by changes in time alone."""
     found = judge_chains(energy - energy.mean(axis=0), regular=equal) if len(energy) else judge_chains(energy)
     kept = [check for check in found.checks if check.name != "R-hat"]
@@ -89,17 +90,10 @@ def conserving(energy: FloatArray, equal: bool) -> Verdict:
 
 
 def of_ladder(record: PTRecord) -> Verdict:
-    """Judge parallel tempering: exchanges, round trips, and the energies of each temperature, ladders being replicas."""
-    limit = record.round_trip_rate_limit
-    return ladder(
-        record.energy,
-        record.temperatures,
-        record.attempts.sum(axis=1),
-        record.accepts.sum(axis=1),
-        record.round_trips,
-        limit * record.rounds * record.ladders,
-        regular(record.sweeps),
-    )
+    """Judge parallel tempering; see `ladder`."""
+    attempts, accepts = record.attempts.sum(axis=1), record.accepts.sum(axis=1)
+    equal = regular(record.sweeps)
+    return ladder(record.energy, record.temperatures, attempts, accepts, record.round_trips, equal=equal)[0]
 
 
 def ladder(
@@ -108,16 +102,38 @@ def ladder(
     attempts: npt.NDArray[np.int64],
     accepts: npt.NDArray[np.int64],
     round_trips: npt.NDArray[np.int64],
-    expected: float,
-    equal: bool = True,
     from_cold: npt.NDArray[np.bool_] | None = None,
-) -> Verdict:
-    """Judge the records (records, M, ladders) of parallel tempering; the checks of the coldest temperature come one by one."""
+    *,
+    equal: bool = True,
+) -> tuple[Verdict, list[Verdict]]:
+    """Judge parallel tempering as a whole, and each of its temperatures.
+
+    Ladders are replicas. What is said of the exchanges and the round trips counts for every temperature: ladders that agree
+    without them may agree on their start.
+
+    Parameters
+    ----------
+    energy
+        (records, M, ladders).
+    temperatures
+        (M,).
+    attempts, accepts
+        (M - 1,) exchanges of all ladders.
+    round_trips
+        (ladders,).
+    from_cold
+        (ladders,) which started from below.
+    equal
+        Whether records are at equal intervals.
+    """
+    rejections = 1.0 - accepts / np.maximum(attempts, 1)
+    expected = round_trip_rate(rejections) * 2.0 * float(attempts.max(initial=0))  # a round attempts every second pair
+    outer = ladder_checks(attempts, accepts, round_trips, expected)
+    alone = [judge_chains(energy[:, k], from_cold=from_cold, regular=equal) for k in range(temperatures.size)]
     cold = int(np.argmin(temperatures))
-    at = [judge_chains(energy[:, k], from_cold=from_cold, regular=equal) for k in range(temperatures.size)]
-    others = {f"T = {temperatures[k]:.6g}": at[k] for k in range(temperatures.size) if k != cold}
-    checks = [*at[cold].checks, *ladder_checks(attempts, accepts, round_trips, expected)]
-    return Verdict.of([*checks, *summarised(others)])
+    others = {f"T = {temperatures[k]:.6g}": alone[k] for k in range(temperatures.size) if k != cold}
+    whole = Verdict.of([*alone[cold].checks, *outer, *summarised("other temperatures", others)])
+    return whole, [Verdict.of([*verdict.checks, *outer]) for verdict in alone]
 
 
 def of_anneal(result: PAResult) -> Verdict:
@@ -151,7 +167,7 @@ def by_group(energy: FloatArray, groups: npt.NDArray[np.int64]) -> FloatArray:
     _, counts = np.unique(groups, return_counts=True)
     first = np.cumsum(counts) - counts
     order = np.argsort(groups, kind="stable")
-    return energy[order[first[None, :] + np.arange(counts.min())[:, None]]]
+    return np.asarray(energy[order[first[None, :] + np.arange(counts.min())[:, None]]])
 
 
 def of_harvest(harvest: Harvest) -> Verdict:
@@ -169,7 +185,7 @@ def of_flow(result: FlowResult) -> Verdict:
         for stop in result.stops
         if stop.resampled
     }
-    checks += summarised({name: Verdict.of(summary_checks(weights)) for name, weights in summaries.items()})
+    checks += summarised("stops", {name: Verdict.of(summary_checks(weights)) for name, weights in summaries.items()})
     checks += [*summary_checks(weight_summary(result.log_weights)), integration_check(result.integration_error)]
     if result.check is not None:
         found = result.check
@@ -237,8 +253,8 @@ def forward_backward(hot: MCRecord | MDRecord | PTRecord, cold: MCRecord | MDRec
         raise ValueError(f"cold: expected a run at temperature {hot_t:.6g}, got {cold_t:.6g}")
     each = {"from above": hot.verdict, "from below": cold.verdict}
     if not (len(hot_energy) and len(cold_energy)):
-        return Verdict.of(summarised(each))
-    return Verdict.of([compare(hot_energy, cold_energy), *summarised(each)])
+        return Verdict.of(summarised("runs", each))
+    return Verdict.of([compare(hot_energy, cold_energy), *summarised("runs", each)])
 
 
 def _one_temperature(name: str, record: Any) -> tuple[FloatArray, float]:
