@@ -171,8 +171,8 @@ def summarised(name: str, verdicts: Mapping[str, Verdict]) -> list[Check]:
         words = f"all of {', '.join(verdicts)} equilibrated" if len(verdicts) < 4 else f"{len(verdicts)} {name} equilibrated"
     else:
         label, first = next(iter(bad.items()))
-        others = f", and {len(bad) - 1} more of {len(verdicts)} {name}" if len(bad) > 1 else ""
-        words = f"{label} {first.sentence}{others}"
+        others = f" and {len(bad) - 1} more of {len(verdicts)} {name}" if len(bad) > 1 else ""
+        words = f"{label} ({first.sentence}){others}"
     return [Check(name, float(short), 0.0, worst, words)]
 
 
@@ -215,7 +215,7 @@ def _change(x: FloatArray, early: slice, late: slice) -> float:
     return _deviate(float(x[late].mean() - x[early].mean()), error, max(1, round(min(effective))))
 
 
-def _drift(groups: list[FloatArray]) -> Check:
+def drift_check(groups: list[FloatArray]) -> Check:
     """Compare the halves of the records, and their first tenth with their second half, in each group of replicas."""
     n = len(groups[0])
     half, tenth = n // 2, n // 10
@@ -239,7 +239,8 @@ def _drift(groups: list[FloatArray]) -> Check:
 # --------------------------------------------------------------------------------------------------------------- the rules
 
 
-def _r_hat(x: FloatArray) -> Check:
+def r_hat_check(x: FloatArray) -> Check:
+    """Return whether replicas (records, R) agree with each other and with themselves."""
     thinned = x[:: max(1, math.ceil(x.size / _MOST_VALUES))] if len(x) > 4 * math.ceil(x.size / _MOST_VALUES) else x
     value = split_rhat(thinned, rank_normalised=True)
     limit = R_HAT_LIMIT if x.shape[1] >= AUTO_REPLICAS else R_HAT_FEW
@@ -275,7 +276,7 @@ def chain_checks(series: object, *, from_cold: object = None, regular: bool = Tr
         return [Check("records", math.nan, math.nan, None, "an energy is not finite")]
     x = series_2d("series", x)
     cold = _cold(from_cold, x.shape[1])
-    checks = [_r_hat(x), _drift([x] if cold is None else [x[:, ~cold], x[:, cold]])]
+    checks = [r_hat_check(x), drift_check([x] if cold is None else [x[:, ~cold], x[:, cold]])]
     if cold is not None:
         checks.append(forward_backward(x[:, ~cold], x[:, cold]))
     if not _check.boolean("regular", regular):
