@@ -69,7 +69,8 @@ LEAST_SAMPLES: Final = 400.0
 LEAST_RECORDS: Final = 8
 _LEAST_REPLICAS: Final = 4  # that R-hat may condemn
 _RESOLUTION: Final = 0.25  # of a difference, in standard deviations of the series, for agreement to mean anything
-_MOST_VALUES: Final = 1 << 16  # that R-hat ranks; of more, every so many records are taken
+_MOST_VALUES: Final = 1 << 16  # that R-hat ranks; of more, every so many records and replicas are taken, but at least
+_LEAST_RANKED: Final = 64
 
 
 @dataclass(frozen=True)
@@ -241,7 +242,9 @@ def drift_check(groups: list[FloatArray]) -> Check:
 
 def r_hat_check(x: FloatArray) -> Check:
     """Return whether replicas (records, R) agree with each other and with themselves."""
-    thinned = x[:: max(1, math.ceil(x.size / _MOST_VALUES))] if len(x) > 4 * math.ceil(x.size / _MOST_VALUES) else x
+    thinned = x[:: max(1, min(math.ceil(x.size / _MOST_VALUES), len(x) // _LEAST_RANKED))]
+    if x.shape[1] > _LEAST_RANKED:
+        thinned = thinned[:, :: max(1, min(math.ceil(thinned.size / _MOST_VALUES), x.shape[1] // _LEAST_RANKED))]
     value = split_rhat(thinned, rank_normalised=True)
     limit = R_HAT_LIMIT if x.shape[1] >= AUTO_REPLICAS else R_HAT_FEW
     if value <= limit:
