@@ -69,7 +69,7 @@ def sample(given: dict[str, Any], config: str | None) -> int:
         with user_input():
             runner = runner_of(run.parameters["algorithm"])(run, choices["threads"], run.parameters["device"])
             if not choices["resume"]:  # now that every option has been accepted
-                run.checkpoint(run.ensemble)
+                run.begin()
         with Bar(choices["quiet"] or choices["json"]) as bar:
             Chain(runner, bar, choices["checkpoint-every"]).advance(stop)
     return _report(runner, choices, stop)
