@@ -17,6 +17,7 @@ except ImportError:  # not on Windows
     fcntl = None  # type: ignore[assignment]
 
 __all__ = [
+    "CheckpointWarning",
     "DamagedFileError",
     "FileFormatError",
     "PreviousCheckpointWarning",
@@ -45,6 +46,10 @@ class FileFormatError(ValueError):
 
 class DamagedFileError(FileFormatError):
     """The bytes of a file are not those that were written: it is truncated, changed, or cannot be read."""
+
+
+class CheckpointWarning(UserWarning):
+    """A checkpoint could not be written; the work goes on without it."""
 
 
 class PreviousCheckpointWarning(UserWarning):

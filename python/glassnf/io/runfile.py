@@ -13,9 +13,9 @@ one and then takes its place. A process killed at any moment leaves the previous
 old file stays as ``NAME.previous`` until the next checkpoint, or until the run is complete; `RunFile.recover` goes on from it
 where the file itself has been damaged. A file that was damaged or replaced since it was written never takes that place.
 
-The price is that a checkpoint costs time proportional to all records so far (about 10 ms, plus 5 s per GB), that records stay in
-memory, once more while they are written, and that there must be space for three files. A caller bounds the total by the interval
-between checkpoints, and should record positions rarely.
+The price is that a checkpoint costs time proportional to all records so far (about 10 ms, plus 10 s per GB), that records stay
+in memory, once more while they are written, and that there must be space for three files. A caller bounds the total by the
+interval between checkpoints, and should record positions rarely.
 """
 
 from __future__ import annotations
@@ -148,6 +148,8 @@ class RunFile:
         A copy in host memory, of the latest checkpoint.
     state : dict
         Of the latest checkpoint.
+    written_by : str or None
+        The version of glassnf that wrote the file, if it was read.
     counters : dict of arrays
         Sums over all calls of `append`, those since the latest checkpoint included.
     """
@@ -166,6 +168,7 @@ class RunFile:
         """Hold what `create` and `open` give; use those."""
         self.path = output_file(path)
         self.previous = previous_file(self.path)
+        self.written_by: str | None = None
         self._stamp: Stamp | None = None  # of the file at `path`, if this object has written or read it
         self.parameters = parameters
         self.ensemble = ensemble
@@ -232,7 +235,7 @@ class RunFile:
             values = hdf5.read_json(state_group, "values")
             if not isinstance(parameters, dict) or not isinstance(values, dict):
                 raise FileFormatError("parameters, state: expected JSON objects, got other JSON values")
-            created = file.attrs.get("created")
+            created, version = file.attrs.get("created"), file.attrs.get("glassnf_version")
             run = cls(
                 path,
                 ensemble=hdf5.read_ensemble(hdf5.read_group(file, "ensemble")),
@@ -242,7 +245,7 @@ class RunFile:
                 counters=_read_arrays(hdf5.read_group(file, "counters")),
                 created=created if isinstance(created, str) else None,
             )
-        run._stamp = stamp
+        run._stamp, run.written_by = stamp, version if isinstance(version, str) else None
         return run
 
     @classmethod
@@ -279,6 +282,14 @@ class RunFile:
         remove_leftovers(self.path)
         self.remove_previous()
         self.checkpoint(self.ensemble)
+
+    def last_good(self) -> str:
+        """Return where the latest good checkpoint is, in half a sentence."""
+        if self._stamp is not None and self._stamp == stamp_of(self.path):
+            return f"{str(self.path)!r} holds the checkpoint of step {self.ensemble.step}"
+        if self.previous.is_file():
+            return f"{str(self.previous)!r} holds the checkpoint before the latest one"
+        return f"there is no checkpoint in {str(self.path)!r}"
 
     def remove_previous(self) -> None:
         """Remove the checkpoint before the latest one, as a complete run does not need it."""
