@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,9 @@ import numpy.typing as npt
 from .. import _check
 from ..ensemble import Ensemble
 from ._carry import Batch
+
+if TYPE_CHECKING:
+    from ..observables.equilibration import Verdict
 
 __all__ = ["FlowChains", "FlowMetropolisRecord", "Proposal"]
 
@@ -101,6 +104,13 @@ class FlowMetropolisRecord:
     def acceptance(self) -> FloatArray:
         """Accepted fraction of the proposals (R,); NaN where none was made."""
         return np.asarray(self.accepts / self.attempts) if self.attempts else np.full(self.accepts.size, np.nan)
+
+    @property
+    def verdict(self) -> Verdict:
+        """Whether the chains are in equilibrium, and accept proposals often enough."""
+        from .verdicts import of_flow_chains
+
+        return of_flow_chains(self)
 
 
 class FlowChains:
