@@ -1,9 +1,10 @@
 """Whether the energy that Monte Carlo carries along drifts from that of the configuration, over 10^10 trial moves.
 
-Every case is one native call: the kernel computes the energy once, at the start, and then only adds the changes of accepted moves, so
-that whatever it loses it has lost for good. (`MonteCarlo.run` is kinder: it begins anew every tenth of a second.) At records along the
-way, and at the end, the energy that was carried is compared with a fresh ``glassnf.energy`` of the same configuration, whose pairs
-are summed in plain double precision; at the end also, bit for bit, with that of a kernel that has just been opened.
+Every case is one native call: the kernel computes the energy once, at the start, and then only adds the changes of accepted
+moves, so that whatever it loses it has lost for good. (`MonteCarlo.run` is kinder: it begins anew every tenth of a second.) At
+records along the way, and at the end, the energy that was carried is compared with a fresh ``glassnf.energy`` of the same
+configuration, whose pairs are summed in plain double precision; at the end also, bit for bit, with that of a kernel just
+opened.
 
     python bench/long_run.py -o bench/results/long_run.json                     # all cases, hours
     python bench/long_run.py -o bench/results/long_run.json --case board        # one of them, added to the file
@@ -54,7 +55,9 @@ def cases() -> dict[str, Case]:
     liquid, middle, solid_state = gnf.systems.ka2d(), gnf.systems.ka2d(n=1290), gnf.systems.ka(n=1000)
     return {
         "pairs": Case("ka2d, N = 43: all pairs, kept", liquid, 1e10, 0.5),
-        "local": Case("ka2d, N = 43: all pairs, kept, no swaps, steps across 2^32", liquid, 1e9, 0.5, swaps=0.0, step=2**32 - 10**6),
+        "local": Case(
+            "ka2d, N = 43: all pairs, kept, no swaps, steps across 2^32", liquid, 1e9, 0.5, swaps=0.0, step=2**32 - 10**6
+        ),
         "lists": Case("ka2d, N = 1290: neighbour lists", middle, 1e9, 0.5),
         "cells": Case("ka2d at density 0.3, N = 1290: cells", dilute(), 3e8, 2.0, search=2),
         "space": Case("ka in three dimensions, N = 1000: neighbour lists", solid_state, 3e8, 0.6),
@@ -65,7 +68,9 @@ def cases() -> dict[str, Case]:
 def dilute() -> gnf.System:
     """The same mixture as a gas, whose moves are too long for neighbour lists."""
     system = gnf.systems.ka2d(n=1290)
-    return gnf.systems.custom("ka2d-dilute", potential=system.potential, composition=system.composition, density=0.3, dimension=2)
+    return gnf.systems.custom(
+        "ka2d-dilute", potential=system.potential, composition=system.composition, density=0.3, dimension=2
+    )
 
 
 class LongRun:
