@@ -16,6 +16,7 @@ __all__ = [
     "holm",
     "normal_p",
     "slope_between_temperatures",
+    "student_p",
     "symmetry_p",
     "uniform_p",
 ]
@@ -66,6 +67,39 @@ def chi_square_tail(value: float, degrees: int) -> float:
 def normal_p(deviation: float) -> float:
     """Return the two-sided p-value of a deviation in standard errors; 0 where it is not finite."""
     return math.erfc(abs(deviation) / math.sqrt(2.0)) if math.isfinite(deviation) else 0.0
+
+
+def student_p(deviation: float, degrees: float) -> float:
+    """Return the two-sided p-value of a deviation in estimated standard errors, by Student's t distribution.
+
+    It is the regularised incomplete beta function I_x(n/2, 1/2) at x = n / (n + t^2), by its continued fraction (Press et al.,
+    Numerical Recipes, section 6.4).
+    """
+    if not math.isfinite(deviation):
+        return 0.0
+    a, b, x = 0.5 * degrees, 0.5, degrees / (degrees + deviation * deviation)
+    if x >= 1.0:
+        return 1.0
+    log_front = math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b) + a * math.log(x) + b * math.log1p(-x)
+    if x < (a + 1.0) / (a + b + 2.0):
+        return math.exp(log_front) * _beta_fraction(a, b, x) / a
+    return 1.0 - math.exp(log_front) * _beta_fraction(b, a, 1.0 - x) / b
+
+
+def _beta_fraction(a: float, b: float, x: float) -> float:
+    c, d = 1.0, 1.0 / (1.0 - (a + b) * x / (a + 1.0))
+    h = d
+    for m in range(1, _ITERATIONS):
+        for term in (
+            m * (b - m) * x / ((a + 2 * m - 1.0) * (a + 2 * m)),
+            -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1.0)),
+        ):
+            d = 1.0 / (1.0 + term * d)
+            c = 1.0 + term / c
+            h *= c * d
+        if abs(c * d - 1.0) < 1e-15:
+            break
+    return h
 
 
 def chi_square_p(observed: Array, expected: Array) -> float:
