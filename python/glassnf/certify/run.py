@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
 from typing import Any, Final
 
@@ -24,9 +24,9 @@ Progress = Callable[[int, int, dict[str, Any]], None]
 
 def all_cases() -> tuple[Case, ...]:
     """Return all cases, in the order in which they run."""
-    from . import kernels, monte_carlo
+    from . import annealing, dynamics, kernels, monte_carlo, tempering
 
-    return (*kernels.CASES, *monte_carlo.CASES)
+    return (*kernels.CASES, *monte_carlo.CASES, *dynamics.CASES, *tempering.CASES, *annealing.CASES)
 
 
 def chosen_cases(only: object) -> tuple[Case, ...]:
@@ -40,7 +40,9 @@ def chosen_cases(only: object) -> tuple[Case, ...]:
     cases = all_cases()
     if only is None:
         return cases
-    words = [only] if isinstance(only, str) else _check.sequence("only", only)
+    if not isinstance(only, (str, list, tuple)):
+        raise TypeError(f"only: expected words from the names of checks, got {only!r}")
+    words = [only] if isinstance(only, str) else list(only)
     for word in words:
         if not any(_check.string("only", word).lower() in case.name.lower() for case in cases):
             samplers = ", ".join(dict.fromkeys(case.sampler for case in cases))
@@ -54,7 +56,7 @@ def certify(
     device: str = "cpu",
     seed: int = 1,
     level: float = FALSE_ALARM,
-    only: Iterable[str] | str | None = None,
+    only: Sequence[str] | str | None = None,
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> Certificate:

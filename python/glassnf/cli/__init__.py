@@ -1,8 +1,7 @@
-"""The command line: ``glassnf info``, ``glassnf sample``, ``glassnf train``, ``glassnf compare``,
-``glassnf certify``.
+"""The command line: ``glassnf info``, ``sample``, ``train``, ``compare`` and ``certify``.
 
-Exit codes: 0 done, 1 a check of ``certify`` failed, 2 bad input (one sentence on the standard error, and with ``--json`` an object ``{"error": ...}`` on the
-standard output), 3 the dynamics blew up (likewise), 130 and 143 stopped by Ctrl-C and SIGTERM.
+Exit codes: 0 done, 1 a check of ``certify`` failed, 2 bad input (one sentence on the standard error, and with ``--json`` an
+object ``{"error": ...}`` on the standard output), 3 the dynamics blew up (likewise), 130 and 143 stopped by Ctrl-C and SIGTERM.
 """
 
 from __future__ import annotations
