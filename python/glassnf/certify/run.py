@@ -24,9 +24,9 @@ Progress = Callable[[int, int, dict[str, Any]], None]
 
 def all_cases() -> tuple[Case, ...]:
     """Return all cases, in the order in which they run."""
-    from . import annealing, dynamics, kernels, monte_carlo, tempering
+    from . import annealing, dynamics, flows, kernels, monte_carlo, tempering
 
-    return (*kernels.CASES, *monte_carlo.CASES, *dynamics.CASES, *tempering.CASES, *annealing.CASES)
+    return (*kernels.CASES, *monte_carlo.CASES, *dynamics.CASES, *tempering.CASES, *annealing.CASES, *flows.CASES)
 
 
 def chosen_cases(only: object) -> tuple[Case, ...]:

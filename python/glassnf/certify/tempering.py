@@ -83,10 +83,10 @@ def frozen_lattice(ctx: Context, native: bool) -> Findings:
     u = frozen.energy
     for k in range(2):
         ratio = np.exp(np.minimum(0.0, (1 / TEMPERATURES[k] - 1 / TEMPERATURES[k + 1]) * (u[:, None] - u[None, :])))
-        p = float(exact[k] @ ratio @ exact[k + 1])
+        rate = float(exact[k] @ ratio @ exact[k + 1])
         # Rounds of a ladder are nearly independent of each other; by ladder they are, exactly.
         accepted, tried = record.accepts[k], record.attempts[k]
-        yield replicated(f"acceptance of pair {k}", accepted / tried, p)
+        yield replicated(f"acceptance of pair {k}", accepted / tried, rate)
     found = at_temperatures(after, frozen.state_of(after.species), TEMPERATURES)
     for t, state, p in zip(TEMPERATURES, found, exact, strict=True):
         yield counted(f"assignments at T = {t}", np.bincount(state, minlength=kinds), p)
