@@ -24,9 +24,10 @@ Progress = Callable[[int, int, dict[str, Any]], None]
 
 def all_cases() -> tuple[Case, ...]:
     """Return all cases, in the order in which they run."""
-    from . import annealing, dynamics, flows, kernels, monte_carlo, tempering
+    from . import annealing, dynamics, flows, kernels, liquid, monte_carlo, observables, tempering
 
-    return (*kernels.CASES, *monte_carlo.CASES, *dynamics.CASES, *tempering.CASES, *annealing.CASES, *flows.CASES)
+    modules = (kernels, observables, monte_carlo, dynamics, tempering, annealing, flows, liquid)
+    return tuple(case for module in modules for case in module.CASES)
 
 
 def chosen_cases(only: object) -> tuple[Case, ...]:
