@@ -217,6 +217,7 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, help="JSON file; mutants that it has and that are not run stay in it")
     parser.add_argument("--only", action="append", help="the name of a mutant; may be given several times")
     parser.add_argument("--python", action="store_true", help="only mutants that need no build")
+    parser.add_argument("--native", action="store_true", help="only mutants that need a build")
     parser.add_argument("--keep", type=Path, help="folder of the copy and its build, kept (default: a temporary one)")
     parser.add_argument("--no-control", action="store_true", help="leave out the source as it is")
     parser.add_argument("--write", type=Path, help="write the table into this document, and run nothing")
@@ -224,7 +225,8 @@ def main() -> None:
     if arguments.write is not None:
         write(arguments.write)
         return
-    chosen = [m for m in MUTANTS if (not arguments.only or m.name in arguments.only) and not (arguments.python and m.native)]
+    wanted = {False: not arguments.native, True: not arguments.python}
+    chosen = [m for m in MUTANTS if wanted[m.native] and (not arguments.only or m.name in arguments.only)]
     if not chosen:
         raise SystemExit(f"--only: expected names among {', '.join(m.name for m in MUTANTS)}")
     with tempfile.TemporaryDirectory() as temporary:
