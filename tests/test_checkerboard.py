@@ -11,8 +11,8 @@ import pytest
 
 import glassnf as gnf
 import glassnf.samplers.monte_carlo as sampler
+from glassnf.certify.statistics import chi_square_p
 from glassnf.systems import PairPotential, System, custom
-from statistics_of_tests import chi_square_p
 from tolerances import CACHED_ENERGY
 
 Array = npt.NDArray[Any]

@@ -19,11 +19,11 @@ from hypothesis import strategies as st
 import fake_cupy
 import glassnf as gnf
 from cases import assert_identical
-from exact_fluids import NeglectfulFlow, RadialFlow, Still, bins_of, draw_pairs, fluid, reference
-from flows_for_tests import BrokenFlow, PairFlow, TranslationFlow
+from flows_for_tests import BrokenFlow, NeglectfulFlow, PairFlow, TranslationFlow
 from glassnf import _core
+from glassnf.certify.fluids import RadialFlow, Still, bins_of, draw_pairs, fluid, reference
+from glassnf.certify.statistics import chi_square_p
 from glassnf.flows import FlowError, IdentityFlow, Transport
-from statistics_of_tests import chi_square_p
 from test_parallel_tempering import LADDER, Plain, assert_same_records, started
 from tolerances import CACHED_ENERGY, FALSE_ALARM, STATISTICAL
 

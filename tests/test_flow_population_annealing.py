@@ -20,11 +20,11 @@ from hypothesis import strategies as st
 
 import fake_cupy
 import glassnf as gnf
-from exact_fluids import NeglectfulFlow, RadialFlow, Still, bins_of, draw_pairs, fluid, reference
-from flows_for_tests import BrokenFlow, PairFlow, TranslationFlow
+from flows_for_tests import BrokenFlow, NeglectfulFlow, PairFlow, TranslationFlow
+from glassnf.certify.fluids import RadialFlow, Still, bins_of, draw_pairs, fluid, reference
+from glassnf.certify.statistics import chi_square_p
 from glassnf.flows import FlowError, IdentityFlow
 from glassnf.samplers import Anneal, PAResult, population_annealing
-from statistics_of_tests import chi_square_p
 from test_population_annealing_restart import REPLICAS, SCHEDULE, annealing, assert_same, dynamics, interrupt_at
 from tolerances import CACHED_ENERGY, FALSE_ALARM, STATISTICAL
 
