@@ -1,8 +1,8 @@
 """The command line: ``glassnf info``, ``sample``, ``train``, ``compare`` and ``certify``.
 
 Exit codes: 0 done, 1 a check of ``certify`` failed, 2 bad input (one sentence on the standard error, and with ``--json`` an
-object ``{"error": ...}`` on the standard output), 3 the dynamics blew up (likewise), 4 with ``--require-equilibrated`` where the
-verdict is another one, 5 results cannot be written, 130 and 143 stopped by Ctrl-C and SIGTERM.
+object ``{"error": ...}`` on the standard output), 3 the dynamics blew up (likewise), 4 with ``--require-equilibrated`` where
+the verdict is another one, 5 results cannot be written, 130 and 143 stopped by Ctrl-C and SIGTERM.
 """
 
 from __future__ import annotations
