@@ -291,3 +291,15 @@ IntegrationSteps = Annotated[
 ]
 FlowOutput = Annotated[Text, option("FILE", "File to write, in safetensors format. Required.", "-o", "--output")]
 ResumeTraining = Annotated[bool, option(None, "Go on with an interrupted training of the same options.", "--resume")]
+
+# Options of glassnf certify.
+QuickCertificate = Annotated[bool, option(None, "Fewer samples and systems: half a minute in place of ten.", "--quick")]
+FalseAlarmRate = Annotated[
+    Text,
+    option("NUMBER", "Probability that a correct program fails, all checks together (default: 0.005).", "--false-alarm-rate"),
+]
+OnlyChecks = Annotated[
+    Texts, option("WORDS", "Only checks with one of these words in the names of sampler and system, e.g. swap,flow.", "--only")
+]
+Verify = Annotated[Text, option("FILE", "Check digest and verdict of a certificate, and run nothing.", "--verify")]
+CertificateOutput = Annotated[Text, option("FILE", "JSON file to write (default: none).", "-o", "--output")]

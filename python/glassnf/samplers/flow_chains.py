@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import _check
+from .._exclusive import Turn, exclusive
 from ..ensemble import Ensemble
 from ._carry import Batch
 
@@ -136,6 +137,7 @@ class FlowChains:
     """
 
     def __init__(self, cold: Ensemble, hot: Ensemble, parameters: Mapping[str, Any]) -> None:
+        self._turn = Turn("chains")
         self.cold, self.hot, self.parameters = cold, hot, dict(parameters)
         self.first_steps = (int(cold.step), int(hot.step))
         self.proposals = 0
@@ -148,6 +150,10 @@ class FlowChains:
 
     def __repr__(self) -> str:
         return f"FlowChains({self.cold.system.name}, chains={self.cold.replicas}, proposals={self.proposals})"
+
+    @exclusive("self")
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__.copy()
 
     # ---- from proposal to proposal -----------------------------------------------------------------------------------------
 
@@ -174,6 +180,7 @@ class FlowChains:
 
     # ---- files -------------------------------------------------------------------------------------------------------------
 
+    @exclusive("self")
     def to_state(self) -> dict[str, Any]:
         """Return everything but `cold` and `parameters`, as arrays, numbers and strings for `RunFile.checkpoint`."""
         self.settle()
@@ -226,6 +233,7 @@ class FlowChains:
         chains.reversibility_error = float(state["reversibility_error"])
         return chains
 
+    @exclusive("self")
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a file that `load` reads, replacing an old one atomically."""
         from ..io import RunFile

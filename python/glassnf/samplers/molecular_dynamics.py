@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from .. import _arrays, _check, _core, cuda
 from .._arrays import Device
+from .._exclusive import exclusive
 from .._native import native_system, threads_of
 from ..ensemble import MAX_STEP, Ensemble
 from ..systems import System
@@ -232,6 +233,7 @@ class MolecularDynamics:
         """Advance the ensemble without recording: nothing adapts, the thermostat does the work."""
         return self.run(ensemble, steps, progress=progress)
 
+    @exclusive("ensemble")
     def run(
         self,
         ensemble: Ensemble,
@@ -292,6 +294,7 @@ class MolecularDynamics:
             ensemble.draw_velocities()
         return count
 
+    @exclusive("ensemble")
     def explore(self, ensemble: Ensemble, sweeps: int) -> int:
         """Advance an ensemble that `prepare` has checked by `sweeps` time steps, and return the pair evaluations."""
         with self._device(ensemble):
@@ -299,6 +302,7 @@ class MolecularDynamics:
             self._advance(ensemble, sweeps, counters)
             return int(counters.pair_evaluations.sum())
 
+    @exclusive("ensemble")
     def adapt(self, ensemble: Ensemble, sweeps: int) -> int:
         """Do the same: there is nothing to adapt."""
         return self.explore(ensemble, self.prepare(ensemble, sweeps))

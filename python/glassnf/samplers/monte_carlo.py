@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from .. import _arrays, _check, _core, cuda
 from .._arrays import Device
+from .._exclusive import exclusive
 from .._native import native_system, threads_of
 from ..ensemble import Ensemble
 from ..systems import System
@@ -230,6 +231,7 @@ class MonteCarlo:
             f"target_acceptance={self.target_acceptance}, threads={self.threads}{checkerboard})"
         )
 
+    @exclusive("ensemble")
     def equilibrate(self, ensemble: Ensemble, sweeps: int = 2_000, *, progress: Progress | None = None) -> Equilibration:
         """Advance the ensemble and adapt ``ensemble.move_size`` to the target acceptance. Only here does the move size change.
 
@@ -279,6 +281,7 @@ class MonteCarlo:
             acceptance = _arrays.to_host(_ratio(last.displacement_accepts, last.displacement_attempts))
         return Equilibration(total, acceptance, int(pair_evaluations), time.perf_counter() - start)
 
+    @exclusive("ensemble")
     def run(
         self,
         ensemble: Ensemble,
@@ -365,6 +368,7 @@ class MonteCarlo:
 
     # ---------------------------------------------------------------------------------------- for outer algorithms (Explorer)
 
+    @exclusive("ensemble")
     def explore(self, ensemble: Ensemble, sweeps: int, counters: Counters | None = None) -> int:
         """Advance an ensemble that `prepare` has checked, with frozen move sizes, and return the pair evaluations.
 
@@ -381,6 +385,7 @@ class MonteCarlo:
         with cuda.find_device(ensemble.device).current(), _arrays.out_of_memory("Monte Carlo of this ensemble"):
             return self.counters(ensemble)
 
+    @exclusive("ensemble")
     def adapt(self, ensemble: Ensemble, sweeps: int) -> int:
         """Advance an ensemble, adapting its move sizes, and return the pair evaluations; see `equilibrate`."""
         return self.equilibrate(ensemble, sweeps).pair_evaluations

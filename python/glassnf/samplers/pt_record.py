@@ -297,5 +297,5 @@ def warn_of_poor_exchange(record: PTRecord, energy: FloatArray, *, advise: bool)
     warnings.warn(
         f"temperatures: expected neighbours that exchange, got an acceptance of {pairs}{advice}",
         PoorExchangeWarning,
-        stacklevel=4,
+        stacklevel=5,
     )

@@ -93,6 +93,24 @@ class Runner(ABC):
         """Return what the run advances: a copy of the ensemble in its file, on the device."""
         return ensemble.copy() if self.device == "cpu" else ensemble.to(self.device)
 
+    def _check_file(self, replicas: int, records: int) -> None:
+        """Check that ensemble and records of the file are as many as its parameters say.
+
+        Raises
+        ------
+        ValueError
+            If they are not: something has put together what does not belong together.
+        """
+        run = self.run
+        if run.ensemble.replicas != replicas:
+            raise ValueError(f"{run.path}: expected {replicas} replicas, as its parameters say, got {run.ensemble.replicas}")
+        if run.n_records != records:
+            raise ValueError(f"{run.path}: expected {records} records at step {run.ensemble.step}, got {run.n_records}")
+
+    def _records_due(self, equilibration: int) -> int:
+        """Return how many records a run has at its step, with one every so many sweeps or steps of production."""
+        return max(0, int(self.run.ensemble.step) - equilibration) // int(self.parameters["record_every"])
+
     # ---- before the run ----------------------------------------------------------------------------------------------------
 
     @staticmethod

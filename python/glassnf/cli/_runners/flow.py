@@ -51,13 +51,10 @@ class FlowRunner(Runner):
         super().__init__(run, threads, device)
         parameters = self.parameters
         self._flow = load_flow(parameters["flow"], self.system)
-        if self._flow.describe() != parameters["flow_is"]:
-            raise CommandError(
-                f"--flow: expected the flow that the run was begun with, got another one in {parameters['flow']}"
-            )
         self._engine = make_engine(parameters, self.system, threads)
         self._equilibration = int(parameters["equilibration"])
         self._total = self._equilibration + int(parameters["sweeps"])
+        self._check_file(int(parameters["replicas"]), self._records_due(self._equilibration))
         self._steps = int(run.state.get("steps", 0))
         self._error = float(run.state.get("integration_error", 0.0))
         self._integration = Integration.checked(None, TOLERANCE, MAX_STEPS, CHECKED, threads)

@@ -54,6 +54,7 @@ class MolecularDynamicsRunner(Runner):
             self._equilibrator = make_engine(langevin, self.system, threads)  # type: ignore[assignment]
         self._equilibration = int(self.parameters["equilibration"])
         self._total = self._equilibration + int(self.parameters["steps"])
+        self._check_file(int(self.parameters["replicas"]), self._records_due(self._equilibration))
 
     @staticmethod
     def choose(choices: Choices, system: System) -> dict[str, Any]:

@@ -37,6 +37,7 @@ class MonteCarloRunner(Runner):
         self._sampler: MonteCarlo = make_engine(self.parameters, self.system, threads)  # type: ignore[assignment]
         self._equilibration = int(self.parameters["equilibration"])
         self._total = self._equilibration + int(self.parameters["sweeps"])
+        self._check_file(int(self.parameters["replicas"]), self._records_due(self._equilibration))
 
     @staticmethod
     def choose(choices: Choices, system: System) -> dict[str, Any]:

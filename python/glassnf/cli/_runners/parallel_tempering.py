@@ -68,19 +68,26 @@ class ParallelTemperingRunner(Runner):
 
     def __init__(self, run: RunFile, threads: int | None, device: str) -> None:
         from ...samplers import ParallelTempering
+        from ...samplers._tempering import read_state
 
         super().__init__(run, threads, device)
+        ladders = int(self.parameters["ladders"])
         self._sampler = ParallelTempering(
             self.system,
             temperatures=run.state.get("temperatures", self.parameters["temperatures"]),
             explorer=make_engine(self.parameters, self.system, threads),
-            ladders=self.parameters["ladders"],
+            ladders=ladders,
             sweeps_per_exchange=self.parameters["sweeps_per_exchange"],
             flow=assisting_flow(self.parameters, self.system),
         )
+        self._sampler.check(run.ensemble)
         self._state: dict[str, Any] = {name: run.state[name] for name in ("visits", "flow_steps") if name in run.state}
         self._equilibration = int(self.parameters["equilibration"])
         self._total = self._equilibration + int(self.parameters["sweeps"])
+        if self._state:
+            nowhere = np.zeros(self._sampler.replicas, dtype=np.int32)
+            read_state({"visits": nowhere, **self._state}, self._sampler.replicas, self._sampler.temperatures.size - 1)
+        self._check_file(len(self.parameters["temperatures"]) * ladders, self._records_due(self._equilibration))
 
     @staticmethod
     def choose(choices: Choices, system: System) -> dict[str, Any]:

@@ -79,6 +79,7 @@ class PopulationAnnealingRunner(Runner):
             self._anneal = self._sampler.begin(run.ensemble, device=device)  # which copies it to where it is to be
         self.ensemble = self._anneal.population
         self._written = len(self._anneal.rows)
+        self._check_file(int(parameters["population"]), self._written)
 
     def _place(self, ensemble: Ensemble) -> Ensemble:
         """Return the ensemble as it is: the sampler knows whether the population belongs on the device or in host memory."""
