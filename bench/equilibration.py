@@ -299,7 +299,13 @@ def main() -> None:
             whole = [row for row in made if row["records"] == options.records and row["replicas"] == max(options.groups)]
             for row in whole:
                 log(f"T = {temperature:g}, {row['case']}: off by {row['bias']:.2f}({row['bias_error']:.2f}), {row['verdicts']}")
+            write(rows, options)
         rows += [{"seed": seed, **row} for row in anneals(options, seed)]
+    log(table(write(rows, options)))
+
+
+def write(rows: list[dict[str, Any]], options: Any) -> dict[str, Any]:
+    """Write what there is so far, and return it."""
     names = (
         "temperatures",
         "replicas",
@@ -313,8 +319,8 @@ def main() -> None:
         "seeds",
     )
     results = {"settings": {name: getattr(options, name) for name in names}, "rates": rates(rows), "rows": rows}
-    log(table(results))
     common.report("equilibration", None, options.output, results, quiet=True)
+    return results
 
 
 if __name__ == "__main__":
