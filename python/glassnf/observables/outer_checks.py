@@ -185,7 +185,7 @@ def anneal_checks(population: int, rho_t: object, rho_f: float) -> list[Check]:
     - families: replicas over the largest rho_t; from 100 on it passes, below 10 it fails (Wang, Machta, Katzgraber 2015, use
       100 with the entropic family size).
     - variance of log Z: rho_f over the number of replicas, up to 0.1. The bias of an average is its covariance with log Z
-      (the same, section III), so that it is below 0.3 standard deviations of the average of one run.
+      (the same), so that it is below 0.3 standard deviations of the average of one run.
 
     Parameters
     ----------
