@@ -1,20 +1,20 @@
 """Kill every algorithm with SIGKILL at random moments, go on, and compare the file with that of an uninterrupted run.
 
     python tests/kill_harness.py --kills 100 -o bench/results/kills.json
-    python tests/kill_harness.py --kills 4 --at-calls 4 swap pt        # two of them, quickly
+    python tests/kill_harness.py --kills 4 --at-calls 4 swap "pt md"       # two of them, quickly
 
-Each run is a process of its own, forked from one that has imported everything, which executes `glassnf.cli.run` as the command line
-does, with a checkpoint after every turn. A trial begins a run, and then, again and again, kills it and goes on with ``--resume``
-until it is complete, as a job script would. Two kinds of kills:
+Each run is a process of its own, forked from one that has imported everything, which executes `glassnf.cli.run` as the command
+line does, with a checkpoint after every turn. A trial begins a run, and then, again and again, kills it and goes on with
+``--resume`` until it is complete, as a job script would. Two kinds of kills:
 
-* at a random moment: the parent sends SIGKILL after a random time, from zero to a good part of what the whole run takes. Shared memory
-  tells whether the process was writing a file just then.
-* at a system call: the process kills itself at a random one of the calls by which files are written (open, write, fsync, link, rename,
-  unlink): before it, after it, or in the middle of a write, of which only half is done.
+* at a random moment: the parent sends SIGKILL after a random time, from zero to a good part of what the whole run takes. Shared
+  memory tells whether the process was writing a file just then.
+* at a system call: the process kills itself at a random one of the calls by which files are written (open, write, fsync, link,
+  rename, unlink): before it, after it, or in the middle of a write, of which only half is done.
 
 What a file must agree in is every byte but those of: the date of its creation, the seconds spent, and the number of pair
-evaluations (each native call begins by evaluating the energy, so that it depends on how a run is cut, as the seconds do). `canonical`
-puts zeros in their place. Nothing may be left beside the files of an uninterrupted run.
+evaluations (each native call begins by evaluating the energy, so that it depends on how a run is cut, as the seconds do).
+`canonical` puts zeros in their place. Nothing may be left beside the files of an uninterrupted run.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ import numpy as np
 
 import glassnf as gnf
 from glassnf import cli, flows, plots
-from glassnf.cli import _chain, _compare, _sample, _train  # noqa: F401: now, and not in every child
+from glassnf.cli import _chain
 from glassnf.compare import page
-from glassnf.io import hdf5
+from glassnf.io import files, hdf5
 from test_cli_flow_assisted import weak_flow
 
 __all__ = ["ALGORITHMS", "canonical", "kill"]
@@ -54,51 +54,38 @@ warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 and later: of
 TURN: Final = 0.002
 """Seconds of a turn in the children, instead of 0.3: it never changes results, and makes more checkpoints."""
 
-SAMPLE: Final = ["sample", "--seed", "3", "--quiet", "--threads", "1", "--checkpoint-every", "1e-9"]
-LADDER: Final = ["--temperatures", "0.5:0.8:3", "--ladders", "2", "--record-every", "4", "--equilibration", "40"]
-ANNEAL: Final = ["-T", "0.6", "--population", "24", "--culling-fraction", "0.2", "--equilibration", "30"]
-CHAINS: Final = ["-T", "0.5", "--replicas", "4", "--record-every", "10"]
-DYNAMICS: Final = ["--algorithm", "md", *CHAINS, "--equilibration", "50"]
-FLOW: Final = ["--flow", "flow.safetensors"]
-TRAIN: Final = [
-    "train", "-n", "43", "--hot", "1.0", "--cold", "0.8", "--samples", "256", "--replicas", "16", "--equilibration", "40",
-    "--spacing", "4", "--layers", "1", "--temperatures", "1.0,0.9,0.8", "--seed", "3", "--threads", "1", "--quiet", "--steps", "4",
-]  # fmt: skip
-COMPARE: Final = [
-    "compare", "--algorithms", "md,mc,swap", "-T", "0.7,0.6", "--sweeps", "160", "--reference-sweeps", "80", "--reference-replicas",
-    "8", "--runs", "4", "--no-cache", "--tuning", "0", "--threads", "1", "--quiet",
-]  # fmt: skip
+SAMPLE: Final = "sample --seed 3 --quiet --threads 1 --checkpoint-every 1e-9"
+RESUME: Final = "sample --resume --quiet --threads 1 --checkpoint-every 1e-9"
+CHAINS: Final = "-T 0.5 --replicas 4 --record-every 10"
+MD: Final = f"{SAMPLE} --algorithm md {CHAINS} --equilibration 50 --steps 200"
+PT: Final = f"{SAMPLE} --algorithm pt --temperatures 0.5:0.8:3 --ladders 2 --record-every 4 --equilibration 40"
+PA: Final = f"{SAMPLE} --algorithm pa -T 0.6 --population 24 --culling-fraction 0.2 --equilibration 30"
+NF: Final = f"{SAMPLE} --algorithm nf -T 0.7 --flow flow.safetensors --equilibration 40"
 
-ALGORITHMS: Final[dict[str, list[str]]] = {
-    "mc": [*SAMPLE, "--algorithm", "mc", *CHAINS, "--equilibration", "100", "--sweeps", "200"],
-    "swap": [*SAMPLE, "--algorithm", "swap", *CHAINS, "--equilibration", "100", "--sweeps", "200"],
-    "md langevin": [*SAMPLE, *DYNAMICS, "--steps", "200"],
-    "md rescaling": [*SAMPLE, *DYNAMICS, "--steps", "200", "--thermostat", "rescaling"],
-    "md nve": [*SAMPLE, *DYNAMICS, "--steps", "200", "--thermostat", "nve"],
-    "md hybrid swap": [*SAMPLE, *DYNAMICS, "--steps", "200", "--swap-every", "15"],
-    "pt swap, adaptive ladder": [*SAMPLE, "--algorithm", "pt", *LADDER, "--sweeps", "120", "--sweeps-per-exchange", "4"],
-    "pt mc, fixed ladder": [*SAMPLE, "--algorithm", "pt", *LADDER, "--sweeps", "120", "--explorer", "mc", "--fixed-ladder"],
-    "pt md": [*SAMPLE, "--algorithm", "pt", *LADDER, "--sweeps", "120", "--explorer", "md", "--sweeps-per-exchange", "20"],
-    "pt flow": [*SAMPLE, "--algorithm", "pt", *LADDER, *FLOW, "--sweeps", "60", "--sweeps-per-exchange", "4"],
-    "pa swap": [*SAMPLE, "--algorithm", "pa", *ANNEAL, "--start", "1", "--sweeps-per-step", "4"],
-    "pa mc, blocks": [
-        *SAMPLE, "--algorithm", "pa", *ANNEAL, "--start", "1", "--sweeps-per-step", "4", "--explorer", "mc", "--block", "7",
-    ],
-    "pa md": [*SAMPLE, "--algorithm", "pa", *ANNEAL, "--start", "1", "--sweeps-per-step", "10", "--explorer", "md"],
-    "pa flow": [*SAMPLE, "--algorithm", "pa", *ANNEAL, *FLOW, "--sweeps-per-step", "4"],
-    "nf": [
-        *SAMPLE, "--algorithm", "nf", "-T", "0.7", *FLOW, "--replicas", "8", "--equilibration", "40", "--sweeps", "60",
-        "--record-every", "5",
-    ],
-    "nf md": [
-        *SAMPLE, "--algorithm", "nf", "-T", "0.7", *FLOW, "--replicas", "4", "--equilibration", "40", "--sweeps", "200",
-        "--record-every", "20", "--explorer", "md",
-    ],
-    "nf-metropolis": ["nf-metropolis"],
-    "train": TRAIN,
-    "compare": COMPARE,
-}  # fmt: skip
-"""Arguments of the command line, but for the output; nf-metropolis has no command, see `_metropolis`."""
+ALGORITHMS: Final = {
+    "mc": f"{SAMPLE} --algorithm mc {CHAINS} --equilibration 100 --sweeps 200",
+    "swap": f"{SAMPLE} --algorithm swap {CHAINS} --equilibration 100 --sweeps 200",
+    "md langevin": MD,
+    "md rescaling": f"{MD} --thermostat rescaling",
+    "md nve": f"{MD} --thermostat nve",
+    "md hybrid swap": f"{MD} --swap-every 15",
+    "pt swap, adaptive ladder": f"{PT} --sweeps 120 --sweeps-per-exchange 4",
+    "pt mc, fixed ladder": f"{PT} --sweeps 120 --explorer mc --fixed-ladder",
+    "pt md": f"{PT} --sweeps 120 --explorer md --sweeps-per-exchange 20",
+    "pt flow": f"{PT} --sweeps 60 --sweeps-per-exchange 4 --flow flow.safetensors",
+    "pa swap": f"{PA} --start 1 --sweeps-per-step 4",
+    "pa mc, blocks": f"{PA} --start 1 --sweeps-per-step 4 --explorer mc --block 7",
+    "pa md": f"{PA} --start 1 --sweeps-per-step 10 --explorer md",
+    "pa flow": f"{PA} --sweeps-per-step 4 --flow flow.safetensors",
+    "nf": f"{NF} --replicas 8 --sweeps 60 --record-every 5",
+    "nf md": f"{NF} --replicas 4 --sweeps 200 --record-every 20 --explorer md",
+    "nf-metropolis": "nf-metropolis",
+    "train": "train -n 43 --hot 1.0 --cold 0.8 --samples 256 --replicas 16 --equilibration 40 --spacing 4 --layers 1 "
+    "--temperatures 1.0,0.9,0.8 --seed 3 --threads 1 --quiet --steps 4",
+    "compare": "compare --algorithms md,mc,swap -T 0.7,0.6 --sweeps 160 --reference-sweeps 80 --reference-replicas 8 --runs 4 "
+    "--no-cache --tuning 0 --threads 1 --quiet",
+}
+"""The command line of each, but for the output; nf-metropolis has no command, see `_metropolis`."""
 
 TIMINGS: Final = {"wall_time", "pair_evaluations", "seconds", "created", "command", "speed_ups", "ranking", "flow_time"}
 """Of a comparison, and what follows from them."""
@@ -197,11 +184,9 @@ def _instrument(box: Blackbox, fatal: int | None, when: str) -> None:
     class Raw(io.FileIO):
         write = wrapped(io.FileIO.write, lambda self, data: io.FileIO.write(self, memoryview(data)[: len(data) // 2]))
 
-    hdf5.open = lambda path, mode, **_: Raw(path, mode) if "w" in mode else open(path, mode)  # type: ignore[attr-defined]
-    Path.write_text = wrapped(Path.write_text, lambda self, text, **_: Path.write_bytes(self, text[: len(text) // 2].encode()))  # type: ignore[method-assign]
-    Path.write_bytes = wrapped(Path.write_bytes)  # type: ignore[method-assign]
-
-    from glassnf.io import files
+    hdf5.open = lambda path, mode, **_: (Raw if "w" in mode else io.FileIO)(path, mode)
+    Path.write_text = wrapped(Path.write_text, lambda self, text: Path.write_bytes(self, text[: len(text) // 2].encode()))
+    Path.write_bytes = wrapped(Path.write_bytes)
 
     real = files.atomic_write
 
@@ -214,7 +199,7 @@ def _instrument(box: Blackbox, fatal: int | None, when: str) -> None:
 
     for module in list(sys.modules.values()):
         if getattr(module, "__name__", "").startswith("glassnf") and getattr(module, "atomic_write", None) is real:
-            module.atomic_write = watched  # type: ignore[attr-defined]
+            module.atomic_write = watched
 
 
 def _metropolis(arguments: list[str]) -> int:
@@ -238,9 +223,9 @@ def _child(arguments: list[str], box: Blackbox, fatal: int | None, when: str, lo
         output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(output, 1)
         os.dup2(output, 2)
-        _chain._CHUNK_SECONDS = TURN  # type: ignore[misc]
-        plots.figures = lambda data: {}  # type: ignore[assignment]
-        page.page = lambda data, figures: "<!doctype html>"  # type: ignore[assignment]
+        _chain._CHUNK_SECONDS = TURN
+        plots.figures = lambda data: {}
+        page.page = lambda data, figures: "<!doctype html>"
         _instrument(box, fatal, when)
         code = _metropolis(arguments) if arguments[0] == "nf-metropolis" else cli.run(arguments)
     except BaseException:
@@ -277,8 +262,9 @@ class Trials:
     def __init__(self, algorithm: str, folder: Path, seed: int) -> None:
         self.outcome = Outcome(algorithm)
         self._folder, self._box = folder, Blackbox()
-        self._arguments = ALGORITHMS[algorithm]
+        self._arguments = ALGORITHMS[algorithm].split()
         self._command = self._arguments[0]
+        self._begun = False
         self._rng = np.random.default_rng([seed, *algorithm.encode()])
         folder.mkdir()
         os.chdir(folder)
@@ -294,17 +280,15 @@ class Trials:
         """Start or resume a run, and return the number of its process."""
         output = self._result(name).parent if self._command == "compare" else self._result(name)
         resume = ["--resume"] if self._resumable(name) else []
-        arguments = [*(self._arguments if self._command != "sample" or not resume else SAMPLE[:1])]
-        if self._command == "sample" and resume:
-            arguments += SAMPLE[3:]
+        arguments = RESUME.split() if self._command == "sample" and resume else [*self._arguments, *resume]
         self._box.clear()
-        if not resume and self._box_started:
+        if not resume and self._begun:
             self.outcome.begun_anew += 1
-        self._box_started = True
+        self._begun = True
         log = self._folder / f"{name}.log"
         process = os.fork()
         if process == 0:
-            _child([*arguments, *resume, "-o", str(output)], self._box, fatal, when, log)
+            _child([*arguments, "-o", str(output)], self._box, fatal, when, log)
         return process
 
     def _resumable(self, name: str) -> bool:
@@ -316,10 +300,8 @@ class Trials:
         return self._result(name).exists()
 
     def _complete(self, name: str) -> bool:
-        """Whether the command has left nothing to do, where that cannot be told from resuming (a killed `train` has no checkpoint)."""
+        """Whether the command was killed after its last act; `sample` can be resumed all the same."""
         return self._command in ("train", "compare") and self._result(name).exists() and not self._resumable(name)
-
-    _box_started = False
 
     def _wait(self, process: int, name: str) -> bool:
         """Wait for the end of a run; return whether it was killed. Any other failure is an error."""
@@ -353,7 +335,7 @@ class Trials:
 
     def interrupted(self, name: str, kills: int, at_calls: bool) -> int:
         """Do one run with up to so many kills; return how many there were."""
-        self._box_started = False
+        self._begun = False
         done = 0
         while True:
             fatal = int(self._rng.integers(1, max(2, self._calls // 2))) if at_calls and done < kills else None
@@ -437,27 +419,37 @@ def main() -> int:
     parser.add_argument("-o", "--output", type=Path, help="JSON file for the result")
     options = parser.parse_args()
     output = None if options.output is None else options.output.absolute()
-    result: dict[str, Any] = {
-        "command": ["python", *sys.argv],
-        "date": time.strftime("%Y-%m-%d", time.gmtime()),
-        "machine": {"cpus": os.cpu_count(), "system": platform.platform(), "python": platform.python_version()},
-        "versions": {"glassnf": gnf.__version__, "h5py": h5py.__version__, "hdf5": h5py.version.hdf5_version},
-        "algorithms": [],
-    }
+    failed = False
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         for algorithm in options.algorithms or ALGORITHMS:
             outcome = kill(algorithm, options.kills, options.at_calls, Path(folder), options.seed)
-            result["algorithms"].append(vars(outcome))
+            failed |= not outcome.identical
             print(
-                f"{algorithm}: {outcome.kills} kills ({outcome.kills_while_writing} while writing) and {outcome.kills_at_calls} "
-                f"at calls in {outcome.runs} runs, {outcome.seconds:.0f} s: "
+                f"{algorithm}: {outcome.kills} kills ({outcome.kills_while_writing} while writing), {outcome.kills_at_calls} "
+                f"at calls, in {outcome.runs} runs, {outcome.seconds:.0f} s: "
                 f"{'identical' if outcome.identical else outcome.differing}",
                 flush=True,
             )
             if output is not None:
-                output.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+                command = f"python tests/kill_harness.py --kills {options.kills} --at-calls {options.at_calls}"
+                _store(output, f"{command} --seed {options.seed} -o {output.name}", outcome)
         os.chdir("/")
-    return 0 if all(one["identical"] for one in result["algorithms"]) else 1
+    return int(failed)
+
+
+def _store(path: Path, command: str, outcome: Outcome) -> None:
+    """Put an outcome into a JSON file, in which those of other algorithms stay."""
+    old = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"algorithms": []}
+    found = {one["algorithm"]: one for one in old["algorithms"]} | {outcome.algorithm: vars(outcome)}
+    result = {
+        "command": command,
+        "date": time.strftime("%Y-%m-%d", time.gmtime()),
+        "machine": {"cpus": os.cpu_count(), "system": platform.system(), "python": platform.python_version()},
+        "versions": {"glassnf": gnf.__version__, "h5py": h5py.__version__, "hdf5": h5py.version.hdf5_version},
+        "algorithms": [found[name] for name in ALGORITHMS if name in found],
+    }
+    with files.atomic_write(path) as temporary:
+        temporary.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
