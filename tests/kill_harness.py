@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import importlib
 import io
 import json
 import mmap
@@ -373,7 +374,7 @@ class Trials:
         return problems
 
 
-def kill(algorithm: str, kills: int, at_calls: int, folder: Path, seed: int = 1, per_run: int = 10) -> Outcome:
+def kill(algorithm: str, kills: int, at_calls: int, folder: Path, seed: int = 1, per_run: int = 20) -> Outcome:
     """Kill runs of an algorithm and return what came of it.
 
     Parameters
@@ -389,6 +390,7 @@ def kill(algorithm: str, kills: int, at_calls: int, folder: Path, seed: int = 1,
     per_run
         Kills of a run before it is left to finish.
     """
+    _import_all()
     begin = time.perf_counter()
     trials = Trials(algorithm, folder / algorithm.replace(" ", "-").replace(",", ""), seed)
     expected = trials.straight()
@@ -406,6 +408,23 @@ def kill(algorithm: str, kills: int, at_calls: int, folder: Path, seed: int = 1,
             outcome.kills = done
     outcome.seconds = time.perf_counter() - begin
     return outcome
+
+
+def _import_all() -> None:
+    """Import what the commands import when they run, once and not in every child; nothing is computed."""
+    for name in (
+        "_sample",
+        "_train",
+        "_compare",
+        "_runners.parallel_tempering",
+        "_runners.population_annealing",
+        "_runners.flow",
+    ):
+        importlib.import_module(f"glassnf.cli.{name}")
+    for name in ("compare.runner", "compare.report", "flows.training", "flows._diagnosis", "samplers.harvest", "_random_start"):
+        importlib.import_module(f"glassnf.{name}")
+    with contextlib.redirect_stderr(io.StringIO()):
+        assert cli.run(["sample", "--resume", "-o", "there-is-no-such-file.h5"]) == 2
 
 
 def main() -> int:
