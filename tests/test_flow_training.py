@@ -74,6 +74,7 @@ def test_features_do_not_depend_on_threads() -> None:
     assert np.array_equal(one, three)
 
 
+@pytest.mark.slow
 def test_features_have_mean_zero_in_equilibrium() -> None:
     # 2048 samples of 512 independent chains, two decorrelation times apart; fewer than 200 features. A normal mean exceeds 5
     # standard errors with probability 6e-7: false alarms in 1 run of 8000. With forces that are wrong the means are not zero.
@@ -154,6 +155,7 @@ def test_training_does_not_depend_on_threads_and_does_on_the_seed(system: gnf.sy
     assert one.hash != other.hash
 
 
+@pytest.mark.slow
 def test_matching_learns_a_field_like_that_of_the_continuity_equation(system: gnf.systems.System) -> None:
     # Two regressions that share nothing but the samples. Displacements of a few sweeps are noisy and only part of the way.
     arguments: dict[str, Any] = {**QUICK, "samples": 1024, "replicas": 64, "layers": 0, "steps": 4}

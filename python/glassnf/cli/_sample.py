@@ -26,6 +26,9 @@ __all__ = ["OPTIONS", "find_system", "sample"]
 
 PROGRAM: Final = "glassnf sample"
 
+UNSETTLED: Final = 4
+"""Exit code of ``--require-equilibrated`` where the verdict is another one."""
+
 
 def find_system(name: str, n: int | None) -> System:
     """Return a system by its name, or from a TOML or JSON file; `n` must then be that of the file, if it is given.
@@ -106,6 +109,9 @@ def _report(runner: Runner, choices: Choices, stop: StopRequest) -> int:
         command = shlex.join(["glassnf", "sample", "--resume", "-o", str(runner.run.path)])
         sys.stderr.write(f"glassnf: stopped after {runner.progress}; resume with: {command}\n")
         return stop.exit_code
+    if choices["require-equilibrated"] and result["equilibrated"] is not True:
+        sys.stderr.write(f"glassnf: {result['verdict']['sentence']}\n")
+        return UNSETTLED
     return 0
 
 

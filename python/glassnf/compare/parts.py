@@ -25,7 +25,7 @@ from .jsonable import dumps, jsonable
 from .reference import write_text
 from .results import AlgorithmResult, Relaxation
 from .settings import Settings
-from .verdict import Verdict
+from .verdict import Check, Verdict
 
 try:
     import fcntl
@@ -199,7 +199,7 @@ def result_from_dict(data: Mapping[str, Any], curves: Mapping[tuple[str, str], E
         costs={kind: _array(series) for kind, series in data["costs"].items()},
         estimates={name: _array(series) for name, series in data["estimates"].items()},
         curves=dict(curves or {}),
-        verdict=Verdict(**_numbers(data["verdict"])),
+        verdict=_verdict(data["verdict"]),
         relaxation=Relaxation(
             np.array(trace["sweeps"], dtype=np.int64), *(_array(trace[name]) for name in ("wall_time", "mean", "error"))
         ),
@@ -214,6 +214,12 @@ def result_from_dict(data: Mapping[str, Any], curves: Mapping[tuple[str, str], E
 def _numbers(data: Mapping[str, Any]) -> dict[str, Any]:
     """Return a dict with NaN in place of None, which is what JSON has for it."""
     return {name: math.nan if value is None else value for name, value in data.items()}
+
+
+def _verdict(data: Mapping[str, Any]) -> Verdict:
+    """Return a verdict; None stands for NaN in its numbers, but not in its outcomes."""
+    checks = tuple(Check(**{**_numbers(check), "outcome": check["outcome"]}) for check in data["checks"])
+    return Verdict(**{**_numbers(data), "equilibrated": data["equilibrated"], "checks": checks})
 
 
 def _array(values: Any) -> Any:

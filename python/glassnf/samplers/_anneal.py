@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import _check, cuda
+from .._exclusive import Turn, exclusive
 from ..ensemble import Ensemble
 from ._population import Moved, copy_replicas, place
 
@@ -117,6 +118,7 @@ class Anneal:
 
     def __init__(self, population: Ensemble, parameters: Mapping[str, Any], stage: Stage, device: str) -> None:
         replicas = population.replicas
+        self._turn = Turn("anneal")
         self.population = population
         self.parameters = dict(parameters)
         self.stage = stage
@@ -132,6 +134,10 @@ class Anneal:
         self.flow_time = 0.0
         self.warned = False
         self._pending: Transition | None = None
+
+    @exclusive("self")
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__.copy()
 
     @property
     def finished(self) -> bool:
@@ -182,6 +188,7 @@ class Anneal:
 
     # ---- files -------------------------------------------------------------------------------------------------------------
 
+    @exclusive("self")
     def to_state(self) -> dict[str, Any]:
         """Return everything but the population and the parameters, as arrays, numbers and strings for `RunFile.checkpoint`."""
         self.settle()
@@ -255,6 +262,7 @@ class Anneal:
         anneal.flow_time = float(state.get("flow_time", 0.0))
         return anneal
 
+    @exclusive("self")
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a file that `load` reads, replacing an old one atomically."""
         from ..io import RunFile
