@@ -24,7 +24,6 @@ import contextlib
 import importlib
 import io
 import json
-import mmap
 import os
 import platform
 import signal
@@ -33,7 +32,6 @@ import tempfile
 import time
 import traceback
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -45,7 +43,8 @@ import glassnf as gnf
 from glassnf import cli, flows, plots
 from glassnf.cli import _chain
 from glassnf.compare import page
-from glassnf.io import files, hdf5
+from glassnf.io import atomic_write
+from kill_points import Blackbox, instrument
 from test_cli_flow_assisted import weak_flow
 
 __all__ = ["ALGORITHMS", "canonical", "kill"]
@@ -131,78 +130,6 @@ def _without_timings_h5(content: bytes) -> bytes:
 # ---------------------------------------------------------------------------------------------------------------- the children
 
 
-@dataclass
-class Blackbox:
-    """Shared memory in which a child notes what it does: whether it is writing, and how many calls of writing it has made."""
-
-    memory: mmap.mmap = field(default_factory=lambda: mmap.mmap(-1, 4096))
-
-    @property
-    def writing(self) -> bool:
-        return self.memory[0] != 0
-
-    @property
-    def calls(self) -> int:
-        return int.from_bytes(self.memory[8:16], "little")
-
-    def set_writing(self, value: bool) -> None:
-        self.memory[0] = int(value)
-
-    def count(self) -> int:
-        calls = self.calls + 1
-        self.memory[8:16] = calls.to_bytes(8, "little")
-        return calls
-
-    def clear(self) -> None:
-        self.memory[:16] = bytes(16)
-
-
-def _die() -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-def _instrument(box: Blackbox, fatal: int | None, when: str) -> None:
-    """Count the calls by which files are written, and die at one of them."""
-
-    def wrapped(call: Callable[..., Any], partly: Callable[..., Any] | None = None) -> Callable[..., Any]:
-        def replacement(*arguments: Any, **options: Any) -> Any:
-            mine = box.count() == fatal
-            if mine and when == "before":
-                _die()
-            if mine and when == "within" and partly is not None:
-                partly(*arguments)
-                _die()
-            result = call(*arguments, **options)
-            if mine:
-                _die()
-            return result
-
-        return replacement
-
-    for name in ("open", "fsync", "link", "replace", "unlink"):
-        setattr(os, name, wrapped(getattr(os, name)))
-
-    class Raw(io.FileIO):
-        write = wrapped(io.FileIO.write, lambda self, data: io.FileIO.write(self, memoryview(data)[: len(data) // 2]))
-
-    hdf5.open = lambda path, mode, **_: (Raw if "w" in mode else io.FileIO)(path, mode)
-    Path.write_text = wrapped(Path.write_text, lambda self, text: Path.write_bytes(self, text[: len(text) // 2].encode()))
-    Path.write_bytes = wrapped(Path.write_bytes)
-
-    real = files.atomic_write
-
-    @contextlib.contextmanager
-    def watched(*arguments: Any, **options: Any) -> Any:
-        box.set_writing(True)
-        with real(*arguments, **options) as temporary:
-            yield temporary
-        box.set_writing(False)
-
-    for module in list(sys.modules.values()):
-        if getattr(module, "__name__", "").startswith("glassnf") and getattr(module, "atomic_write", None) is real:
-            module.atomic_write = watched
-
-
 def _metropolis(arguments: list[str]) -> int:
     """Flow Metropolis of the library, saved after every proposal."""
     path = Path(arguments[arguments.index("-o") + 1])
@@ -227,7 +154,7 @@ def _child(arguments: list[str], box: Blackbox, fatal: int | None, when: str, lo
         _chain._CHUNK_SECONDS = TURN
         plots.figures = lambda data: {}
         page.page = lambda data, figures: "<!doctype html>"
-        _instrument(box, fatal, when)
+        instrument(box, fatal, when)
         code = _metropolis(arguments) if arguments[0] == "nf-metropolis" else cli.run(arguments)
     except BaseException:
         traceback.print_exc()
@@ -467,7 +394,7 @@ def _store(path: Path, command: str, outcome: Outcome) -> None:
         "versions": {"glassnf": gnf.__version__, "h5py": h5py.__version__, "hdf5": h5py.version.hdf5_version},
         "algorithms": [found[name] for name in ALGORITHMS if name in found],
     }
-    with files.atomic_write(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 
 
