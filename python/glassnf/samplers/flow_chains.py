@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,9 @@ from .. import _check
 from .._exclusive import Turn, exclusive
 from ..ensemble import Ensemble
 from ._carry import Batch
+
+if TYPE_CHECKING:
+    from ..observables.equilibration import Verdict
 
 __all__ = ["FlowChains", "FlowMetropolisRecord", "Proposal"]
 
@@ -102,6 +105,13 @@ class FlowMetropolisRecord:
     def acceptance(self) -> FloatArray:
         """Accepted fraction of the proposals (R,); NaN where none was made."""
         return np.asarray(self.accepts / self.attempts) if self.attempts else np.full(self.accepts.size, np.nan)
+
+    @property
+    def verdict(self) -> Verdict:
+        """Whether the chains are in equilibrium, and accept proposals often enough."""
+        from .verdicts import of_flow_chains
+
+        return of_flow_chains(self)
 
 
 class FlowChains:

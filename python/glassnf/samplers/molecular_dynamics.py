@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,9 @@ from ..systems import System
 from ._swaps import by_species, pair_thresholds, swap_weights_of
 from .monte_carlo import _ratio
 from .schedule import check_advance, record_sweeps
+
+if TYPE_CHECKING:
+    from ..observables.equilibration import Verdict
 
 __all__ = ["BlowUpError", "MDRecord", "MolecularDynamics"]
 
@@ -133,6 +136,13 @@ class MDRecord:
     def swap_acceptance(self) -> npt.NDArray[np.float64]:
         """Accepted fraction of the swap trials by pair of species (R, S, S); NaN where none was tried."""
         return _ratio(self.swap_accepts, self.swap_attempts)
+
+    @property
+    def verdict(self) -> Verdict:
+        """Whether the replicas are in equilibrium; of dynamics at constant energy at best nothing can be told."""
+        from .verdicts import of_dynamics
+
+        return of_dynamics(self)
 
 
 class MolecularDynamics:

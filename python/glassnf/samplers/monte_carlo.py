@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,9 @@ from ..ensemble import Ensemble
 from ..systems import System
 from ._swaps import by_species, pair_thresholds, swap_weights_of
 from .schedule import check_advance, record_sweeps
+
+if TYPE_CHECKING:
+    from ..observables.equilibration import Verdict
 
 __all__ = ["Equilibration", "MCRecord", "MonteCarlo"]
 
@@ -110,6 +113,13 @@ class MCRecord:
     def swap_acceptance(self) -> npt.NDArray[np.float64]:
         """Accepted fraction of the swap trials by pair of species (R, S, S); NaN where none was tried."""
         return _ratio(self.swap_accepts, self.swap_attempts)
+
+    @property
+    def verdict(self) -> Verdict:
+        """Whether the replicas are in equilibrium, those of each temperature apart; see `observables.judge_chains`."""
+        from .verdicts import chains
+
+        return chains(self.energy, self.beta, self.sweeps)
 
 
 @dataclass(frozen=True)

@@ -176,6 +176,11 @@ class ParallelTempering:
         copy.beta[...] = _put(np.tile(1.0 / self.temperatures, self.ladders), copy.beta)
         return copy
 
+    def check(self, ensemble: Ensemble) -> None:
+        """Raise an error unless an ensemble has the system, the number of replicas, and the temperatures of the ladders."""
+        self._check_ensemble(ensemble)
+        self._order(ensemble)
+
     def _check_ensemble(self, ensemble: object) -> None:
         if not isinstance(ensemble, Ensemble):
             raise TypeError(f"ensemble: expected an Ensemble, got {type(ensemble).__name__}")

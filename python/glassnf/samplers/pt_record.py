@@ -13,6 +13,7 @@ from .. import _check
 from . import ladder
 
 if TYPE_CHECKING:
+    from ..observables.equilibration import Verdict
     from .reweighting import LadderReweighting
 
 __all__ = ["ENOUGH_RECORDS", "FlowExchanges", "PTEquilibration", "PTRecord", "PoorExchangeWarning", "warn_of_poor_exchange"]
@@ -226,6 +227,13 @@ class PTRecord:
         from .reweighting import LadderReweighting
 
         return LadderReweighting(self, discard=discard)
+
+    @property
+    def verdict(self) -> Verdict:
+        """Whether all temperatures are in equilibrium, and replicas travel; see docs/equilibration.md."""
+        from .verdicts import of_ladder
+
+        return of_ladder(self)
 
 
 @dataclass(frozen=True)

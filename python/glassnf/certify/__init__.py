@@ -1,0 +1,36 @@
+"""Certification: every sampler against exact answers of small systems, and all of them against each other.
+
+>>> import glassnf as gnf
+>>> certificate = gnf.certify.certify(quick=True, only="random numbers")
+>>> certificate.passed
+True
+
+`docs/certification.md` says what is checked, how often a correct program fails, and which deliberate errors were caught.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .._lazy import lazy_names
+
+if TYPE_CHECKING:
+    from .certificate import Certificate, load
+    from .plan import Case, Context, Finding
+    from .run import FALSE_ALARM, all_cases, certify, findings_of
+
+__all__ = ["FALSE_ALARM", "Case", "Certificate", "Context", "Finding", "all_cases", "certify", "findings_of", "load"]
+
+_MODULES = {
+    "FALSE_ALARM": "run",
+    "Case": "plan",
+    "Certificate": "certificate",
+    "Context": "plan",
+    "Finding": "plan",
+    "all_cases": "run",
+    "certify": "run",
+    "findings_of": "run",
+    "load": "certificate",
+}
+
+__getattr__, __dir__ = lazy_names(__name__, _MODULES, __all__)
