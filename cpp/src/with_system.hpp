@@ -10,6 +10,15 @@
 namespace glassnf {
 inline namespace GLASSNF_ISA {
 
+// Whether the kernels of a pair potential are part of this build.
+constexpr bool built_for(PotentialKind kind) {
+#if defined(GLASSNF_LENNARD_JONES_ONLY)
+  return kind == PotentialKind::lennard_jones;
+#else
+  return kind == PotentialKind::lennard_jones || kind == PotentialKind::inverse_power || kind == PotentialKind::harmonic;
+#endif
+}
+
 // Whether all pairs of species have the same reduced cutoff and polynomial, as in the built-in models.
 GLASSNF_HOST bool uniform_coefficients(const SystemView& system) {
   const int pairs = system.species_count * system.species_count;
