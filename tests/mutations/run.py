@@ -105,10 +105,10 @@ class Copy:
         return [check["name"] for check in checks if check["outcome"] == "failed"]
 
     def tests(self, suite: tuple[str, ...]) -> list[str]:
-        """Return the names of the tests that fail, up to the third."""
+        """Return the name of the first test that fails, or nothing."""
         if not suite:
             return []
-        options = ["-q", "-n", "0", "-p", "no:cacheprovider", "--no-header", "--maxfail=3", "-rfE"]
+        options = ["-q", "-n", "0", "-p", "no:cacheprovider", "--no-header", "--maxfail=1", "-rfE"]
         tests = [str(self.source / "tests" / name) for name in suite]
         configuration = ["-c", str(self.source / "pyproject.toml"), "--rootdir", str(self.source)]
         done = self._timed([sys.executable, "-m", "pytest", *options, *configuration, *tests])
