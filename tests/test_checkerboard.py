@@ -120,6 +120,7 @@ def test_pair_distance_of_two_particles() -> None:
         assert chi_square_p(counts, np.full(12, replicas / 12)) > FALSE_ALARM
 
 
+@pytest.mark.slow
 def test_same_averages_as_sequential() -> None:
     """Mean energies of a liquid with swaps, both ways: within four standard errors (false-alarm rate 1e-4)."""
     system = gnf.systems.ka2d(200)

@@ -159,6 +159,7 @@ def test_base_samples_are_the_records_of_the_base_sampler() -> None:
 # ------------------------------------------------------------------------------------------------------------- honest errors
 
 
+@pytest.mark.slow
 def test_errors_are_those_of_independent_runs() -> None:
     """Scores (estimate - exact) / error of 100 runs with correlated base samples have a standard deviation near 1.
 

@@ -1,7 +1,8 @@
 """The command line: ``glassnf info``, ``sample``, ``train``, ``compare`` and ``certify``.
 
 Exit codes: 0 done, 1 a check of ``certify`` failed, 2 bad input (one sentence on the standard error, and with ``--json`` an
-object ``{"error": ...}`` on the standard output), 3 the dynamics blew up (likewise), 130 and 143 stopped by Ctrl-C and SIGTERM.
+object ``{"error": ...}`` on the standard output), 3 the dynamics blew up (likewise), 4 with ``--require-equilibrated`` where
+the verdict is another one, 5 results cannot be written, 130 and 143 stopped by Ctrl-C and SIGTERM.
 """
 
 from __future__ import annotations
@@ -63,6 +64,7 @@ def sample(
     equilibration: arg.Equilibration = None,
     sweeps: arg.Sweeps = None,
     record_every: arg.RecordEvery = None,
+    starts: arg.Starts = None,
     threads: arg.Threads = None,
     device: arg.DeviceName = None,
     seed: arg.Seed = None,
@@ -70,6 +72,7 @@ def sample(
     checkpoint_every: arg.CheckpointEvery = None,
     resume: arg.Resume = False,
     overwrite: arg.Overwrite = False,
+    require_equilibrated: arg.RequireEquilibrated = False,
     config: arg.Config = None,
     quiet: arg.Quiet = False,
     json: arg.Json = False,

@@ -63,6 +63,18 @@ RecordEvery = Annotated[
     Text,
     option("SWEEPS", "Sweeps, or time steps of md, between energy records (default: 10; md 100; nf 50).", "--record-every"),
 ]
+Starts = Annotated[
+    Text,
+    option(
+        "hot|both",
+        "Random starts, or half of the replicas (ladders of pt) from below the temperature, annealed by swap Monte Carlo, so "
+        "that the verdict can compare the two (default: hot).",
+        "--starts",
+    ),
+]
+RequireEquilibrated = Annotated[
+    bool, option(None, "Exit with code 4 unless the verdict is that the run is equilibrated.", "--require-equilibrated")
+]
 Output = Annotated[Text, option("FILE", "HDF5 file to write. Required.", "-o", "--output")]
 CheckpointEvery = Annotated[
     Text, option("SECONDS", "Time between checkpoints of the file (default: 60).", "--checkpoint-every")
