@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -66,6 +66,8 @@ class Context:
     quick : bool
     device : str
     threads : int or None
+    share : float
+        Of the samples; less than 1 where p-values are to be uniform, and need not see small errors.
     """
 
     seed: int
@@ -73,7 +75,7 @@ class Context:
     quick: bool = True
     device: str = "cpu"
     threads: int | None = None
-    options: dict[str, Any] = field(default_factory=dict)
+    share: float = 1.0
 
     def number(self, *names: object) -> int:
         """Return a seed of 63 bits for a purpose."""
@@ -86,7 +88,7 @@ class Context:
 
     def count(self, quick: int, full: int) -> int:
         """Return a number of samples or of sweeps."""
-        return quick if self.quick else full
+        return max(2, round(self.share * (quick if self.quick else full)))
 
     def there(self, ensemble: Ensemble) -> Ensemble:
         """Return an ensemble on the device of the case."""
