@@ -46,11 +46,10 @@ class Finding:
 
     @property
     def within(self) -> bool:
-        """Whether a comparison without chance is within its limit."""
-        assert self.limit is not None
-        assert self.observed is not None
-        assert self.expected is not None
-        return abs(self.observed - self.expected) <= self.limit  # False for NaN
+        """Whether a comparison without chance is within its limit; NaN, and what an error left without numbers, is not."""
+        if self.observed is None or self.expected is None or self.limit is None:
+            return False
+        return abs(self.observed - self.expected) <= self.limit
 
 
 @dataclass(frozen=True)
