@@ -314,6 +314,15 @@ def of_states() -> dict[str, Call]:
     }
 
 
+def of_certificates() -> dict[str, Call]:
+    certificate = gnf.certify.certify(quick=True, only="instruction sets")
+    certificate.save(folder() / "certificate.json")
+    return {
+        "glassnf.certify.load": call(gnf.certify.load, path=str(folder() / "certificate.json")),
+        "glassnf.certify.Certificate.save": method(lambda: certificate, "save", path=str(folder() / "e.json")),
+    }
+
+
 def calls() -> dict[str, Call]:
-    parts = (of_systems, of_energies, of_ensembles, of_samplers, of_outer, of_flow_samplers, of_flows, of_states)
+    parts = (of_systems, of_energies, of_ensembles, of_samplers, of_outer, of_flow_samplers, of_flows, of_states, of_certificates)
     return {name: found for part in parts for name, found in part().items()}

@@ -47,20 +47,20 @@ _CPP, _PY = "cpp/include/glassnf", "python/glassnf"
 NATIVE = (
     Mutant(
         "factor 2 in acceptance",
-        f"{_CPP}/trial.hpp",
-        "return beta * energy_change <= threshold;",
-        "return 2.0 * beta * energy_change <= threshold;",
-        "Metropolis at half the temperature",
-        ("Monte Carlo: two particles", "frozen lattice of 3 + 3", "checkerboard"),
-        ("test_monte_carlo_exact.py::test_transitions_between_enumerated_states",),
+        "cpp/src/kernels/monte_carlo_kernel.cpp",
+        "    if (!accept(beta_, change, chunk_->threshold[m])) return;\n    ++displacement_accepts_;",
+        "    if (!accept(2.0 * beta_, change, chunk_->threshold[m])) return;\n    ++displacement_accepts_;",
+        "displacements at half the temperature",
+        ("Monte Carlo: two particles", "three unlike"),
+        ("test_monte_carlo_exact.py::test_exact_samples_of_two_particles_stay_exact",),
     ),
     Mutant(
         "moves along the diagonal",
-        f"{_CPP}/trial.hpp",
-        "t.step[1] = symmetric_unit<F>(a.w3);",
-        "t.step[1] = symmetric_unit<F>(a.w2);",
-        "two components of a displacement share a random number, so that places in the box are not reached",
-        ("two temperatures", "free particle", "random starts", "three unlike"),
+        "cpp/src/kernels/monte_carlo_kernel.cpp",
+        "for (int k = 0; k < dimension; ++k) store(step[k] + m, t.step[k]);",
+        "for (int k = 0; k < dimension; ++k) store(step[k] + m, t.step[0]);",
+        "the components of a displacement share a random number, so that most places in the box are not reached",
+        ("two temperatures", "random starts", "Monte Carlo: three unlike"),
         ("test_monte_carlo_exact.py::test_every_move_of_ka2d",),
     ),
     Mutant(
@@ -106,7 +106,7 @@ NATIVE = (
         "return square_root(new_beta / old_beta);",
         "kinetic energies do not belong to the temperature after an exchange",
         ("parallel tempering: two soft discs",),
-        ("test_parallel_tempering.py",),
+        ("test_parallel_tempering.py::test_velocities_follow_the_temperature",),
     ),
     Mutant(
         "stale force",
@@ -160,7 +160,7 @@ NATIVE = (
         "return block.w0 == 0 ? 0 : total / 2;",
         "the same offset in every resampling: the number of children is not right on average",
         ("population annealing: resampling", "many small"),
-        ("test_population_annealing_resampling.py",),
+        ("test_population_annealing_resampling.py::test_resampling_is_unbiased",),
     ),
     Mutant(
         "float32 accumulation",
@@ -169,7 +169,7 @@ NATIVE = (
         "    float total = 0.0f;\n    for (std::int64_t i = 0; i < n; ++i) total += static_cast<float>(values[i * stride]);",
         "energies of large systems are summed in single precision",
         ("energies and forces",),
-        ("test_energy.py",),
+        ("test_energy.py::test_boxes",),
     ),
     Mutant(
         "box crossings backward",
@@ -190,7 +190,7 @@ PYTHON = (
         "return -(beta_to - beta_from) * before - beta_to * (after - before)",
         "flow samples are weighted as if the map kept volumes",
         ("flow sampler: two", "flow Metropolis: two"),
-        ("test_flow_sampler.py::test_two_particles", "test_flow_metropolis.py"),
+        ("test_flow_sampler.py::test_two_particles",),
     ),
     Mutant(
         "half the Jacobian in exchanges",
@@ -211,7 +211,7 @@ PYTHON = (
         "            ensemble.move_size *= _exp(0.1 * (rate - self.target_acceptance))\n",
         "each replica adapts its move size to its own acceptance while it is being measured",
         ("adaptation of the move size",),
-        ("test_monte_carlo_invariants.py",),
+        ("test_monte_carlo_invariants.py::test_run_leaves_the_move_size_alone",),
     ),
     Mutant(
         "hot replica stays",
@@ -220,7 +220,7 @@ PYTHON = (
         "            hot=batch_of(hot),\n",
         "proposals that depend on each other are accepted as if they did not",
         ("flow Metropolis: two",),
-        ("test_flow_metropolis.py",),
+        ("test_flow_metropolis.py::test_exact_samples_stay_exact_on_both_sides",),
     ),
     Mutant(
         "energies before the exchange",
@@ -238,7 +238,7 @@ PYTHON = (
         "        moving",
         "samples that were resampled by their weights keep them",
         ("with a stop",),
-        ("test_flow_sampler.py",),
+        ("test_flow_sampler.py::test_a_chain_with_relaxation",),
     ),
     Mutant(
         "velocities of the old temperature",
@@ -247,7 +247,7 @@ PYTHON = (
         "            pass",
         "a population that is cooled keeps the velocities of the temperature before",
         ("population annealing: two soft discs",),
-        ("test_population_annealing_physics.py",),
+        ("test_population_annealing_restart.py::test_velocities_after_resampling",),
     ),
     Mutant(
         "velocities of the square root",
@@ -256,7 +256,7 @@ PYTHON = (
         "np.ascontiguousarray(np.sqrt(1.0 / beta)), np.ascontiguousarray(_arrays.to_host(self.ids))",
         "Maxwell-Boltzmann velocities at the square root of the temperature",
         ("random numbers",),
-        ("test_ensemble.py",),
+        ("test_molecular_dynamics.py::test_drawn_velocities_are_normal",),
     ),
     Mutant(
         "runs weighted alike",
@@ -283,7 +283,7 @@ PYTHON = (
         "table[..., 5] = 0.0 * xc",
         "the energy jumps at the cutoff by the constant that is missing",
         ("energies and forces", "Monte Carlo: two particles"),
-        ("test_potential.py",),
+        ("test_potential.py::test_coefficients_of_all_pairs",),
     ),
     Mutant(
         "pairs of a particle with itself",
@@ -292,7 +292,7 @@ PYTHON = (
         "counts.sum(axis=(0, 1)) / (data.n**2 * shell)",
         "g(r) is normalised by N^2 pairs",
         ("pair correlation",),
-        ("test_observables_structure.py",),
+        ("test_observables_structure.py::test_ideal_gas_has_g_of_one_at_any_n",),
     ),
     Mutant(
         "specific heat over T",
@@ -301,7 +301,7 @@ PYTHON = (
         "return _variance(x).scaled(1.0 / (n * temperature), ideal)",
         "fluctuations are divided by T, and not by its square",
         ("Gaussian density of states",),
-        ("test_observables_thermodynamics.py",),
+        ("test_observables_thermodynamics.py::test_specific_heat_per_replica_takes_a_ladder",),
     ),
     Mutant(
         "reweighting backward",
@@ -310,7 +310,7 @@ PYTHON = (
         "    exponent = step * u\n",
         "samples are reweighted to the other side",
         ("Gaussian density of states",),
-        ("test_observables_thermodynamics.py",),
+        ("test_observables_thermodynamics.py::test_reweighting_of_gaussian_energies",),
     ),
     Mutant(
         "pressure in three dimensions",
@@ -319,7 +319,7 @@ PYTHON = (
         "result = (_arrays.put(ideal, w) if ideal.ndim else float(ideal)) + trace / 3.0",
         "the virial is divided by three in the plane too",
         ("pressure: two particles",),
-        ("test_energy.py",),
+        ("test_energy.py::test_pressure",),
     ),
     Mutant(
         "autocorrelation time doubled",
@@ -328,7 +328,7 @@ PYTHON = (
         "taus = 0.5 + 2.0 * np.cumsum(covariance[1:]) / variance",
         "correlations count on both sides, twice",
         ("autoregressive series",),
-        ("test_observables_statistics.py",),
+        ("test_observables_statistics.py::test_tau_of_ar1",),
     ),
     Mutant(
         "energies by replica",
@@ -337,7 +337,7 @@ PYTHON = (
         "who = np.swapaxes(np.sort(order, axis=2) + first, 1, 2)",
         "records of parallel tempering follow replicas, and not temperatures",
         ("parallel tempering: frozen",),
-        ("test_parallel_tempering.py",),
+        ("test_parallel_tempering.py::test_energies_belong_to_configurations_and_temperatures",),
     ),
     Mutant(
         "thresholds of swaps shifted",
