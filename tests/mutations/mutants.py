@@ -283,7 +283,7 @@ PYTHON = (
         "table[..., 5] = 0.0 * xc",
         "the energy jumps at the cutoff by the constant that is missing",
         ("energies and forces", "Monte Carlo: two particles"),
-        ("test_potential.py::test_coefficients_of_all_pairs",),
+        ("test_potential.py::test_lj_smooth_and_its_two_derivatives_vanish_at_the_cutoff",),
     ),
     Mutant(
         "pairs of a particle with itself",
@@ -301,7 +301,7 @@ PYTHON = (
         "return _variance(x).scaled(1.0 / (n * temperature), ideal)",
         "fluctuations are divided by T, and not by its square",
         ("Gaussian density of states",),
-        ("test_observables_thermodynamics.py::test_specific_heat_per_replica_takes_a_ladder",),
+        ("test_observables_thermodynamics.py::test_specific_heat_of_gaussian_energies",),
     ),
     Mutant(
         "reweighting backward",
