@@ -9,7 +9,7 @@ and into its first records, and every piece gets a verdict of its own; pieces of
 records. Anneals of populations are judged alike: slow ones by swap moves, and fast ones by local moves.
 
     python bench/equilibration.py -o bench/results/equilibration.json
-    python bench/equilibration.py --table bench/results/equilibration.json
+    python bench/equilibration.py --table bench/results/equilibration.json docs/equilibration.md
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from glassnf.observables.equilibration import CANNOT_TELL, EQUILIBRATED, NOT_EQU
 
 LADDER = (0.2, 0.225, 0.26, 0.3, 0.36, 0.42, 0.5, 0.63, 0.8, 1.0)
 STATUSES = (EQUILIBRATED, CANNOT_TELL, NOT_EQUILIBRATED)
+BEGIN, END = "<!-- rates -->", "<!-- /rates -->"
 OFF = 0.2
 """Of an average, in standard deviations of one configuration, from which on a run is known not to be in equilibrium."""
 
@@ -267,6 +268,15 @@ def table(document: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def with_table(text: str, document: dict[str, Any]) -> str:
+    """Return a text with the table of a result in its place, and where and when that was made."""
+    made = f"{document['date'][:10]}, {document['machine']['cpu']}"
+    block = f"{BEGIN}\n{table(document)}\n\n`{document['command']}`, {made}.\n{END}"
+    before, _, rest = text.partition(BEGIN)
+    common.require(bool(rest), f"there is no {BEGIN} in the file")
+    return before + block + rest.partition(END)[2]
+
+
 def parser() -> Any:
     made = common.arguments(__doc__.partition("\n")[0] if __doc__ else "")
     made.add_argument("--temperatures", type=float, nargs="+", default=(1.0, 0.5, 0.3, 0.2), help="in epsilon / k_B")
@@ -280,14 +290,16 @@ def parser() -> Any:
     made.add_argument("--slow", type=int, default=20, help="sweeps per temperature of a slow anneal")
     made.add_argument("--seeds", type=int, nargs="+", default=(1,), help="of independent repetitions")
     made.add_argument("--threads", type=int, default=1, help="threads")
-    made.add_argument("--table", type=Path, help="print the table of a result, and do nothing else")
+    made.add_argument("--table", type=Path, nargs=2, metavar=("JSON", "MD"), help="only put the table of a result into a file")
     return made
 
 
 def main() -> None:
     options = parser().parse_args()
     if options.table is not None:
-        print(table(json.loads(options.table.read_text(encoding="utf-8"))))
+        source, target = options.table
+        document = json.loads(source.read_text(encoding="utf-8"))
+        target.write_text(with_table(target.read_text(encoding="utf-8"), document), encoding="utf-8")
         return
     rows: list[dict[str, Any]] = []
     for seed in options.seeds:
@@ -299,7 +311,13 @@ def main() -> None:
             whole = [row for row in made if row["records"] == options.records and row["replicas"] == max(options.groups)]
             for row in whole:
                 log(f"T = {temperature:g}, {row['case']}: off by {row['bias']:.2f}({row['bias_error']:.2f}), {row['verdicts']}")
+            write(rows, options)
         rows += [{"seed": seed, **row} for row in anneals(options, seed)]
+    log(table(write(rows, options)))
+
+
+def write(rows: list[dict[str, Any]], options: Any) -> dict[str, Any]:
+    """Write what there is so far, and return it."""
     names = (
         "temperatures",
         "replicas",
@@ -313,8 +331,8 @@ def main() -> None:
         "seeds",
     )
     results = {"settings": {name: getattr(options, name) for name in names}, "rates": rates(rows), "rows": rows}
-    log(table(results))
     common.report("equilibration", None, options.output, results, quiet=True)
+    return results
 
 
 if __name__ == "__main__":

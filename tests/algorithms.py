@@ -94,7 +94,12 @@ def flow_metropolis() -> Job:
     def job(seed: int, step: int) -> npt.NDArray[Any]:
         system = small()
         sampler = gnf.FlowMetropolis(
-            system, PairFlow(system, 1.0, 0.8, strength=0.002), base=local(system), base_sweeps=5, sweeps=2, explorer=local(system)
+            system,
+            PairFlow(system, 1.0, 0.8, strength=0.002),
+            base=local(system),
+            base_sweeps=5,
+            sweeps=2,
+            explorer=local(system),
         )
         sides = [start(system, seed + k, step, temperature=t) for k, t in enumerate((0.8, 1.0))]
         for side in sides:

@@ -39,6 +39,7 @@ RECORDS = {
     "TimeCorrelation", "WeightSummary", "WeightedEnergy", "Comparison", "Cost", "Diagnosis", "Event", "RunOptions", "Trace",
     "Training", "Verdict", "Frames", "FieldErrors", "NodeReport", "PolishReport", "TrainingReport", "Transport", "FlowCheck",
     "FlowExchanges", "FlowMetropolisRecord", "FlowStop", "Harvest", "WeightedAverage", "Memory", "SystemTensors", "AlgorithmSpec",
+    "Check",
 }  # fmt: skip
 """Plain records that functions of the package return, or hand to those of a user; nobody checks what a user writes in there."""
 

@@ -30,7 +30,6 @@ from ..io.files import (
     Stamp,
     output_file,
     previous_file,
-    remove_leftovers,
     stamp_of,
 )
 from ..io.runfile import differences
@@ -66,7 +65,6 @@ class TrainingCheckpoint:
             if resume:
                 raise ValueError("checkpoint: expected the file to resume from, got None")
             return
-        remove_leftovers(self.path)
         if resume:
             self._recover(self.path)
         else:

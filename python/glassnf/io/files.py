@@ -27,7 +27,6 @@ __all__ = [
     "hint_of_previous",
     "output_file",
     "previous_file",
-    "remove_leftovers",
     "stamp_of",
 ]
 
@@ -143,13 +142,12 @@ def stamp_of(path: str | os.PathLike[str]) -> Stamp | None:
     return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
 
 
-def remove_leftovers(path: str | os.PathLike[str]) -> None:
+def _remove_leftovers(target: Path) -> None:
     """Remove the temporary files that killed processes have left beside a file; those of living processes stay.
 
     A temporary file is locked for as long as it is written to, and a lock ends with its process. Where the file system has no
     locks, nothing is removed.
     """
-    target = output_file(path)
     if os.name != "posix":
         return
     pattern = re.compile(re.escape(f".{target.name[:_LONGEST_STEM]}.") + r"[0-9a-f]{16}\.tmp")
@@ -202,7 +200,7 @@ def _temporary(target: Path) -> tuple[Path, int]:
 
 
 def _is_ours(descriptor: int) -> bool:
-    """Lock a file that was just made; False if `remove_leftovers` of another process was faster, and removes it."""
+    """Lock a file that was just made; False if another process has taken it for a leftover, and removes it."""
     if os.name != "posix":
         return True
     try:
@@ -236,7 +234,7 @@ def _keep(target: Path, previous: Path) -> bool:
         try:
             os.replace(link, previous)
             return False
-        except FileNotFoundError:  # `remove_leftovers` of another process has taken the link for one
+        except FileNotFoundError:  # another process has taken the link for a leftover
             continue
         finally:  # renaming one name of a file to another name of the same file does nothing
             with contextlib.suppress(OSError):
@@ -250,7 +248,7 @@ def atomic_write(path: str | os.PathLike[str], *, keep_previous: bool = False) -
     The body of the ``with`` statement writes the file whose name it is given: an empty temporary file in the same folder. When
     the body ends, that file is flushed to disk and renamed over `path`, and the renaming is flushed too. When the body raises,
     the temporary file is removed and `path` is untouched. A process killed meanwhile may leave a file named
-    ``.<name>.<random>.tmp`` behind, which `remove_leftovers` removes, and the old file untouched.
+    ``.<name>.<random>.tmp`` behind, which the next one to write the file removes, and the old file untouched.
 
     A symbolic link stays, and the file that it points to is replaced. The permissions of an existing file are kept; a new file
     gets those of the umask.
@@ -275,6 +273,7 @@ def atomic_write(path: str | os.PathLike[str], *, keep_previous: bool = False) -
     target, moved = output_file(path), False
     previous = previous_file(target) if keep_previous else None
     try:
+        _remove_leftovers(target)
         temporary, lock = _temporary(target)
         try:
             yield temporary

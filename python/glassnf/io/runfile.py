@@ -37,7 +37,6 @@ from .files import (
     Stamp,
     output_file,
     previous_file,
-    remove_leftovers,
     stamp_of,
 )
 
@@ -252,8 +251,6 @@ class RunFile:
     def recover(cls, path: str | os.PathLike[str]) -> RunFile:
         """Read a run file to go on with it, or the checkpoint before, where the latest one is damaged or missing.
 
-        What killed processes have left beside the file is removed.
-
         Warns
         -----
         PreviousCheckpointWarning
@@ -264,7 +261,6 @@ class RunFile:
         FileNotFoundError, FileFormatError
             As `open`, if there is no checkpoint before that can be read, or a later version of glassnf wrote the file.
         """
-        remove_leftovers(path)
         try:
             return cls.open(path)
         except (DamagedFileError, FileNotFoundError) as error:
@@ -279,7 +275,6 @@ class RunFile:
 
     def begin(self) -> None:
         """Write the first checkpoint of a new run; nothing of an old run in a file of that name remains."""
-        remove_leftovers(self.path)
         self.remove_previous()
         self.checkpoint(self.ensemble)
 
@@ -406,7 +401,7 @@ class RunFile:
 
 
 def _write_arrays(group: Any, arrays: Arrays) -> None:
-    for name, array in arrays.items():
+    for name, array in sorted(arrays.items()):  # so that the bytes do not depend on which came first
         hdf5.write_dataset(group, name, array)
 
 

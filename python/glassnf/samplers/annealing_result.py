@@ -131,7 +131,7 @@ class PAResult:
 
     @property
     def verdict(self) -> Verdict:
-        """Whether the population was in equilibrium all the way, by families and, if they were kept, energies."""
+        """Whether the population was large enough, by its families and the variance of log Z."""
         from .verdicts import of_anneal
 
         return of_anneal(self)
@@ -232,7 +232,7 @@ def weighted_average(results: Sequence[PAResult]) -> WeightedAverage:
         ess=float(1.0 / (weights**2).sum()),
         rho_f=float((sizes * centred**2).sum() / (len(runs) - 1)),
         runs=len(runs),
-        verdict=of_runs(runs, weights, log_z, sizes),
+        verdict=of_runs(runs, log_z, sizes),
     )
 
 
