@@ -82,15 +82,24 @@ def is_work(value: Any) -> bool:
         return isinstance(value, int) and value > 50
 
 
-def wrong(valid: Any, *, work: bool) -> st.SearchStrategy[Any]:
+def all_wrong(valid: Any, *, work: bool) -> list[Any]:
     """Return wrong values for an argument whose valid value is known; no large numbers where they are amounts of work."""
     found = list(SCALARS)
     if isinstance(valid, np.ndarray):
-        found += wrong_arrays(valid) * 2
+        found += wrong_arrays(valid)
     elif isinstance(valid, (tuple, list)):
         found += [type(valid)(), type(valid)([*valid, None]), type(valid)([*valid, "x"]), type(valid)([*valid] * 2), [*valid][::-1]]
     elif isinstance(valid, str):
         found += [valid.upper(), valid + " ", valid + "\x00", valid[:-1], valid * 400]
     if work:
         found = [value for value in found if not is_work(value)]
+    return found
+
+
+def wrong(valid: Any, *, work: bool) -> st.SearchStrategy[Any]:
+    """Draw from `all_wrong`; for arrays, arrays half of the time."""
+    found = all_wrong(valid, work=work)
+    if isinstance(valid, np.ndarray):
+        arrays = [value for value in found if isinstance(value, np.ndarray) and value.size]
+        return st.one_of(st.sampled_from(found), st.sampled_from(arrays))
     return st.sampled_from(found)

@@ -17,7 +17,7 @@ from .._native import native_system, threads_of
 from ..ensemble import Ensemble
 from ..systems import System
 from ._swaps import by_species, pair_thresholds, swap_weights_of
-from .schedule import check_advance, record_sweeps
+from .schedule import check_advance, check_explore, record_sweeps
 
 __all__ = ["Equilibration", "MCRecord", "MonteCarlo"]
 
@@ -243,6 +243,7 @@ class MonteCarlo:
         glassnf.cuda.CudaError
             If it is on a CUDA device that has not the memory.
         """
+        _check.callback("progress", progress)
         total = self.prepare(ensemble, sweeps)
         with cuda.find_device(ensemble.device).current(), _arrays.out_of_memory("Monte Carlo of this ensemble"):
             return self._equilibrate(ensemble, total, progress)
@@ -304,6 +305,7 @@ class MonteCarlo:
         glassnf.cuda.CudaError
             If the ensemble is on a CUDA device that has not the memory.
         """
+        _check.callback("progress", progress)
         total = self.prepare(ensemble, sweeps)
         at = record_sweeps(total, record_every, record_at)
         _check.boolean("record_positions", record_positions)
@@ -361,9 +363,10 @@ class MonteCarlo:
         `counters`, of `new_counters`, are added to; they are complete if ``ensemble.step`` has advanced, whatever ended the
         call.
         """
+        count = check_explore(ensemble, sweeps)
         with cuda.find_device(ensemble.device).current(), _arrays.out_of_memory("Monte Carlo of this ensemble"):
             counters = self.counters(ensemble) if counters is None else counters
-            self._advance(ensemble, sweeps, counters)
+            self._advance(ensemble, count, counters)
             return int(counters.pair_evaluations.sum())
 
     def new_counters(self, ensemble: Ensemble) -> Counters:

@@ -251,6 +251,7 @@ class ParallelTempering:
         glassnf.cuda.CudaError
             If the ensemble is on a CUDA device that has not the memory.
         """
+        _check.callback("progress", progress)
         total, order = self._prepare(ensemble, sweeps)
         at = record_sweeps(total, record_every, record_at)
         _check.boolean("record_positions", record_positions)
@@ -360,6 +361,7 @@ class ParallelTempering:
         TypeError, ValueError
             As for `run`.
         """
+        _check.callback("progress", progress)
         total, order = self._prepare(ensemble, sweeps)
         _check.boolean("adapt_ladder", adapt_ladder)
         device = cuda.find_device(ensemble.device)

@@ -11,7 +11,7 @@ from .. import _check
 from ..ensemble import MAX_STEP, Ensemble
 from ..systems import System
 
-__all__ = ["check_advance", "log_schedule", "record_sweeps"]
+__all__ = ["check_advance", "check_explore", "log_schedule", "record_sweeps"]
 
 
 def log_schedule(sweeps: int, records: int) -> npt.NDArray[np.int64]:
@@ -31,6 +31,7 @@ def log_schedule(sweeps: int, records: int) -> npt.NDArray[np.int64]:
     """
     last = _check.positive_int("sweeps", sweeps)
     count = _check.positive_int("records", records)
+    _check.fits_memory("records", records, 4.0 * count, "records")
     return np.unique(np.rint(np.geomspace(1.0, last, count)).astype(np.int64)) if count > 1 else np.array([last])
 
 
@@ -45,6 +46,13 @@ def check_advance(system: System, ensemble: Ensemble, name: str, value: object) 
     if ensemble.step + count > MAX_STEP:
         raise ValueError(f"{name}: expected step + {name} at most {MAX_STEP}, got {ensemble.step} + {count}")
     return count
+
+
+def check_explore(ensemble: object, sweeps: object) -> int:
+    """Check no more than types, as outer algorithms call this often; return the number of sweeps or time steps."""
+    if not isinstance(ensemble, Ensemble):
+        raise TypeError(f"ensemble: expected an Ensemble, got {_check.describe(ensemble)}")
+    return _check.nonnegative_int("sweeps", sweeps)
 
 
 def record_sweeps(sweeps: int, record_every: int | None, record_at: Any) -> npt.NDArray[np.int64]:
