@@ -122,6 +122,12 @@ def _as_float(name: str, value: object, expected: str) -> float:
         raise _type_error(name, expected, value) from None
 
 
+def _in_64_bits(name: str, number: int) -> int:
+    if number >= 2**63:
+        raise _value_error(name, "an integer below 2**63", number)
+    return number
+
+
 def integer(name: str, value: object, low: int | None = None, high: int | None = None) -> int:
     """Return `value` as an int with ``low <= value <= high``.
 
@@ -150,7 +156,7 @@ def positive_int(name: str, value: object) -> int:
     number = _as_int(name, value, "a positive integer")
     if number <= 0:
         raise _value_error(name, "a positive integer", value)
-    return number
+    return _in_64_bits(name, number)
 
 
 def nonnegative_int(name: str, value: object) -> int:
@@ -158,7 +164,7 @@ def nonnegative_int(name: str, value: object) -> int:
     number = _as_int(name, value, "a non-negative integer")
     if number < 0:
         raise _value_error(name, "a non-negative integer", value)
-    return number
+    return _in_64_bits(name, number)
 
 
 def finite_float(name: str, value: object) -> float:
@@ -279,10 +285,11 @@ def fits_memory(name: str, value: object, count: float, what: str = "numbers") -
         What these are.
     """
     limit = memory_limit()
-    if not 8.0 * count <= limit:
+    if not 8 * count <= limit:
+        needed = f"{8 * count / 2**30:.3g} GiB" if count < 1e300 else "far more"
         raise ValueError(
             f"{name}: expected no more {what} than fit into {limit / 2**30:.3g} GiB of memory, got {describe(value)}, which needs "
-            f"{8.0 * count / 2**30:.3g} GiB"
+            f"{needed}"
         )
 
 

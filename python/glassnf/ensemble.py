@@ -673,7 +673,7 @@ def _check_system(system: object) -> None:
 def _check_memory(system: System, replicas: int, device: Device) -> None:
     """Raise at once, before the replicas are made in host memory, where they fit neither there nor into a CUDA device."""
     n, d = system.n, system.dimension
-    _check.fits_memory("replicas", replicas, 2.0 * replicas * n * d, "replicas")
+    _check.fits_memory("replicas", replicas, 2 * replicas * n * d, "replicas")
     if device.ordinal is None:
         return
     needed, total = replicas * (n * d * (8 + 4) + n * 4 + 4 * 8), cuda.memory(device.ordinal).total

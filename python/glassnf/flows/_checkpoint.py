@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from .. import _check
 from ..io.files import FileFormatError, atomic_write, existing_file, output_file
+from ..io.npz import read_npz
+from ..io.text import parse_json
 from .regression import NodeSamples
 
 __all__ = ["TrainingCheckpoint"]
@@ -75,18 +77,20 @@ class TrainingCheckpoint:
 
     def _read(self, file: Path) -> None:
         try:
-            with file.open("rb") as opened, np.load(opened, allow_pickle=False) as content:
-                about = json.loads(bytes(content["about"]))
-                if about["format"] != _FORMAT:
-                    raise FileFormatError(f"{file}: expected a checkpoint of a training, got {about['format']!r}")
-                self._check_settings(file, about["settings"])
-                self.nodes = [
-                    NodeSamples(beta, content[f"positions_{k}"], content[f"species_{k}"], content[f"groups_{k}"])
-                    for k, beta in enumerate(about["betas"])
-                ]
-                self.costs = [(float(seconds), int(pairs)) for seconds, pairs in about["costs"]]
-                self.layers = [(content[f"pair_{k}"], content[f"message_{k}"]) for k in range(about["layers"])]
-        except (AttributeError, KeyError, TypeError, EOFError, OSError, zipfile.BadZipFile) as error:
+            content = read_npz(file)
+            about = parse_json(content["about"].tobytes())
+            if about["format"] != _FORMAT:
+                raise FileFormatError(f"{file}: expected a checkpoint of a training, got {about['format']!r}")
+            self._check_settings(file, about["settings"])
+            self.nodes = [_node(content, k, beta) for k, beta in enumerate(about["betas"])]
+            self.costs = [_cost(*cost) for cost in about["costs"]]
+            if len(self.costs) != len(self.nodes):
+                raise FileFormatError(f"{file}: expected {len(self.nodes)} costs, got {len(self.costs)}")
+            count = _check.integer("layers", about["layers"], 0, len(content))
+            self.layers = [
+                (_coefficients(content, f"pair_{k}", 4), _coefficients(content, f"message_{k}", 5)) for k in range(count)
+            ]
+        except (AttributeError, KeyError, TypeError, OSError) as error:
             raise FileFormatError(
                 f"{file}: expected a checkpoint of a training, got a damaged or another file ({error})"
             ) from error
@@ -102,5 +106,21 @@ class TrainingCheckpoint:
             if found.get(name) != value:
                 raise ValueError(
                     f"checkpoint: expected one of the same training, got {str(file)!r} with "
-                    f"{name} = {found.get(name)!r} instead of {value!r}"
+                    f"{name} = {_check.describe(found.get(name))} instead of {value!r}"
                 )
+
+
+def _node(content: dict[str, npt.NDArray[Any]], k: int, beta: object) -> NodeSamples:
+    """Return the samples of one temperature after a look at their shapes and numbers."""
+    positions = _check.float_array(f"positions_{k}", content[f"positions_{k}"], (None, None, None))
+    species = _check.int_array(f"species_{k}", content[f"species_{k}"], positions.shape[:2], low=0, dtype=np.int32)
+    groups = _check.int_array(f"groups_{k}", content[f"groups_{k}"], positions.shape[:1], low=0)
+    return NodeSamples(_check.positive_float("betas", beta), positions, species, groups)
+
+
+def _cost(seconds: object, pairs: object) -> tuple[float, int]:
+    return _check.nonnegative_float("costs", seconds), _check.nonnegative_int("costs", pairs)
+
+
+def _coefficients(content: dict[str, npt.NDArray[Any]], name: str, axes: int) -> npt.NDArray[np.float64]:
+    return _check.float_array(name, content[name], (None,) * axes)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Any, Final
@@ -17,6 +18,9 @@ MOST_BYTES: Final = 256 << 20
 
 _DEEPEST: Final = 200
 """Brackets within brackets in a text: parsers call themselves for each, and the stack is not endless."""
+
+
+_BRACKETS: Final = re.compile(r"[\[\]{}]")
 
 
 def read_bytes(path: str | os.PathLike[str], most: int = MOST_BYTES) -> bytes:
@@ -39,14 +43,12 @@ def read_bytes(path: str | os.PathLike[str], most: int = MOST_BYTES) -> bytes:
 
 def _checked(content: bytes) -> str:
     text = content.decode("utf-8")
-    depth = 0
-    for letter in text:  # also those within strings: no file of glassnf has so many of them there
-        if letter in "[{":
-            depth += 1
+    if text.count("[") + text.count("{") > _DEEPEST:
+        depth = 0
+        for bracket in _BRACKETS.finditer(text):  # also those within strings: no file of glassnf has so many of them there
+            depth = depth + 1 if bracket.group() in "[{" else max(0, depth - 1)
             if depth > _DEEPEST:
                 raise ValueError(f"more than {_DEEPEST} brackets within one another")
-        elif letter in "]}":
-            depth = max(0, depth - 1)
     return text
 
 

@@ -18,7 +18,7 @@ from ..ensemble import MAX_STEP, Ensemble
 from ..systems import System
 from ._swaps import by_species, pair_thresholds, swap_weights_of
 from .monte_carlo import _ratio
-from .schedule import check_advance, check_explore, record_sweeps
+from .schedule import check_advance, check_explore, check_records, record_sweeps
 
 __all__ = ["BlowUpError", "MDRecord", "MolecularDynamics"]
 
@@ -266,7 +266,8 @@ class MolecularDynamics:
         _check.callback("progress", progress)
         at = record_sweeps(_check.nonnegative_int("steps", steps), record_every, record_at)
         _check.boolean("record_positions", record_positions)
-        _check.boolean("record_velocities", record_velocities)
+        vectors = int(_check.boolean("record_positions", record_positions))
+        check_records(at.size, ensemble, vectors + int(_check.boolean("record_velocities", record_velocities)))
         total = self.prepare(ensemble, steps)
         with self._device(ensemble):
             return self._run(ensemble, total, at, record_positions, record_velocities, progress)

@@ -17,7 +17,7 @@ from .._native import native_system, threads_of
 from ..ensemble import Ensemble
 from ..systems import System
 from ._swaps import by_species, pair_thresholds, swap_weights_of
-from .schedule import check_advance, check_explore, record_sweeps
+from .schedule import check_advance, check_explore, check_records, record_sweeps
 
 __all__ = ["Equilibration", "MCRecord", "MonteCarlo"]
 
@@ -308,7 +308,7 @@ class MonteCarlo:
         _check.callback("progress", progress)
         total = self.prepare(ensemble, sweeps)
         at = record_sweeps(total, record_every, record_at)
-        _check.boolean("record_positions", record_positions)
+        check_records(at.size, ensemble, int(_check.boolean("record_positions", record_positions)))
         with cuda.find_device(ensemble.device).current(), _arrays.out_of_memory("Monte Carlo of this ensemble"):
             return self._run(ensemble, total, at, record_positions, progress)
 
