@@ -56,7 +56,7 @@ Shape = Sequence["int | None"]
 
 _LONGEST_DESCRIPTION = 80
 _LONGEST_PATH, _LONGEST_PART = 4095, 255  # bytes, on Linux and nearly everywhere else
-_LARGEST_SHOWN = 10**30  # longer integers are described by their number of digits: writing them out may take minutes
+_LARGEST_SHOWN = 10**1000  # longer integers are described by their number of digits: writing them out may take minutes
 
 
 def printable(text: str, longest: int = 1000) -> str:

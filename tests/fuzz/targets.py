@@ -233,7 +233,10 @@ def check_flow(content: bytes) -> None:
     oracle.valid_system(flow.system)
     ensemble = seeds.little_ensemble()
     if flow.system == ensemble.system and flow.steps < 100:
-        moved = flow.transport(ensemble.positions, ensemble.species, 1.0 / flow.hot, 1.0 / flow.cold, steps=2)
+        try:
+            moved = flow.transport(ensemble.positions, ensemble.species, 1.0 / flow.hot, 1.0 / flow.cold, steps=2)
+        except FlowError:  # coefficients of any size are finite, and where they carry a particle need not be
+            return
         oracle.must(moved.positions.shape == ensemble.positions.shape, "shape of what a flow moves")
 
 

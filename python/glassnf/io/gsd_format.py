@@ -147,6 +147,8 @@ class _Chunks:
         self._file, self.frames = file, int(file.nframes)
         if not str(file.schema) == "hoomd":
             raise FileFormatError(f"expected a GSD file with the schema 'hoomd', got the schema {str(file.schema)!r}")
+        if self.frames == 0:
+            raise FileFormatError("expected at least one frame, got none")
         if not 0 < self.frames <= size // _LEAST_BYTES:
             raise FileFormatError(f"expected frames that fit into {size} bytes, got {self.frames}")
         self._first: dict[str, Any] = {}

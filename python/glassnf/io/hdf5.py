@@ -251,8 +251,6 @@ def _check_layout(dataset: Any, name: str) -> None:
     codes = [properties.get_filter(number)[0] for number in range(properties.get_nfilters())]
     if any(code != _h5py().h5z.FILTER_FLETCHER32 for code in codes):
         raise FileFormatError(f"{name}: expected numbers that are not compressed, got the filters {codes}")
-    if dataset.chunks is not None and math.prod(dataset.chunks) * dataset.dtype.itemsize > int(dataset.id.get_storage_size()):
-        raise FileFormatError(f"{name}: expected chunks within the size of the array, got {dataset.chunks}")
 
 
 def find_dataset(group: Any, name: str) -> Any:
@@ -273,6 +271,8 @@ def find_dataset(group: Any, name: str) -> Any:
     stored = int(dataset.id.get_storage_size())
     if stored < needed:
         raise FileFormatError(f"{name}: expected {needed} bytes for shape {dataset.shape}, got {stored} in the file")
+    if dataset.chunks is not None and math.prod(dataset.chunks) * dataset.dtype.itemsize > stored:
+        raise FileFormatError(f"{name}: expected chunks within the size of the array, got {dataset.chunks}")
     return dataset
 
 

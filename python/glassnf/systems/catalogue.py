@@ -28,9 +28,16 @@ def apportion(n: int, ratio: Sequence[int]) -> tuple[int, ...]:
     return tuple(counts)
 
 
+def _count(n: object) -> int:
+    count = _check.positive_int("n", n)
+    if count > LARGEST_N:
+        raise ValueError(f"n: expected at most {LARGEST_N} particles, got {count}")
+    return count
+
+
 def _check_size(n: int, density: float, dimension: int, potential: PairPotential) -> int:
     """Return `n`, large enough for the box of a named model."""
-    count = _check.integer("n", n, 1, LARGEST_N)
+    count = _count(n)
     _check.fits_memory("n", count, count, "particles")
     least = smallest_n(density, dimension, potential.cutoff_distance)
     if count < least:
@@ -142,7 +149,7 @@ def by_name(name: str, n: int | None = None) -> System:
     """
     name = _check.choice("system", name, names())
     factory = _BUILT_IN[name] if name in _BUILT_IN else _registered[name]
-    system = factory() if n is None else factory(n=_check.integer("n", n, 1, LARGEST_N))
+    system = factory() if n is None else factory(n=_count(n))
     if not isinstance(system, System):
         raise TypeError(f"system: expected the factory of {name!r} to return a System, got {_check.describe(system)}")
     return system
