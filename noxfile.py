@@ -94,6 +94,20 @@ def build(session: nox.Session) -> None:
 
 
 @nox.session
+def certify(session: nox.Session) -> None:
+    """Certify a fresh installation; arguments go to the command, ``--quick`` for half a minute in place of ten."""
+    session.install(*CONSTRAINED, ".[analysis,flow]")
+    session.run("glassnf", "certify", *session.posargs)
+
+
+@nox.session
+def mutations(session: nox.Session) -> None:
+    """Apply deliberate errors to a copy of the source and see that each is caught; an hour on two cores."""
+    session.install(*CONSTRAINED, ".[test]", "cmake", "ninja", "pybind11")
+    session.run("python", "tests/mutations/run.py", *session.posargs)
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """Run the Python benchmarks and print their report; minutes, on a quiet machine."""
     session.install(*CONSTRAINED, ".[flow]")

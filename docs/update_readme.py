@@ -18,7 +18,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from glassnf.compare.words import format_ratio, labels_of, place_of, speed_up_of
+from glassnf.compare.words import equilibrated, format_ratio, labels_of, place_of, speed_up_of
 
 ROOT = Path(__file__).resolve().parent.parent
 IMAGES = ROOT / "docs" / "images"
@@ -67,7 +67,7 @@ def lower(machine: str, folder: Path) -> None:
     ]
     parts += [
         f"`{command}` on {machine}, {data['created'][:10]}; it took {data['seconds'] / 60.0:.0f} minutes "
-        f"([all numbers](bench/results/comparison.json)). *: not in equilibrium after its last budget."
+        f"([all numbers](bench/results/comparison.json)). *: not in equilibrium after its last budget; ?: cannot tell."
     ]
     replace_block("lower", "\n\n".join(parts))
 
@@ -108,9 +108,8 @@ def _errors(data: dict[str, Any]) -> str:
 
 
 def _mark(entry: dict[str, Any], name: str) -> str:
-    """Return a star where an algorithm is out of equilibrium."""
-    late = [one["name"] for one in entry["algorithms"] if not one["verdict"]["equilibrated"]]
-    return "\\*" if name in late else ""
+    """Return a star where an algorithm is out of equilibrium, a question mark where that cannot be told."""
+    return {True: "", False: "\\*", None: "?"}[equilibrated(entry, name)]
 
 
 if __name__ == "__main__":

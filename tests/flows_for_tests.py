@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 import glassnf as gnf
+from glassnf.certify.fluids import RadialFlow
 from glassnf.ensemble import wrap_positions
 from glassnf.flows import Transport
 
@@ -131,3 +132,12 @@ class BrokenFlow(PairFlow):
         good = super().transport(*args, **options)
         good.log_jacobian[0] = np.nan
         return good
+
+
+class NeglectfulFlow(RadialFlow):
+    """The same map with half of its log Jacobian: wrong, and consistently so on the way back."""
+
+    def transport(self, *args: Any, **options: Any) -> Transport:
+        moved = super().transport(*args, **options)
+        moved.log_jacobian[:] *= 0.5
+        return moved

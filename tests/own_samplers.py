@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from flows_for_tests import PairFlow
+from glassnf.certify.pairs import TwoParticles
 from glassnf.compare import Problem, Samples
 from glassnf.flows.transport import log_weights_of
-from two_particles import TwoParticles
 
 TWO = TwoParticles()
 HOT, COLD = 0.8, 0.4

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-import reference
+from glassnf.certify import reference
 from glassnf.systems import System
 
 Array = npt.NDArray[Any]

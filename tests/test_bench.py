@@ -57,6 +57,7 @@ def test_energy(tmp_path: Path) -> None:
     assert "energy and forces: glassnf / torch.compile" in run("report.py", path)
 
 
+@pytest.mark.slow
 @needs_compiler
 def test_flow_field(tmp_path: Path) -> None:
     path = tmp_path / "flow_field.json"
@@ -195,6 +196,7 @@ def test_make_reference(tmp_path: Path) -> None:
     assert "was made with other options" in refused.stderr
 
 
+@pytest.mark.slow
 def test_train_shipped_flow(tmp_path: Path) -> None:
     path, flow = tmp_path / "shipped_flow.json", tmp_path / "flow.safetensors"
     small = ("--samples", 128, "--relaxation", 100, "--spacing", 10, "--bases", 0.6, 0.5, "--targets", 0.5, 0.45)

@@ -11,8 +11,8 @@ import pytest
 
 import glassnf as gnf
 import glassnf.samplers.monte_carlo as sampler
+from glassnf.certify.statistics import chi_square_p
 from glassnf.systems import PairPotential, System, custom
-from statistics_of_tests import chi_square_p
 from tolerances import CACHED_ENERGY
 
 Array = npt.NDArray[Any]
@@ -120,6 +120,7 @@ def test_pair_distance_of_two_particles() -> None:
         assert chi_square_p(counts, np.full(12, replicas / 12)) > FALSE_ALARM
 
 
+@pytest.mark.slow
 def test_same_averages_as_sequential() -> None:
     """Mean energies of a liquid with swaps, both ways: within four standard errors (false-alarm rate 1e-4)."""
     system = gnf.systems.ka2d(200)

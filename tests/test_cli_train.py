@@ -48,7 +48,7 @@ def test_a_stopped_training_goes_on(tmp_path: Path) -> None:
     long = [*QUICK[:-4], "--layers", "1", "--seed", "3", "--samples", "3072", "-o", str(file), "--quiet"]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     command = [sys.executable, "-c", "from glassnf.cli import main; main()", *long]
-    checkpoint = tmp_path / "flow.safetensors.training.npz"
+    checkpoint = tmp_path / "flow.safetensors.training.h5"
     process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 120.0
     while not checkpoint.exists() and process.poll() is None and time.monotonic() < deadline:

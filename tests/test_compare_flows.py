@@ -16,13 +16,13 @@ import pytest
 
 import glassnf as gnf
 from flows_for_tests import LeakyFlow, PairFlow
+from glassnf.certify.pairs import TwoParticles
 from glassnf.cli import run
 from glassnf.compare import RunOptions, Settings, compare, comparison_to_dict, get_algorithm
 from glassnf.compare.algorithms import Diagnosis, default_algorithms
 from glassnf.compare.flows import FlowAlgorithm
 from glassnf.flows import IdentityFlow
 from tolerances import STATISTICAL
-from two_particles import TwoParticles
 
 TWO = TwoParticles()
 HOT, COLD = 0.8, 0.4

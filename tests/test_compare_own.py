@@ -67,7 +67,7 @@ def deviations(estimate: Any, temperature: float = COLD) -> tuple[float, float]:
         (own_samplers.Draws, 4_000),
         (own_samplers.Reweighted, 4_000),
         (own_samplers.Carried, 4_000),
-        (own_samplers.Metropolis, 8_000),
+        pytest.param(own_samplers.Metropolis, 8_000, marks=pytest.mark.slow),
     ],
 )
 def test_exact_averages(kind: type, budget: int) -> None:

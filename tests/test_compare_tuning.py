@@ -16,6 +16,7 @@ import pytest
 
 import glassnf as gnf
 from flows_for_tests import PairFlow
+from glassnf.certify.pairs import TwoParticles
 from glassnf.compare import tuning as tuning_module
 from glassnf.compare.algorithms import AlgorithmSpec, Cost, Estimate, RunOptions, Trace, get_algorithm
 from glassnf.compare.anneals import anneal_together
@@ -25,7 +26,6 @@ from glassnf.compare.starts import hot_start
 from glassnf.compare.tempering import ENOUGH_ATTEMPTS, ladder_of
 from glassnf.compare.tuning import Tuning, tune
 from tolerances import STATISTICAL
-from two_particles import TwoParticles
 
 TWO = TwoParticles(species=2)
 T, HOT = 0.5, 1.0

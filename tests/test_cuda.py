@@ -17,9 +17,9 @@ import pytest
 
 import cases
 import glassnf as gnf
-import reference
 from cases import assert_identical, small
 from glassnf._arrays import to_host
+from glassnf.certify import reference
 from glassnf.ensemble import wrap_positions
 from glassnf.observables import mean_energy, specific_heat
 from glassnf.systems import System

@@ -16,9 +16,9 @@ import pytest
 import cases
 import fake_cupy
 import glassnf as gnf
-import reference
 from cases import assert_identical, small
 from glassnf import _arrays, _batch, _core
+from glassnf.certify import reference
 from glassnf.ensemble import MAX_STEP, wrap_positions
 from glassnf.io import RunFile
 from tolerances import FP64_REDUCTION

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 import cases
 import glassnf as gnf
-import reference
 from glassnf._arrays import to_host
+from glassnf.certify import reference
 from glassnf.systems import PairPotential, System
 from tolerances import CACHED_ENERGY, FP64_REDUCTION
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-import reference
+from glassnf.certify import reference
 from glassnf.ensemble import MAX_ID, MAX_STEP, Ensemble, wrap_positions
 from glassnf.systems import PairPotential, System, custom
 

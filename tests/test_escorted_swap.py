@@ -160,6 +160,7 @@ def test_the_response_is_recovered_from_displacements() -> None:
         assert motion > 0.05
 
 
+@pytest.mark.slow
 def test_the_experiment_runs(tmp_path: Path) -> None:
     path = tmp_path / "escorted_swap.json"
     sizes = ("--replicas", 8, "--equilibration", 200, "--records", 4, "--quenches", 16, "--iterations", 3)

@@ -17,12 +17,12 @@ import pytest
 import cases
 import glassnf as gnf
 from flows_for_tests import BrokenFlow, LeakyFlow, PairFlow
+from glassnf.certify.pairs import TwoParticles
+from glassnf.certify.statistics import chi_square_p, symmetry_p
 from glassnf.flows import FlowError, IdentityFlow
 from glassnf.samplers import FlowChains
 from replay import block, uniform
-from statistics_of_tests import chi_square_p, symmetry_p
 from tolerances import FALSE_ALARM, STATISTICAL
-from two_particles import TwoParticles
 
 Array = npt.NDArray[Any]
 

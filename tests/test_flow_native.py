@@ -131,9 +131,9 @@ def test_ends_of_the_tables(distance: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("d", "n_species", "n", "layers"), [(2, 3, 43, 0), (3, 2, 30, 0), (2, 3, 14, 1), (2, 2, 14, 2), (3, 1, 10, 3)]
+    ("d", "n_species", "n", "layers", "h"),
+    [(2, 3, 43, 0, 0.004), (3, 2, 30, 0, -0.006), (2, 3, 14, 1, -0.006), (2, 2, 14, 2, 0.004), (3, 1, 10, 3, -0.006)],
 )
-@pytest.mark.parametrize("h", [0.004, -0.006])
 def test_trajectory_agrees_with_reference(d: int, n_species: int, n: int, layers: int, h: float) -> None:
     system = system_of(d, n_species, n)
     field, steps = field_of(system, 8, layers), 2

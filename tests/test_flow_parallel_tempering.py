@@ -19,11 +19,11 @@ from hypothesis import strategies as st
 import fake_cupy
 import glassnf as gnf
 from cases import assert_identical
-from exact_fluids import NeglectfulFlow, RadialFlow, Still, bins_of, draw_pairs, fluid, reference
-from flows_for_tests import BrokenFlow, PairFlow, TranslationFlow
+from flows_for_tests import BrokenFlow, NeglectfulFlow, PairFlow, TranslationFlow
 from glassnf import _core
+from glassnf.certify.fluids import RadialFlow, Still, bins_of, draw_pairs, fluid, reference
+from glassnf.certify.statistics import chi_square_p
 from glassnf.flows import FlowError, IdentityFlow, Transport
-from statistics_of_tests import chi_square_p
 from test_parallel_tempering import LADDER, Plain, assert_same_records, started
 from tolerances import CACHED_ENERGY, FALSE_ALARM, STATISTICAL
 
@@ -133,7 +133,7 @@ FLUID_FLOWS = [fluid_flow(), fluid_flow(strength=0.25), RadialFlow(1.0, 0.4)]
 
 
 @pytest.mark.parametrize("flow", FLUID_FLOWS, ids=["inwards", "outwards", "exact"])
-@pytest.mark.parametrize("rounds", [1, 2, 5])
+@pytest.mark.parametrize("rounds", [1, 2, pytest.param(5, marks=pytest.mark.slow)])
 def test_exchanges_leave_equilibrium_alone(rounds: int, flow: Any) -> None:
     """Exact samples, exchanges and nothing else: every temperature keeps its distribution, neighbours stay independent."""
     ladders = 20_000
@@ -179,7 +179,7 @@ def test_a_wrong_jacobian_is_seen_by_the_test_above() -> None:
     assert chi_square_p(counts, ladders * exact.probabilities) < FALSE_ALARM
 
 
-@pytest.mark.parametrize("n", [2, 3])
+@pytest.mark.parametrize("n", [2, pytest.param(3, marks=pytest.mark.slow)])
 def test_few_particles_in_a_box(n: int) -> None:
     """Monte Carlo and assisted exchanges: distances and <U> of the last configurations of independent ladders."""
     system, ladders = fluid(n), 4_000
@@ -205,6 +205,7 @@ def test_few_particles_in_a_box(n: int) -> None:
         assert abs(energy.mean() - exact.mean_energy) < STATISTICAL * energy.std() / np.sqrt(ladders)
 
 
+@pytest.mark.slow
 def test_mbar_of_three_particles() -> None:
     """All temperatures are sampled exactly, so that the records can be combined as those of plain tempering."""
     pytest.importorskip("pymbar")
@@ -292,6 +293,7 @@ def test_works_of_the_record() -> None:
     assert 0.0 < record.transport.time < record.wall_time
 
 
+@pytest.mark.slow
 def test_equilibration_measures_assisted_exchanges() -> None:
     """The rejection rates that the ladder is placed by are those that production then has, and not those of plain exchanges."""
     system, ladders = fluid(3), 32

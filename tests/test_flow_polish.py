@@ -131,6 +131,7 @@ def test_a_pair_field_gets_better(objective: str, iterations: int, rate: float) 
     assert not np.array_equal(better.field.pair, flow.field.pair)
 
 
+@pytest.mark.slow
 def test_a_network_gets_better_and_stays_itself() -> None:
     module = EquivariantField(SYSTEM, HOT, COLD, features=4, radial=6)
     flow = TorchFlow(SYSTEM, module, HOT, COLD, steps=8)

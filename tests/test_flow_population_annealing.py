@@ -20,11 +20,11 @@ from hypothesis import strategies as st
 
 import fake_cupy
 import glassnf as gnf
-from exact_fluids import NeglectfulFlow, RadialFlow, Still, bins_of, draw_pairs, fluid, reference
-from flows_for_tests import BrokenFlow, PairFlow, TranslationFlow
+from flows_for_tests import BrokenFlow, NeglectfulFlow, PairFlow, TranslationFlow
+from glassnf.certify.fluids import RadialFlow, Still, bins_of, draw_pairs, fluid, reference
+from glassnf.certify.statistics import chi_square_p
 from glassnf.flows import FlowError, IdentityFlow
 from glassnf.samplers import Anneal, PAResult, population_annealing
-from statistics_of_tests import chi_square_p
 from test_population_annealing_restart import REPLICAS, SCHEDULE, annealing, assert_same, dynamics, interrupt_at
 from tolerances import CACHED_ENERGY, FALSE_ALARM, STATISTICAL
 
@@ -61,6 +61,7 @@ def test_the_identity_is_the_plain_algorithm(options: dict[str, Any]) -> None:
     assert (assisted.flow_steps == 0).all()
 
 
+@pytest.mark.slow
 def test_the_identity_is_the_plain_algorithm_in_a_large_population() -> None:
     """Where steps are foretold from an eighth of the population."""
     options: dict[str, Any] = {"target": 0.7, "sweeps_per_step": 1, "equilibration_sweeps": 0}
@@ -146,6 +147,7 @@ def test_three_particles() -> None:
         assert abs(result.log_z[k] - (exact.log_z - reference(3, HOT).log_z)) <= STATISTICAL * result.log_z_error[k]
 
 
+@pytest.mark.slow
 def test_z_has_no_bias_at_any_population() -> None:
     """The mean of Z over 1000 populations of 4; log Z does have a bias."""
     z = []

@@ -18,13 +18,13 @@ import pytest
 import cases
 import glassnf as gnf
 from flows_for_tests import BrokenFlow, LeakyFlow, PairFlow, TranslationFlow
+from glassnf.certify.pairs import TwoParticles
+from glassnf.certify.statistics import chi_square_p
 from glassnf.flows import FlowError, IdentityFlow
 from glassnf.samplers._carry import Batch, Integration, carry
 from glassnf.samplers._flow_run import batch_of
-from statistics_of_tests import chi_square_p
 from test_cli_flow_assisted import weak_flow
 from tolerances import EXACT, FALSE_ALARM, FP64_REDUCTION, STATISTICAL
-from two_particles import TwoParticles
 
 Array = npt.NDArray[Any]
 
@@ -159,6 +159,7 @@ def test_base_samples_are_the_records_of_the_base_sampler() -> None:
 # ------------------------------------------------------------------------------------------------------------- honest errors
 
 
+@pytest.mark.slow
 def test_errors_are_those_of_independent_runs() -> None:
     """Scores (estimate - exact) / error of 100 runs with correlated base samples have a standard deviation near 1.
 

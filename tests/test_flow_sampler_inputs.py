@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 import glassnf as gnf
 from flows_for_tests import PairFlow
+from glassnf.certify.pairs import TwoParticles
 from glassnf.flows import IdentityFlow
-from two_particles import TwoParticles
 
 TWO = TwoParticles()
 OTHER = gnf.systems.ka2d(43)

@@ -18,7 +18,7 @@ import glassnf as gnf
 from glassnf.flows import FlowError, MessageField, RadialBasis, RadialFlow, TemperatureBasis
 from glassnf.flows.features import continuity_features, feature_count
 from glassnf.flows.regression import Moments
-from glassnf.io import FileFormatError
+from glassnf.io import FileFormatError, PreviousCheckpointWarning
 
 QUICK: dict[str, Any] = {"samples": 512, "replicas": 32, "equilibration_sweeps": 200, "spacing": 10, "diagnostics": False}
 
@@ -74,6 +74,7 @@ def test_features_do_not_depend_on_threads() -> None:
     assert np.array_equal(one, three)
 
 
+@pytest.mark.slow
 def test_features_have_mean_zero_in_equilibrium() -> None:
     # 2048 samples of 512 independent chains, two decorrelation times apart; fewer than 200 features. A normal mean exceeds 5
     # standard errors with probability 6e-7: false alarms in 1 run of 8000. With forces that are wrong the means are not zero.
@@ -154,6 +155,7 @@ def test_training_does_not_depend_on_threads_and_does_on_the_seed(system: gnf.sy
     assert one.hash != other.hash
 
 
+@pytest.mark.slow
 def test_matching_learns_a_field_like_that_of_the_continuity_equation(system: gnf.systems.System) -> None:
     # Two regressions that share nothing but the samples. Displacements of a few sweeps are noisy and only part of the way.
     arguments: dict[str, Any] = {**QUICK, "samples": 1024, "replicas": 64, "layers": 0, "steps": 4}
@@ -166,7 +168,7 @@ def test_matching_learns_a_field_like_that_of_the_continuity_equation(system: gn
 def test_resumed_training_is_the_same(system: gnf.systems.System, tmp_path: Path) -> None:
     arguments: dict[str, Any] = {"hot": 1.0, "cold": 0.9, "seed": 3, "layers": 2, "steps": 4, **QUICK}
     whole = gnf.flows.train(system, **arguments)
-    file = tmp_path / "training.npz"
+    file = tmp_path / "training.h5"
     # Stopped within the second temperature, then between the layers.
     for limit in (1_500, 4_200):
 
@@ -181,6 +183,10 @@ def test_resumed_training_is_the_same(system: gnf.systems.System, tmp_path: Path
     with pytest.raises(ValueError, match="checkpoint: expected one of the same training"):
         gnf.flows.train(system, checkpoint=file, resume=True, **{**arguments, "seed": 4})
     file.write_bytes(file.read_bytes()[:-200])
+    with pytest.warns(PreviousCheckpointWarning, match=r"truncated or damaged; .*h5.previous' is the checkpoint before it"):
+        assert gnf.flows.train(system, checkpoint=file, resume=True, **arguments).hash == whole.hash
+    for name in ("training.h5", "training.h5.previous"):
+        (tmp_path / name).write_bytes(file.read_bytes()[:-200])
     with pytest.raises(FileFormatError, match="damaged"):
         gnf.flows.train(system, checkpoint=file, resume=True, **arguments)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -15,8 +16,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from glassnf.ensemble import Ensemble
-from glassnf.io import FileFormatError, hdf5, load_ensemble, save_ensemble
+from glassnf.io import DamagedFileError, FileFormatError, RunFile, container, hdf5, load_ensemble, save_ensemble
+from glassnf.io.container import BLOCK
 from glassnf.systems import PairPotential, System, custom
+from sealing import changed, seal_again
 
 
 def small_system(dimension: int = 2) -> System:
@@ -73,7 +76,7 @@ def test_attributes(tmp_path: Path) -> None:
     make().save(tmp_path / "a.h5")
     with h5py.File(tmp_path / "a.h5", "r") as file:
         assert file.attrs["format"] == "glassnf"
-        assert file.attrs["format_version"] == 1
+        assert file.attrs["format_version"] == 2
         assert isinstance(file.attrs["glassnf_version"], str)
         assert str(file.attrs["created"]).endswith("+00:00")
         assert json.loads(file["ensemble/system"][()].tobytes()) == make().system.to_dict()
@@ -128,10 +131,14 @@ def test_missing_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "expected an HDF5 file, got an empty file"),
-        (b"3\n\nA 0 0\n", "expected an HDF5 file of glassnf, got a file of another format"),
-        (b"\x89HDF\r\n\x1a\n", "expected an HDF5 file of glassnf, got a"),
-        (b"\x00" * 4096, "expected an HDF5 file of glassnf, got a file of another format"),
+        (b"", "expected an HDF5 file of glassnf, got an empty file"),
+        (b"3\n\nA 0 0\n", "expected an HDF5 file of glassnf, got a damaged file or one of another format"),
+        (b"\x89HDF\r\n\x1a\n", "expected an HDF5 file of glassnf, got a truncated or damaged file"),
+        (b"\x00" * 4096, "expected an HDF5 file of glassnf, got a damaged file or one of another format"),
+        (b"glassnf", "expected an HDF5 file of glassnf, got a damaged file or one of another format"),
+        (b"glassnf 2", "expected an HDF5 file of glassnf, got a truncated or damaged one"),
+        (b"glassnf 2\nbytes 1\n", "expected an HDF5 file of glassnf, got a truncated or damaged one"),
+        (b"glassnf 3\n" + b"\x00" * 600, "format_version: expected 2, got 3: another version of glassnf wrote the file"),
     ],
 )
 def test_foreign_files(tmp_path: Path, content: bytes, message: str) -> None:
@@ -167,7 +174,48 @@ def test_truncated_files(tmp_path: Path, part: float) -> None:
             Ensemble.load(path)
 
 
-def test_flipped_bits_never_go_unnoticed_in_arrays(tmp_path: Path) -> None:
+def test_no_flipped_bit_goes_unnoticed(tmp_path: Path) -> None:
+    path = tmp_path / "a.h5"
+    make().save(path)
+    content = path.read_bytes()
+    rng = np.random.default_rng(3)
+    places = {*range(0, 8 * 120, 2), *rng.integers(0, 8 * len(content), 300).tolist()}
+    for place in places:
+        damaged = bytearray(content)
+        damaged[place // 8] ^= 1 << place % 8
+        path.write_bytes(damaged)
+        with pytest.raises(FileFormatError, match=r"a\.h5: (expected|format_version)"):
+            Ensemble.load(path)
+    for extra in (b"\0", b"x" * 512):
+        path.write_bytes(content + extra)
+        with pytest.raises(DamagedFileError, match=f"expected {len(content)} bytes, got {len(content) + len(extra)}"):
+            Ensemble.load(path)
+
+
+def test_damage_never_reaches_the_hdf5_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.h5"
+    make().save(path)
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    monkeypatch.setattr(h5py, "File", lambda *_, **__: pytest.fail("opened"))
+    with pytest.raises(DamagedFileError, match="expected the SHA-256 that the file begins with, got another"):
+        Ensemble.load(path)
+
+
+def test_a_disk_that_cannot_be_read_is_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.h5"
+    make().save(path)
+
+    def fail(file: Any) -> bool:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(container, "check", fail)
+    with pytest.raises(DamagedFileError, match=r"a\.h5: expected a file that can be read, got an error: .*Input/output error"):
+        Ensemble.load(path)
+
+
+def test_arrays_have_checksums_behind_the_seal(tmp_path: Path) -> None:
     path = tmp_path / "a.h5"
     ensemble = make()
     ensemble.save(path)
@@ -177,11 +225,12 @@ def test_flipped_bits_never_go_unnoticed_in_arrays(tmp_path: Path) -> None:
         damaged = bytearray(content)
         damaged[start + 5] ^= 0x10
         path.write_bytes(damaged)
+        seal_again(path)
         with pytest.raises(FileFormatError, match=r"a\.h5: expected an undamaged file"):
             Ensemble.load(path)
 
 
-def test_random_damage_raises_nothing_but_format_errors(tmp_path: Path) -> None:
+def test_random_damage_behind_the_seal_raises_nothing_but_format_errors(tmp_path: Path) -> None:
     path = tmp_path / "a.h5"
     ensemble = make()
     ensemble.save(path)
@@ -189,17 +238,49 @@ def test_random_damage_raises_nothing_but_format_errors(tmp_path: Path) -> None:
     rng = np.random.default_rng(3)
     for _ in range(150):
         damaged = bytearray(content)
-        for place in rng.integers(0, len(content), rng.integers(1, 4)):
+        for place in rng.integers(BLOCK, len(content), rng.integers(1, 4)):
             damaged[place] = rng.integers(256)
         path.write_bytes(damaged)
+        seal_again(path)
         try:
             Ensemble.load(path).validate()
         except FileFormatError as error:
             assert str(path) in str(error)
 
 
+def test_the_seal_is_text_that_says_what_it_covers(tmp_path: Path) -> None:
+    path = tmp_path / "a.h5"
+    make().save(path)
+    content = path.read_bytes()
+    digest = hashlib.sha256(content[BLOCK:]).hexdigest()
+    assert content[:BLOCK].rstrip(b"\0").decode() == f"glassnf 2\nbytes {len(content) - BLOCK:020d}\nsha256 {digest}\n"
+    with h5py.File(path, "r") as file:  # other programs see plain HDF5
+        assert file["ensemble/positions"].shape == (3, 5, 2)
+
+
+def test_the_same_ensemble_gives_the_same_bytes(tmp_path: Path) -> None:
+    for name in ("a.h5", "b.h5"):
+        with hdf5.create(tmp_path / name) as file:
+            hdf5.write_header(file, "2026-01-01T00:00:00+00:00")
+            hdf5.write_ensemble(file.create_group("ensemble"), make())
+    assert (tmp_path / "a.h5").read_bytes() == (tmp_path / "b.h5").read_bytes()
+
+
+def test_files_without_a_seal(tmp_path: Path) -> None:
+    """Those of version 1 are read; a file of version 2 that has lost it was rewritten by another program."""
+    old = RunFile.open(Path(__file__).parent / "data" / "run_version_1.h5")
+    assert (old.ensemble.step, old.n_records, old.parameters) == (3, 3, {"sweeps": 4, "T": 0.5})
+    np.testing.assert_array_equal(old.state["ladder"], [0.5, 0.25])
+    np.testing.assert_array_equal(old.records["energy"][:, 1], 2.0 * np.sqrt([0, 1, 2]))
+    path = tmp_path / "a.h5"
+    with h5py.File(path, "w") as file:
+        hdf5.write_header(file)
+    with pytest.raises(FileFormatError, match=r"a\.h5: expected the block with the SHA-256 at the start, got none: another"):
+        Ensemble.load(path)
+
+
 def tamper(path: Path, name: str, value: Any) -> None:
-    with h5py.File(path, "r+") as file:
+    with changed(path) as file:
         del file[name]
         if value is not None:
             file[name] = value
@@ -218,7 +299,7 @@ def test_missing_attributes_and_groups_are_named(tmp_path: Path) -> None:
     path = tmp_path / "a.h5"
     for name in ("seed", "step"):
         make().save(path)
-        with h5py.File(path, "r+") as file:
+        with changed(path) as file:
             del file["ensemble"].attrs[name]
         with pytest.raises(FileFormatError, match=rf"a\.h5: {name}: expected this attribute in '/ensemble'"):
             Ensemble.load(path)
@@ -226,7 +307,7 @@ def test_missing_attributes_and_groups_are_named(tmp_path: Path) -> None:
     tamper(path, "ensemble", None)
     with pytest.raises(FileFormatError, match=r"a\.h5: ensemble: expected a group of this name in '/', got nothing"):
         Ensemble.load(path)
-    with h5py.File(path, "r+") as file:
+    with changed(path) as file:
         file["ensemble"] = [1.0]
     with pytest.raises(FileFormatError, match=r"a\.h5: ensemble: expected a group of this name in '/', got a dataset"):
         Ensemble.load(path)
@@ -265,7 +346,7 @@ def test_tampered_arrays(tmp_path: Path, name: str, value: Any, message: str) ->
 def test_enormous_shapes_are_refused_before_allocation(tmp_path: Path, name: str) -> None:
     path = tmp_path / "a.h5"
     make().save(path)
-    with h5py.File(path, "r+") as file:
+    with changed(path) as file:
         group = file["ensemble"]
         dtype, dimensions = group[name].dtype, group[name].ndim
         del group[name]
@@ -306,7 +387,7 @@ def test_broken_systems(tmp_path: Path, text: bytes, message: str) -> None:
         ("format", "hoomd", "format: expected 'glassnf', got 'hoomd'"),
         ("format", 7, "format: expected 'glassnf', got 7"),
         ("format", np.array([1.0, 2.0]), "format: expected 'glassnf', got array"),
-        ("format_version", 2, "format_version: expected 1, got 2: another version of glassnf wrote the file"),
+        ("format_version", 3, "format_version: expected 2, got 3: another version of glassnf wrote the file"),
         ("format_version", "one", "format_version: expected an integer attribute in '/', got 'one'"),
         ("format_version", [1, 2], "format_version: expected an integer attribute in '/'"),
     ],
@@ -314,7 +395,7 @@ def test_broken_systems(tmp_path: Path, text: bytes, message: str) -> None:
 def test_other_versions(tmp_path: Path, name: str, value: Any, message: str) -> None:
     path = tmp_path / "a.h5"
     make().save(path)
-    with h5py.File(path, "r+") as file:
+    with changed(path) as file:
         file.attrs[name] = value
     with pytest.raises(FileFormatError, match=rf"a\.h5: {message}"):
         Ensemble.load(path)

@@ -21,6 +21,7 @@ import glassnf.io.hdf5
 from glassnf.ensemble import Ensemble
 from glassnf.io import FileFormatError, RunFile, differences, read_records
 from glassnf.systems import PairPotential, custom
+from sealing import changed
 
 
 def make(step: int = 0, n: int = 4) -> Ensemble:
@@ -79,6 +80,9 @@ def test_a_run_in_pieces(tmp_path: Path) -> None:
     assert final.counters["accepted"].dtype == np.int64
     assert (final.counters["pairs"].shape, int(final.counters["pairs"])) == ((), 8)
     assert float(final.counters["time"]) == 0.1 + 0.0 + 0.2
+    assert sorted(os.listdir(tmp_path)) == ["run.h5", "run.h5.previous"]
+    assert RunFile.open(again.previous).ensemble.identical_to(make(3))
+    again.remove_previous()
     assert os.listdir(tmp_path) == ["run.h5"]
     assert "records=5, step=5" in repr(final)
 
@@ -105,7 +109,7 @@ def test_state_comes_back_bit_for_bit(tmp_path: Path) -> None:
 def test_the_creation_date_stays(tmp_path: Path) -> None:
     path = tmp_path / "run.h5"
     RunFile.create(path, make(), {})
-    with h5py.File(path, "r+") as file:
+    with changed(path) as file:
         file.attrs["created"] = "2001-01-01T00:00:00+00:00"
     RunFile.open(path).checkpoint(make(1))
     with h5py.File(path, "r") as file:
@@ -202,14 +206,15 @@ def test_a_failing_checkpoint_leaves_the_previous_one(tmp_path: Path, monkeypatc
     def fail(*arguments: Any, **keywords: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    for place in ("os.replace", "os.fsync", "glassnf.io.hdf5.write_json"):
+    for place in ("os.replace", "os.fsync", "os.link", "glassnf.io.hdf5.write_json"):
         with monkeypatch.context() as patch:
             patch.setattr(place, fail)
             with pytest.raises(OSError, match="No space left"):
                 run.checkpoint(make(4), {"a": 2})
         found = RunFile.open(path)
         assert (found.n_records, found.ensemble.step, found.state) == (2, 2, {"a": 1})
-        assert os.listdir(tmp_path) == ["run.h5"]
+        assert sorted(os.listdir(tmp_path)) == ["run.h5", "run.h5.previous"]
+        assert RunFile.open(run.previous).ensemble.step == 0
     run.checkpoint(make(4), {"a": 2})
     found = RunFile.open(path)
     assert (found.n_records, found.ensemble.step, found.state) == (4, 4, {"a": 2})
@@ -288,19 +293,19 @@ def test_tampered_run_files(tmp_path: Path) -> None:
         run.checkpoint(make())
 
     fresh()
-    with h5py.File(path, "r+") as file:
+    with changed(path) as file:
         del file["records/sweep"]
         file["records/sweep"] = np.arange(4)
     with pytest.raises(FileFormatError, match="records: expected arrays with as many records each"):
         read_records(path)
     fresh()
-    with h5py.File(path, "r+") as file:
+    with changed(path) as file:
         del file["records/sweep"]
         file["records"].create_dataset("sweep", shape=(2**45,), dtype=np.int64, chunks=(1024,))
     with pytest.raises(FileFormatError, match="sweep: expected 281474976710656 bytes for shape .*, got 0"):
         read_records(path)
     fresh()
-    with h5py.File(path, "r+") as file:
+    with changed(path) as file:
         del file["parameters"]
         glassnf.io.hdf5.write_json(file, "parameters", [1])
     with pytest.raises(FileFormatError, match="parameters, state: expected JSON objects"):

@@ -13,9 +13,9 @@ import pytest
 
 import cases
 import glassnf as gnf
-import reference
 from glassnf import _core
 from glassnf._arrays import to_host
+from glassnf.certify import reference
 from glassnf.samplers import BlowUpError, MolecularDynamics, MonteCarlo
 from tolerances import CACHED_ENERGY, FALSE_ALARM, STATISTICAL
 

@@ -13,10 +13,10 @@ import numpy.typing as npt
 import pytest
 
 import glassnf as gnf
+from glassnf.certify.pairs import distance_bins
+from glassnf.certify.statistics import chi_square_p
 from glassnf.samplers import MolecularDynamics, MonteCarlo
 from glassnf.systems import PairPotential, custom
-from statistics_of_tests import chi_square_p
-from test_monte_carlo_exact import distance_bins
 from tolerances import FALSE_ALARM, STATISTICAL
 
 pytest.importorskip("scipy.stats")

@@ -6,7 +6,6 @@ configurations of tens of thousands of independent replicas, so that nothing is 
 
 from __future__ import annotations
 
-import itertools
 import math
 from typing import Any
 
@@ -16,25 +15,17 @@ import pytest
 
 import cases
 import glassnf as gnf
-import reference
-from glassnf.systems import PairPotential, System, custom
+from glassnf.certify.frozen import Frozen
+from glassnf.certify.pairs import count_distances, distance_bins
+from glassnf.certify.reference import minimum_image, reduced_energy
+from glassnf.certify.statistics import chi_square_p, symmetry_p
+from glassnf.systems import PairPotential, custom
 from replay import Replay
-from statistics_of_tests import chi_square_p, symmetry_p
 from tolerances import CACHED_ENERGY, FALSE_ALARM, STATISTICAL
 
 pytest.importorskip("scipy.stats")
 
 Array = npt.NDArray[Any]
-
-
-def reduced_energy(pair: PairPotential, r: Array, a: int, b: int) -> Array:
-    """Return V(r) of a pair of species by the reference."""
-    sigma, epsilon, cutoff = (np.array(m)[a, b] for m in (pair.sigma, pair.epsilon, pair.cutoff))
-    return np.asarray(reference.pair(r, pair.kind, sigma, epsilon, cutoff, pair.exponent)[0])
-
-
-def minimum_image(delta: Array, box: Array) -> Array:
-    return np.asarray(delta - box * np.rint(delta / box))
 
 
 # ----------------------------------------------------------------------------------------------- two particles, by quadrature
@@ -49,24 +40,6 @@ PAIRS = [
     (PairPotential("harmonic", 1.0, 1.0), 2),
 ]
 PAIR_IDS = [f"{pair.kind}-{d}" for pair, d in PAIRS]
-
-
-def distance_bins(system: System, beta: float) -> tuple[Array, Array]:
-    """Return edges (32,) of distances up to the cutoff, and the probabilities (32,) of these bins and of all beyond."""
-    pair, d = system.potential, system.dimension
-    edges = np.linspace(0.0, pair.cutoff_distance, 32)
-    fine = np.linspace(edges[:-1], edges[1:], 2001, axis=1)
-    shell = (2.0 * math.pi * fine) if d == 2 else (4.0 * math.pi * fine**2)
-    weights = np.trapezoid(shell * np.exp(-beta * reduced_energy(pair, fine, 0, 0)), fine, axis=1)
-    ball = math.pi * edges[-1] ** 2 if d == 2 else 4.0 / 3.0 * math.pi * edges[-1] ** 3
-    weights = np.append(weights, system.volume - ball)
-    return edges, weights / weights.sum()
-
-
-def count_distances(system: System, positions: Array, edges: Array) -> Array:
-    """Return which bin (R,) the distance of the first two particles is in."""
-    r = np.linalg.norm(minimum_image(positions[:, 1] - positions[:, 0], system.box), axis=1)
-    return np.searchsorted(edges, r, side="right") - 1
 
 
 @pytest.mark.parametrize("temperature", [0.4, 1.0])
@@ -163,76 +136,6 @@ def test_three_unlike_particles_with_swaps() -> None:
 
 
 # ------------------------------------------------------------------------------------- species on a frozen lattice, enumerated
-
-
-class Frozen:
-    """Particles that do not move, with all assignments of their species."""
-
-    def __init__(self, composition: tuple[int, ...], temperature: float, cells: tuple[float, ...] = (2.2, 2.3)) -> None:
-        n = sum(composition)
-        pair = cases.potential("lj_smooth", len(composition))
-        box = cases.cells_box(pair, cells)
-        self.system = custom("frozen", potential=pair, composition=composition, box=box)
-        rng = np.random.default_rng(105)
-        side = min(1.12 * math.ceil(math.sqrt(n)), float(box.min()))
-        self.positions = cases.jittered_lattice(rng, n, np.full(2, side), jitter=0.1)
-        self.temperature = temperature
-        self.states = (
-            sorted(set(itertools.permutations(self.system.species.tolist()))) if n < 9 else self._by_places(composition)
-        )
-        kinds = np.array(self.states)
-        repeated = np.broadcast_to(self.positions, (len(kinds), n, 2))
-        self.energy = reference.energy(repeated, kinds, **reference.parameters(self.system))
-        weights = np.exp(-(self.energy - self.energy.min()) / temperature)
-        self.probabilities = weights / weights.sum()
-        self.index = {state: k for k, state in enumerate(self.states)}
-        self.digits = len(composition) ** np.arange(n, dtype=np.int64)
-        codes = kinds @ self.digits
-        self.order = np.argsort(codes)
-        self.codes = codes[self.order]
-
-    @staticmethod
-    def _by_places(composition: tuple[int, ...]) -> list[tuple[int, ...]]:
-        n, few = sum(composition), composition[1]
-        states = []
-        for places in itertools.combinations(range(n), few):
-            state = np.zeros(n, dtype=int)
-            state[list(places)] = 1
-            states.append(tuple(int(s) for s in state))
-        return states
-
-    def ensemble(self, species: Array, seed: int, move_size: float = 0.1) -> gnf.Ensemble:
-        positions = np.tile(self.positions, (len(species), 1, 1))
-        return gnf.Ensemble.from_arrays(
-            self.system, positions, species=species, temperature=self.temperature, seed=seed, move_size=move_size
-        )
-
-    def state_of(self, species: Array) -> Array:
-        codes = species.astype(np.int64) @ self.digits
-        place = np.searchsorted(self.codes, codes)
-        np.testing.assert_array_equal(self.codes[place], codes)
-        return np.asarray(self.order[place])
-
-    def draw(self, count: int, seed: int) -> Array:
-        return np.array(self.states)[np.random.default_rng(seed).choice(len(self.states), count, p=self.probabilities)]
-
-    def transition_matrix(self, weights: Array | None) -> Array:
-        """Return the matrix of one swap trial: pair of species by weight, one particle of each, Metropolis."""
-        counts = np.array(self.system.composition, dtype=np.float64)
-        weights = np.outer(counts, counts) if weights is None else np.asarray(weights, dtype=np.float64)
-        pairs = list(itertools.combinations(range(counts.size), 2))
-        total = sum(weights[a, b] for a, b in pairs)
-        matrix = np.zeros((len(self.states),) * 2)
-        for k, state in enumerate(self.states):
-            for a, b in pairs:
-                for i, j in itertools.product(np.flatnonzero(np.equal(state, a)), np.flatnonzero(np.equal(state, b))):
-                    new = list(state)
-                    new[i], new[j] = b, a
-                    other = self.index[tuple(new)]
-                    accepted = min(1.0, math.exp(-(self.energy[other] - self.energy[k]) / self.temperature))
-                    matrix[k, other] += weights[a, b] / total / (counts[a] * counts[b]) * accepted
-            matrix[k, k] += 1.0 - matrix[k].sum()
-        return matrix
 
 
 UNEVEN = [[0.0, 1.0, 5.0], [1.0, 0.0, 0.3], [5.0, 0.3, 0.0]]

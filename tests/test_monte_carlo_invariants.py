@@ -21,8 +21,8 @@ import pytest
 import cases
 import glassnf as gnf
 import glassnf.samplers.monte_carlo as sampler
-import reference
 from cases import assert_identical, small
+from glassnf.certify import reference
 from glassnf.systems import PairPotential, System, custom
 from tolerances import CACHED_ENERGY
 

@@ -137,7 +137,7 @@ def fast_and_slow(seed: int, replicas: int) -> np.ndarray:
     return rng.normal(size=(10_000, replicas)) + math.sqrt(0.02) * ar1(rng, 0.999, 10_000, replicas)
 
 
-@pytest.mark.parametrize("replicas", [8, 64])
+@pytest.mark.parametrize("replicas", [8, pytest.param(64, marks=pytest.mark.slow)])
 def test_default_error_sees_a_slow_mode(replicas: int) -> None:
     # Mean 0, variance of the mean of one replica (1 + 0.02 * 2000 * (1 - 1000 / 10_000)) / n. The pulls follow Student's t,
     # with a width of 1.18 at 8 replicas, which 60 of them know to 13%; the mean error is low by 4% and known to 4% there. False

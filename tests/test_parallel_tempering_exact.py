@@ -19,10 +19,11 @@ import glassnf as gnf
 from exact_energies import GaussianExplorer
 from glassnf import _core
 from glassnf._arrays import address
+from glassnf.certify.frozen import Frozen
+from glassnf.certify.pairs import count_distances, distance_bins
+from glassnf.certify.statistics import chi_square_p
 from glassnf.samplers.ladder import local_barrier, rejection_rates, round_trip_rate
 from glassnf.systems import PairPotential, custom
-from statistics_of_tests import chi_square_p
-from test_monte_carlo_exact import Frozen, count_distances, distance_bins
 from tolerances import FALSE_ALARM, FP64_REDUCTION, STATISTICAL
 
 pytest.importorskip("scipy.stats")

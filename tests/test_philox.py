@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import replay
 from glassnf import _core
-from statistics_of_tests import chi_square_p
+from glassnf.certify.statistics import chi_square_p
 from tolerances import FALSE_ALARM, STATISTICAL
 
 # From the kat_vectors file of Random123.

@@ -15,9 +15,9 @@ import numpy.typing as npt
 import pytest
 
 import glassnf as gnf
+from glassnf.certify.frozen import Frozen
+from glassnf.certify.statistics import chi_square_p
 from glassnf.samplers import PAResult
-from statistics_of_tests import chi_square_p
-from test_monte_carlo_exact import Frozen
 from tolerances import FALSE_ALARM, STATISTICAL
 
 pytest.importorskip("scipy.stats")

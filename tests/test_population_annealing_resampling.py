@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from cases import small
 from glassnf import _core
 from glassnf._arrays import address
+from glassnf.certify.statistics import chi_square_p
 from glassnf.samplers._families import error_of_mean, sizes_of
 from glassnf.samplers._population import copy_replicas, find_step, parents_of, reweight
-from statistics_of_tests import chi_square_p
 from tolerances import FALSE_ALARM, FP64_REDUCTION, STATISTICAL
 
 pytest.importorskip("scipy.stats")

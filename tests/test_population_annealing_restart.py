@@ -248,7 +248,7 @@ def interrupt_at(line: int) -> Iterator[None]:
         sys.settrace(previous)
 
 
-@pytest.mark.parametrize("block", [None, 2])
+@pytest.mark.parametrize("block", [None, pytest.param(2, marks=pytest.mark.slow)])
 def test_an_interrupt_at_any_line(block: int | None, small_pieces: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """A round of equilibration, and a temperature step with its resampling: cut at every line, they go on bit for bit.
 

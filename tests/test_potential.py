@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-import reference
+from glassnf.certify import reference
 from glassnf.systems import PairPotential
 
 DATA = Path(__file__).parent / "data"

@@ -10,10 +10,10 @@ import pytest
 
 import cases
 import glassnf as gnf
-import reference
 from glassnf._random_start import random_start
+from glassnf.certify import reference
+from glassnf.certify.statistics import chi_square_p
 from glassnf.systems import PairPotential, System, custom
-from statistics_of_tests import chi_square_p
 from tolerances import FALSE_ALARM, FP64_REDUCTION
 
 BINARY = [[1.0, 1.2], [1.2, 1.4]]

@@ -204,7 +204,7 @@ def integral_of_q(module: Any, system: Any, grid: int = 64) -> float:
     return float(np.exp(back.log_jacobian).mean())
 
 
-@pytest.mark.parametrize("name", ["pair", "one layer", "two layers", "network"])
+@pytest.mark.parametrize("name", ["pair", "one layer", pytest.param("two layers", marks=pytest.mark.slow), "network"])
 def test_the_density_of_two_particles_is_normalised(name: str) -> None:
     system = soft(2, 2)
     module = field(name, system, size=0.05)
@@ -304,6 +304,7 @@ def test_fields_that_blow_up_are_named() -> None:
     assert caught.value.replicas == (1,)
 
 
+@pytest.mark.slow
 def test_the_sampler_takes_a_torch_flow() -> None:
     system = soft(6, 2)
     flow = TorchFlow(system, EquivariantField(system, HOT, COLD), HOT, COLD, steps=2)

@@ -107,6 +107,7 @@ def test_threads_reach_the_kernels(thread_counts: list[int]) -> None:
         gnf.energy(system, with_grad(positions), species, threads=0)
 
 
+@pytest.mark.slow
 def test_threads_reach_the_kernels_through_a_compiler(thread_counts: list[int]) -> None:
     torch._dynamo.reset()
     system, positions, species = example()

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "backend.hpp"
+#include "glassnf/philox.hpp"
 
 namespace glassnf::bindings {
 
@@ -28,6 +29,12 @@ T* pointer(std::uintptr_t address) {
 
 inline void require(bool condition, const std::string& message) {
   if (!condition) throw std::invalid_argument(message);
+}
+
+// Without overflow, whatever the numbers are.
+inline void check_steps(std::uint64_t step, std::int64_t count, const char* name) {
+  require(step <= max_step && static_cast<std::uint64_t>(count) <= max_step - step,
+          std::string("step: expected step + ") + name + " to stay below 2^44");
 }
 
 inline int checked_threads(int threads) {

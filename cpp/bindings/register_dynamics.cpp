@@ -59,7 +59,7 @@ void define_dynamics(py::module_& module, const char* name, const char* doc, Run
             std::uintptr_t swap_accepts, std::uintptr_t completed, Extra... extra) {
         const DynamicsBatch batch = dynamics_batch(replicas, positions, velocities, images, species, beta, energy, ids);
         require(steps >= 0, "steps: expected a count, got " + std::to_string(steps));
-        require(step + static_cast<std::uint64_t>(steps) <= max_step, "step: expected step + steps to stay below 2^44");
+        check_steps(step, steps, "steps");
         require(positive(timestep), "timestep: expected a positive number, got " + std::to_string(timestep));
         require(thermostat >= 0 && thermostat <= 2, "thermostat: expected 0, 1 or 2, got " + std::to_string(thermostat));
         require(thermostat != 1 || positive(friction), "friction: expected a positive number, got " + std::to_string(friction));

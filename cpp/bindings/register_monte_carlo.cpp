@@ -24,7 +24,7 @@ void define(py::module_& module, const char* name, const char* doc, Run run, con
         const std::size_t pairs = static_cast<std::size_t>(system.view.species_count) * (system.view.species_count - 1) / 2;
         require(replicas >= 1, "replicas: expected at least 1, got " + std::to_string(replicas));
         require(sweeps >= 0, "sweeps: expected a count, got " + std::to_string(sweeps));
-        require(step + static_cast<std::uint64_t>(sweeps) <= max_step, "step: expected step + sweeps to stay below 2^44");
+        check_steps(step, sweeps, "sweeps");
         require(swap_threshold == 0 || pairs > 0, "swap_threshold: swaps need at least two species");
         require(pair_thresholds.size() == pairs, "pair_thresholds: expected one number per pair of species");
         require(positions && images && species && beta && energy && ids && move_size && displacement_attempts &&

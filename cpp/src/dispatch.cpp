@@ -18,10 +18,14 @@ namespace {
 const KernelTable* find(const char* name) {
 #if defined(__x86_64__)
   __builtin_cpu_init();
+#endif
+#if defined(GLASSNF_HAS_AVX512)
   if (!std::strcmp(name, "avx512"))
     return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("fma")
                ? kernels_avx512()
                : nullptr;
+#endif
+#if defined(GLASSNF_HAS_AVX2)
   if (!std::strcmp(name, "avx2")) return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") ? kernels_avx2() : nullptr;
 #endif
   return std::strcmp(name, "baseline") ? nullptr : kernels_baseline();

@@ -1,6 +1,7 @@
 // From a system described by numbers to code compiled for it.
 #pragma once
 
+#include <stdexcept>
 #include <utility>
 
 #include "backend.hpp"
@@ -8,6 +9,15 @@
 
 namespace glassnf {
 inline namespace GLASSNF_ISA {
+
+// Whether the kernels of a pair potential are part of this build.
+constexpr bool built_for(PotentialKind kind) {
+#if defined(GLASSNF_LENNARD_JONES_ONLY)
+  return kind == PotentialKind::lennard_jones;
+#else
+  return kind == PotentialKind::lennard_jones || kind == PotentialKind::inverse_power || kind == PotentialKind::harmonic;
+#endif
+}
 
 // Whether all pairs of species have the same reduced cutoff and polynomial, as in the built-in models.
 GLASSNF_HOST bool uniform_coefficients(const SystemView& system) {
@@ -37,8 +47,12 @@ GLASSNF_HOST void with_system(const SystemView& system, bool flag, F&& f) {
   };
   switch (static_cast<PotentialKind>(system.kind)) {
     case PotentialKind::lennard_jones: with_potential(LennardJones{0}); break;
+#if !defined(GLASSNF_LENNARD_JONES_ONLY)
     case PotentialKind::inverse_power: with_potential(InversePower{system.exponent}); break;
     case PotentialKind::harmonic: with_potential(Harmonic{0}); break;
+#else
+    default: throw std::invalid_argument("potential: this build, for tests, knows Lennard-Jones only");
+#endif
   }
 }
 

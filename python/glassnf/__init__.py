@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from . import cuda, flows, io, observables, systems
+from . import certify, cuda, flows, io, observables, systems
 from ._core import __version__
 from ._lazy import lazy_names
 from .energy import energy, energy_and_forces, forces, pressure, virial
@@ -59,6 +59,7 @@ __all__ = [
     "ParallelTempering",
     "PopulationAnnealing",
     "__version__",
+    "certify",
     "cuda",
     "energy",
     "energy_and_forces",

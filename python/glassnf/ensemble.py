@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from . import _arrays, _check, _core, cuda
 from ._arrays import HOST, Device
+from ._exclusive import Turn, exclusive
 from .systems import System
 
 __all__ = ["MAX_ID", "MAX_STEP", "Ensemble", "wrap_positions"]
@@ -212,6 +213,7 @@ class Ensemble:
 
         Fields that are not on `device` are moved there.
         """
+        self._turn = Turn("ensemble")
         self.system = system
         self.positions = positions
         self.images = images
@@ -463,6 +465,7 @@ class Ensemble:
 
     # ------------------------------------------------------------------------------------------------------------- methods
 
+    @exclusive("self")
     def validate(self) -> None:
         """Check every field, and replace it by a contiguous array of the right type where it fits but for that.
 
@@ -508,6 +511,7 @@ class Ensemble:
         move_size = _check.float_array("move_size", self.move_size, (replicas,), device=place)
         self.move_size = writable(per_replica("move_size", move_size, replicas, place))
 
+    @exclusive("self")
     def wrap(self) -> None:
         """Fold `positions` into [0, box) and add the crossings to `images`; unwrapped coordinates stay the same.
 
@@ -524,12 +528,14 @@ class Ensemble:
             self.images = _check.int_array("images", crossings + images, dtype=np.int32, device=place)
             self.positions = wrapped
 
+    @exclusive("self")
     def update_energy(self) -> None:
         """Compute `energy` from positions and species."""
         from .energy import energy
 
         self.energy = self._place.xp.asarray(energy(self.system, self.positions, self.species))
 
+    @exclusive("self")
     def draw_velocities(self) -> None:
         """Draw `velocities` from the Maxwell-Boltzmann distribution of each replica's temperature, mass 1.
 
@@ -571,6 +577,16 @@ class Ensemble:
     def __deepcopy__(self, memo: dict[int, Any]) -> Ensemble:
         return self.copy()
 
+    @exclusive("self")
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the fields, in host memory: pickles need no GPU, and are read where there is the same device."""
+        arrays = {name: getattr(self, name) for name in _ARRAYS}
+        state = {name: None if value is None else _arrays.to_host(value) for name, value in arrays.items()}
+        return {"system": self.system, **state, "seed": self.seed, "step": self.step, "device": self.device}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        Ensemble.__init__(self, **state)
+
     def __getitem__(self, index: object) -> Ensemble:
         """Return copies of the chosen replicas, with their ids.
 
@@ -602,6 +618,7 @@ class Ensemble:
             raise ValueError("index: expected distinct replicas, got one more than once")
         return self._with_replicas(chosen)
 
+    @exclusive("self")
     def _with_replicas(self, index: slice | npt.NDArray[np.int64]) -> Ensemble:
         arrays = {name: getattr(self, name) for name in _ARRAYS}
         xp = self._place.xp
@@ -614,6 +631,7 @@ class Ensemble:
             raise ValueError(f"index: expected at least one of the {self.replicas} replicas, got none")
         return Ensemble(self.system, **chosen, seed=self.seed, step=self.step, device=self.device)
 
+    @exclusive("self")
     def to(self, device: str) -> Ensemble:
         """Return the ensemble on `device`: itself where it is there already, else a copy.
 
@@ -643,6 +661,7 @@ class Ensemble:
             }
             return Ensemble(self.system, **moved, seed=self.seed, step=self.step, device=target.name)
 
+    @exclusive("self")
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the ensemble to an HDF5 file, replacing an old one atomically; `load` restores it bit for bit."""
         from .io.hdf5 import save_ensemble

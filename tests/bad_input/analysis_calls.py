@@ -23,6 +23,7 @@ POSITIONS = RNG.uniform(0.0, 3.0, (6, 2, 12, 2))
 SPECIES = np.array([0] * 8 + [1] * 4)
 TIMES = np.arange(6)
 FLAT = "a constant series has no correlation time, which is NaN"
+UNKNOWN = "a check that decides nothing may have no number"
 FAR = "beyond the largest distance or time there is nothing to average, which is NaN"
 
 
@@ -56,6 +57,10 @@ def of_statistics() -> dict[str, Call]:
         "log_z_of_weights": call(o.log_z_of_weights, **weights, groups=groups, nan=few),
         "pareto_k": call(o.pareto_k, **weights, nan=few),
         "pareto_k_limit": call(o.pareto_k_limit, samples=40),
+        "judge_chains": call(o.judge_chains, series=SERIES, from_cold=np.arange(SERIES.shape[1]) > 0, regular=True, nan=UNKNOWN),
+        "forward_backward": call(o.forward_backward, hot=SERIES, cold=SERIES, nan=UNKNOWN),
+        "judge_weights": call(o.judge_weights, **weights, nan=UNKNOWN),
+        "Verdict.of": call(o.Verdict.of, checks=[o.Check("a", 1.0, 2.0, True, "a")]),
         "weight_summary": call(o.weight_summary, **weights, nan=few),
         "weighted_energy": call(o.weighted_energy, energy=SERIES[:, 1], **weights, beta=2.0, n=12, groups=groups, nan=few),
         "weighted_mean": call(o.weighted_mean, values=SERIES[:, 1], **weights, groups=groups, nan=few),

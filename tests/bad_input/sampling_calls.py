@@ -194,6 +194,9 @@ def of_outer() -> dict[str, Call]:
         "glassnf.ParallelTempering.run": method(_tempering, "run", ensemble=rungs, sweeps=8, **record, work=WORK, nan=few),
         "glassnf.ParallelTempering.run:at": method(_tempering, "run", ensemble=rungs, sweeps=8, record_at=np.array([0, 4, 8]), state=New(dict), work=WORK, nan=few),
         "glassnf.PTRecord.energy_at": method(_ladder_record, "energy_at", temperature=0.8),
+        "glassnf.samplers.forward_backward": call(
+            gnf.samplers.forward_backward, hot=New(_ladder_record), cold=New(_ladder_record), nan="checks without a number"
+        ),
         "glassnf.PTRecord.place": method(_ladder_record, "place", temperature=0.8),
         "glassnf.PTRecord.positions_at": method(_ladder_record, "positions_at", temperature=0.8),
         "glassnf.PTRecord.mbar": method(_ladder_record, "mbar", discard=2),
@@ -320,6 +323,15 @@ def of_states() -> dict[str, Call]:
     }
 
 
+def of_certificates() -> dict[str, Call]:
+    certificate = gnf.certify.certify(quick=True, only="instruction sets")
+    certificate.save(folder() / "certificate.json")
+    return {
+        "glassnf.certify.load": call(gnf.certify.load, path=str(folder() / "certificate.json")),
+        "glassnf.certify.Certificate.save": method(lambda: certificate, "save", path=str(folder() / "e.json")),
+    }
+
+
 def calls() -> dict[str, Call]:
-    parts = (of_systems, of_energies, of_ensembles, of_samplers, of_outer, of_flow_samplers, of_flows, of_states)
+    parts = (of_systems, of_energies, of_ensembles, of_samplers, of_outer, of_flow_samplers, of_flows, of_states, of_certificates)
     return {name: found for part in parts for name, found in part().items()}

@@ -14,7 +14,7 @@ import numpy as np
 import glassnf as gnf
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-import reference
+from glassnf.certify import reference
 
 TEMPERATURE = 0.3
 SWEEPS = 400_000

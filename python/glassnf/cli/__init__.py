@@ -1,7 +1,8 @@
-"""The command line: ``glassnf info``, ``glassnf sample``, ``glassnf train``, ``glassnf compare``.
+"""The command line: ``glassnf info``, ``sample``, ``train``, ``compare`` and ``certify``.
 
-Exit codes: 0 done, 2 bad input (one sentence on the standard error, and with ``--json`` an object ``{"error": ...}`` on the
-standard output), 3 the dynamics blew up (likewise), 130 and 143 stopped by Ctrl-C and SIGTERM.
+Exit codes: 0 done, 1 a check of ``certify`` failed, 2 bad input (one sentence on the standard error, and with ``--json`` an
+object ``{"error": ...}`` on the standard output), 3 the dynamics blew up (likewise), 4 with ``--require-equilibrated`` where
+the verdict is another one, 5 results cannot be written, 130 and 143 stopped by Ctrl-C and SIGTERM.
 """
 
 from __future__ import annotations
@@ -63,6 +64,7 @@ def sample(
     equilibration: arg.Equilibration = None,
     sweeps: arg.Sweeps = None,
     record_every: arg.RecordEvery = None,
+    starts: arg.Starts = None,
     threads: arg.Threads = None,
     device: arg.DeviceName = None,
     seed: arg.Seed = None,
@@ -70,6 +72,7 @@ def sample(
     checkpoint_every: arg.CheckpointEvery = None,
     resume: arg.Resume = False,
     overwrite: arg.Overwrite = False,
+    require_equilibrated: arg.RequireEquilibrated = False,
     config: arg.Config = None,
     quiet: arg.Quiet = False,
     json: arg.Json = False,
@@ -186,6 +189,35 @@ def compare(
     from ._compare import compare_command
 
     raise typer.Exit(compare_command(dict(ctx.params), config, ["glassnf", *sys.argv[1:]]))
+
+
+@app.command("certify")
+@guarded
+def certify(
+    ctx: typer.Context,
+    quick: arg.QuickCertificate = False,
+    device: arg.DeviceName = None,
+    seed: arg.Seed = None,
+    false_alarm_rate: arg.FalseAlarmRate = None,
+    only: arg.OnlyChecks = None,
+    verify: arg.Verify = None,
+    threads: arg.Threads = None,
+    output: arg.CertificateOutput = None,
+    overwrite: arg.Overwrite = False,
+    config: arg.Config = None,
+    quiet: arg.Quiet = False,
+    json: arg.Json = False,
+) -> None:
+    """Check all samplers of this installation against exact answers and against each other; exit code 1 if a check fails.
+
+    Example: glassnf certify --quick -o certificate.json
+
+    The certificate has every comparison with its p-value, versions, hardware and seed. All checks together fail a correct
+    program with a probability below --false-alarm-rate.
+    """
+    from ._certify import certify_command
+
+    raise typer.Exit(certify_command(dict(ctx.params), config))
 
 
 def run(arguments: list[str]) -> int:

@@ -63,6 +63,18 @@ RecordEvery = Annotated[
     Text,
     option("SWEEPS", "Sweeps, or time steps of md, between energy records (default: 10; md 100; nf 50).", "--record-every"),
 ]
+Starts = Annotated[
+    Text,
+    option(
+        "hot|both",
+        "Random starts, or half of the replicas (ladders of pt) from below the temperature, annealed by swap Monte Carlo, so "
+        "that the verdict can compare the two (default: hot).",
+        "--starts",
+    ),
+]
+RequireEquilibrated = Annotated[
+    bool, option(None, "Exit with code 4 unless the verdict is that the run is equilibrated.", "--require-equilibrated")
+]
 Output = Annotated[Text, option("FILE", "HDF5 file to write. Required.", "-o", "--output")]
 CheckpointEvery = Annotated[
     Text, option("SECONDS", "Time between checkpoints of the file (default: 60).", "--checkpoint-every")
@@ -279,3 +291,15 @@ IntegrationSteps = Annotated[
 ]
 FlowOutput = Annotated[Text, option("FILE", "File to write, in safetensors format. Required.", "-o", "--output")]
 ResumeTraining = Annotated[bool, option(None, "Go on with an interrupted training of the same options.", "--resume")]
+
+# Options of glassnf certify.
+QuickCertificate = Annotated[bool, option(None, "Fewer samples and systems: half a minute in place of ten.", "--quick")]
+FalseAlarmRate = Annotated[
+    Text,
+    option("NUMBER", "Probability that a correct program fails, all checks together (default: 0.005).", "--false-alarm-rate"),
+]
+OnlyChecks = Annotated[
+    Texts, option("WORDS", "Only checks with one of these words in the names of sampler and system, e.g. swap,flow.", "--only")
+]
+Verify = Annotated[Text, option("FILE", "Check digest and verdict of a certificate, and run nothing.", "--verify")]
+CertificateOutput = Annotated[Text, option("FILE", "JSON file to write (default: none).", "-o", "--output")]

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from ._console import Bar
+from ._errors import CANNOT_WRITE, CommandError, cannot_write, warn
 
 if TYPE_CHECKING:
     from ._runners.base import Runner
@@ -18,6 +19,8 @@ __all__ = ["Chain", "Pace", "StopRequest", "Turn", "catch_signals"]
 
 _CHUNK_SECONDS: Final = 0.3
 _FIRST_CHUNK: Final = 20
+_GIVE_UP_SECONDS: Final = 3600.0
+"""How long a run goes on when its checkpoints cannot be written, before it ends."""
 
 Show = Callable[[str, float, float, str], None]
 
@@ -112,6 +115,10 @@ class Turn:
 class Chain:
     """A run that continues from where its file stands.
 
+    Where a checkpoint cannot be written (the disk is full, the folder is away), the run says so and goes on, and tries again
+    when the next one is due: a disk may be emptied, and a file system may come back. It ends after an hour of that, or if the
+    last checkpoint fails. The latest good one is never touched.
+
     Parameters
     ----------
     runner
@@ -126,13 +133,46 @@ class Chain:
         self._runner = runner
         self._bar = bar
         self._checkpoint_every = checkpoint_every
+        self._failing_since: float | None = None
 
     def advance(self, stop: StopRequest) -> None:
-        """Run to the end, or to the end of the turn in which a signal came; the last thing is a checkpoint."""
+        """Run to the end, or to the end of the turn in which a signal came; the last thing is a checkpoint.
+
+        Raises
+        ------
+        CommandError
+            If the last checkpoint cannot be written, or none could be for an hour; or if the dynamics blows up.
+        """
         last = time.monotonic()
         while not self._runner.done and stop.number is None:
             self._runner.advance(Turn(self._bar.update, stop))
             if time.monotonic() - last >= self._checkpoint_every and not self._runner.done:
-                self._runner.checkpoint()
+                self._checkpoint()
                 last = time.monotonic()
-        self._runner.checkpoint()
+        try:
+            self._runner.checkpoint()
+            if self._runner.done:
+                self._runner.run.remove_previous()
+        except (OSError, MemoryError) as error:
+            raise self._given_up(error) from None
+
+    def _checkpoint(self) -> None:
+        """Write a checkpoint, or warn that it failed."""
+        try:
+            self._runner.checkpoint()
+        except (OSError, MemoryError) as error:
+            now = time.monotonic()
+            if self._failing_since is None:
+                self._failing_since = now
+                what = cannot_write(error, self._runner.run.path)
+                warn(f"{what}; {self._runner.run.last_good()}; the run goes on and tries again")
+            elif now - self._failing_since >= _GIVE_UP_SECONDS:
+                raise self._given_up(error) from None
+            return
+        if self._failing_since is not None:
+            warn(f"{self._runner.run.path}: checkpoints can be written again")
+            self._failing_since = None
+
+    def _given_up(self, error: OSError | MemoryError) -> CommandError:
+        run = self._runner.run
+        return CommandError(f"{cannot_write(error, run.path)}; {run.last_good()}", CANNOT_WRITE)

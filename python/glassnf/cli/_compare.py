@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ..compare.settings import TUNING_SHARE
 from ._console import Bar, print_tables
-from ._errors import CommandError, user_input
+from ._errors import CommandError, user_input, writing
 from ._options import Choices, Option, choose, duration, flag, floats, fraction, integer, positive, text, words
 from ._sample import find_system
 
@@ -194,13 +194,13 @@ def compare_command(given: dict[str, Any], config: str | None, command: list[str
         check_reference(settings)
     folder = _folder(choices)
     parts = Parts(folder)
-    with user_input():
+    with user_input(), writing(folder):
         parts.begin(settings, resume=choices["resume"])
     try:
         with _Display(settings, choices["quiet"]) as display:
             comparison = compare_in_parts(settings, display.show, parts)
         data = comparison_to_dict(comparison, command)
-        with user_input():
+        with user_input(), writing(folder, f"; {parts.count()} finished pieces are kept, go on with --resume"):
             paths = write_files(data, folder)
     except KeyboardInterrupt:
         again = [word for word in command if word not in ("--overwrite", "--resume")]

@@ -1,10 +1,12 @@
-"""How a command fails: one sentence on the standard error, exit code 2, and with ``--json`` an object on standard output."""
+"""How a command fails: one sentence on the standard error, an exit code, and with ``--json`` an object on standard output."""
 
 from __future__ import annotations
 
 import contextlib
 import functools
+import os
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any, Final, TypeVar
 
@@ -14,9 +16,22 @@ from .. import cuda
 from .._check import printable
 from ..flows.transport import FlowError
 
-__all__ = ["BAD_INPUT", "CommandError", "fail", "guarded", "user_input"]
+__all__ = [
+    "BAD_INPUT",
+    "CANNOT_WRITE",
+    "CommandError",
+    "cannot_write",
+    "fail",
+    "guarded",
+    "shown_warnings",
+    "user_input",
+    "warn",
+]
 
 BAD_INPUT: Final = 2
+
+CANNOT_WRITE: Final = 5
+"""Exit code where results cannot be written: the disk is full, the folder has vanished or may not be written to."""
 
 Command = TypeVar("Command", bound=Callable[..., None])
 
@@ -50,6 +65,47 @@ def user_input() -> Iterator[None]:
         raise CommandError(f"{name}{error.strerror or error}") from error
     except MemoryError as error:
         raise CommandError("not enough memory for this many particles and replicas") from error
+
+
+def cannot_write(error: OSError | MemoryError, path: str | os.PathLike[str]) -> str:
+    """Return what kept a file from being written, in half a sentence that begins with its name."""
+    if isinstance(error, MemoryError):
+        return f"{os.fspath(path)}: not enough memory to write the file"
+    if error.strerror is None:
+        return str(error)
+    return f"{os.fspath(path)}: {error.strerror}"
+
+
+@contextlib.contextmanager
+def writing(path: str | os.PathLike[str], advice: str = "") -> Iterator[None]:
+    """Turn the errors of writing a file into a `CommandError` that says what failed, and ends with an advice."""
+    try:
+        yield
+    except OSError as error:
+        raise CommandError(f"{cannot_write(error, path)}{advice}", CANNOT_WRITE) from None
+
+
+def warn(message: str) -> None:
+    """Say something on the standard error, in one line, and go on."""
+    sys.stderr.write(f"glassnf: warning: {' '.join(message.split())}\n")
+
+
+@contextlib.contextmanager
+def shown_warnings(*categories: type[Warning]) -> Iterator[None]:
+    """Show warnings of these categories as `warn` does."""
+    with warnings.catch_warnings():
+        others = warnings.showwarning
+
+        def show(message: Warning | str, category: type[Warning], *place: Any, **options: Any) -> None:
+            if issubclass(category, categories):
+                warn(str(message))
+            else:
+                others(message, category, *place, **options)
+
+        for category in categories:
+            warnings.simplefilter("always", category)
+        warnings.showwarning = show
+        yield
 
 
 def fail(message: str, code: int, *, json: bool) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ._chain import Chain, StopRequest, catch_signals
 from ._console import Bar, print_tables
-from ._errors import CommandError, user_input
+from ._errors import CANNOT_WRITE, CommandError, cannot_write, shown_warnings, user_input, warn
 from ._options import Choices, choose
 from ._runners import Runner, runner_of
 from ._sample_options import OPTIONS, for_species, refuse_foreign
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 __all__ = ["OPTIONS", "find_system", "sample"]
 
 PROGRAM: Final = "glassnf sample"
+
+UNSETTLED: Final = 4
+"""Exit code of ``--require-equilibrated`` where the verdict is another one."""
 
 
 def find_system(name: str, n: int | None) -> System:
@@ -60,19 +63,37 @@ def sample(given: dict[str, Any], config: str | None) -> int:
     ------
     CommandError
         If an option makes no sense; nothing has been written then. Or if dynamics blows up; the file holds the last good state.
+        Or if the file cannot be written; the message says where the latest good checkpoint is.
     """
     choices = choose(OPTIONS, given, config)
     if choices["output"] is None:
         raise CommandError("--output (-o): expected the name of a file, got none")
     with catch_signals() as stop:
         run = _open(choices) if choices["resume"] else _new(choices)
-        with user_input():
-            runner = runner_of(run.parameters["algorithm"])(run, choices["threads"], run.parameters["device"])
-            if not choices["resume"]:  # now that every option has been accepted
-                run.checkpoint(run.ensemble)
+        runner = _runner(run, choices["threads"])
+        if not choices["resume"]:  # now that every option has been accepted
+            _begin(run)
         with Bar(choices["quiet"] or choices["json"]) as bar:
             Chain(runner, bar, choices["checkpoint-every"]).advance(stop)
     return _report(runner, choices, stop)
+
+
+def _runner(run: RunFile, threads: int | None) -> Runner:
+    """Return what advances a run, once it is known that the parts of its file belong together."""
+    with user_input():
+        try:
+            return runner_of(run.parameters["algorithm"])(run, threads, run.parameters["device"])
+        except (LookupError, AttributeError, ArithmeticError) as error:
+            what = f"{type(error).__name__}: {error}"
+            raise CommandError(f"{run.path}: expected parameters, state and records of a run, got others ({what})") from error
+
+
+def _begin(run: RunFile) -> None:
+    """Write the file of a new run."""
+    try:
+        run.begin()
+    except (OSError, MemoryError) as error:
+        raise CommandError(cannot_write(error, run.path), CANNOT_WRITE) from None
 
 
 def _report(runner: Runner, choices: Choices, stop: StopRequest) -> int:
@@ -88,6 +109,9 @@ def _report(runner: Runner, choices: Choices, stop: StopRequest) -> int:
         command = shlex.join(["glassnf", "sample", "--resume", "-o", str(runner.run.path)])
         sys.stderr.write(f"glassnf: stopped after {runner.progress}; resume with: {command}\n")
         return stop.exit_code
+    if choices["require-equilibrated"] and result["equilibrated"] is not True:
+        sys.stderr.write(f"glassnf: {result['verdict']['sentence']}\n")
+        return UNSETTLED
     return 0
 
 
@@ -153,33 +177,56 @@ def _new(choices: Choices) -> RunFile:
 def _open(choices: Choices) -> RunFile:
     """Open the file of a run to go on with it, if what was asked for is what it holds.
 
-    Only the number of sweeps or steps may have grown, and `device` may be another one.
+    Only the number of sweeps or steps may have grown, `device` may be another one, and the file of the flow may have moved.
     """
+    from ..io.files import PreviousCheckpointWarning
+    from ..io.hdf5 import glassnf_version
     from ..io.runfile import RunFile, differences
 
     path = choices["output"]
     if choices["overwrite"]:
         raise CommandError("--overwrite: expected not to be given with --resume")
-    with user_input():
-        run = RunFile.open(path)
-    stored = run.parameters
-    if stored.get("program") != PROGRAM:
-        raise CommandError(f"--resume: expected a file made by {PROGRAM}, got {path}, which is not")
+    with user_input(), shown_warnings(PreviousCheckpointWarning):
+        run = RunFile.recover(path)
+    stored = _stored(run)
     if choices["algorithm"] == stored["algorithm"] or "algorithm" not in choices.explicit:
         refuse_foreign(choices, stored["algorithm"], stored.get("explorer"))
     stored = {**stored, "device": choices["device"] if "device" in choices.explicit else stored.get("device", "cpu")}
-    if "flow" in choices.explicit and "flow" not in stored:
-        raise CommandError(f"--flow: expected no flow, as the run in {path} began without one, got {choices['flow']}")
     asked = _asked(choices, stored)
     grows = runner_of(stored["algorithm"]).grows
     if grows is not None and asked[grows] > stored[grows]:
         stored = {**stored, grows: asked[grows]}
+    asked |= _flow_now(choices, stored, run.ensemble.system)
+    if "flow" in stored and asked["flow_is"] == stored["flow_is"]:
+        stored = {**stored, "flow": asked["flow"]}
     changed = differences(stored, asked)
     if changed:
         listed = "; ".join(changed)
         raise CommandError(f"--resume: expected the parameters of the run in {path}, got others (file != asked): {listed}")
+    if run.written_by not in (None, glassnf_version()):
+        warn(f"glassnf {run.written_by} wrote {path}, this is {glassnf_version()}: the rest of the run may have other bits")
     run.parameters = stored
     return run
+
+
+def _stored(run: RunFile) -> dict[str, Any]:
+    """Return the parameters of a run, once it is known that they are those of this command, and of the system in its file."""
+    from ..io.runfile import differences
+    from ._sample_options import ALGORITHMS
+
+    stored = run.parameters
+    if stored.get("program") != PROGRAM or stored.get("algorithm") not in ALGORITHMS:
+        raise CommandError(f"--resume: expected a file made by {PROGRAM}, got {run.path}, which is not")
+    grows = runner_of(stored["algorithm"]).grows
+    if (grows is not None and type(stored.get(grows)) is not int) or ("flow" in stored) is not ("flow_is" in stored):
+        raise CommandError(f"{run.path}: expected the parameters of a run, got others")
+    system = run.ensemble.system
+    inside = {"system": system.name, "system_hash": system.hash, "n": system.n}
+    changed = differences({name: stored.get(name) for name in inside}, inside)
+    if changed:
+        listed = "; ".join(changed)
+        raise CommandError(f"{run.path}: expected the system that its parameters name, got another (named != there): {listed}")
+    return stored
 
 
 def _asked(choices: Choices, stored: dict[str, Any]) -> dict[str, Any]:
@@ -194,3 +241,13 @@ def _asked(choices: Choices, stored: dict[str, Any]) -> dict[str, Any]:
         system = find_system(choices["system"], choices["particles"])
         asked |= {"system": system.name, "system_hash": system.hash, "n": system.n}
     return asked
+
+
+def _flow_now(choices: Choices, stored: dict[str, Any], system: System) -> dict[str, Any]:
+    """Return what the parameters say of the flow, if it is the one asked for, or else the stored one as it is now."""
+    from ._runners.flow_file import load_flow
+
+    if "flow" not in stored:
+        return {"flow": choices["flow"]} if "flow" in choices.explicit else {}
+    path = choices["flow"] if "flow" in choices.explicit else stored["flow"]
+    return {"flow": path, "flow_is": load_flow(path, system).describe()}

@@ -29,6 +29,7 @@ __all__ = [
 
 ALGORITHMS: Final = ("md", "mc", "swap", "pt", "pa", "nf")
 EXPLORERS: Final = ("mc", "swap", "md")
+STARTS: Final = ("hot", "both")
 THERMOSTATS: Final = ("nve", "langevin", "rescaling")
 
 TARGET_ACCEPTANCE: Final = 0.3
@@ -125,6 +126,7 @@ OPTIONS: Final = (
     Option("temperatures", ladder, owners=("pt",)),
     Option("ladders", integer(1), owners=("pt",)),
     Option("sweeps-per-exchange", integer(1), owners=("pt",)),
+    Option("starts", _choice(STARTS), "hot", owners=(*_MONTE_CARLO, "md", "pt")),
     Option("fixed-ladder", flag, False, owners=("pt",)),
     Option("start", _one, owners=("pa", "nf")),
     Option("population", integer(2), owners=("pa",)),
@@ -139,6 +141,7 @@ OPTIONS: Final = (
     Option("checkpoint-every", positive, 60.0),
     Option("resume", flag, False),
     Option("overwrite", flag, False),
+    Option("require-equilibrated", flag, False),
     Option("quiet", flag, False),
     Option("json", flag, False),
 )

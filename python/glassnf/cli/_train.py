@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ._chain import catch_signals
 from ._console import Bar, print_tables
-from ._errors import CommandError, user_input
+from ._errors import CommandError, shown_warnings, user_input, writing
 from ._options import Choices, Option, choose, flag, floats, integer, positive, text
 from ._sample import find_system
 
@@ -67,6 +67,7 @@ def train_command(given: dict[str, Any], config: str | None) -> int:
         If an option makes no sense; nothing has been written then.
     """
     from .. import flows
+    from ..io.files import CheckpointWarning, PreviousCheckpointWarning, previous_file
 
     choices = choose(OPTIONS, given, config)
     for name in ("hot", "cold"):
@@ -86,7 +87,7 @@ def train_command(given: dict[str, Any], config: str | None) -> int:
                 raise KeyboardInterrupt
 
         try:
-            with user_input():
+            with user_input(), shown_warnings(PreviousCheckpointWarning, CheckpointWarning), writing(checkpoint):
                 flow = flows.train(
                     system,
                     choices["hot"],
@@ -105,31 +106,34 @@ def train_command(given: dict[str, Any], config: str | None) -> int:
                     threads=choices["threads"],
                     progress=progress,
                 )
-                flow.save(output)
         except KeyboardInterrupt:
             there = checkpoint.exists()
             advice = f"; go on with --resume (checkpoint {checkpoint})" if there else ""
             sys.stderr.write(f"glassnf: stopped{advice}\n")
             return stop.exit_code if stop.number is not None else 130
-    checkpoint.unlink(missing_ok=True)
+    with writing(output, f"; go on with --resume (checkpoint {checkpoint})"):
+        flow.save(output)
+    for file in (checkpoint, previous_file(checkpoint)):
+        file.unlink(missing_ok=True)
     _report(flow, output, choices)
     return 0
 
 
 def _files(choices: Choices) -> tuple[Path, Path]:
     """Return the file of the flow and that of the checkpoint, once nothing can be lost."""
-    from ..io.files import output_file
+    from ..io.files import output_file, previous_file
 
     if choices["output"] is None:
         raise CommandError("--output (-o): expected the name of a file, got none")
     with user_input():
         output = output_file(choices["output"])
-    checkpoint = output.with_name(output.name + ".training.npz")
-    if output.exists() and not choices["overwrite"]:
+        checkpoint = output.with_name(output.name + ".training.h5")
+        there = checkpoint.exists() or previous_file(checkpoint).exists()
+    if output.exists() and not (choices["overwrite"] or (choices["resume"] and there)):
         raise CommandError(f"--output: expected a new file, got {output}, which exists; use --overwrite")
-    if choices["resume"] and not checkpoint.exists():
+    if choices["resume"] and not there:
         raise CommandError(f"--resume: expected the checkpoint {checkpoint}, which does not exist")
-    if checkpoint.exists() and not (choices["resume"] or choices["overwrite"]):
+    if there and not (choices["resume"] or choices["overwrite"]):
         raise CommandError(
             f"--output: there is a training to go on with, {checkpoint}; use --resume, or --overwrite to start anew"
         )

@@ -109,10 +109,13 @@ class Diagnosis:
         Why they cannot be in equilibrium; empty where nothing speaks against it. Parts of a sentence.
     remarks
         What is worth knowing in any case, likewise.
+    doubts
+        Why nothing can be told, likewise.
     """
 
     faults: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

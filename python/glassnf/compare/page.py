@@ -42,7 +42,7 @@ _HEADLINE: Final = (
 )
 _EQUILIBRIUM: Final = (
     "What the algorithms say after their last budget, beside the reference. Open markers: the runs are not in "
-    "equilibrium, and their own error bars, drawn here, are not to be trusted."
+    "equilibrium, and their own error bars, drawn here, are not to be trusted. Half-filled markers: that cannot be told."
 )
 _CURVES: Final = (
     "Left: the energy along the runs, from their start at a high temperature. Middle and right: root-mean-square error "
@@ -203,8 +203,8 @@ def _number(value: float | None, form: str) -> str:
     return "-" if value is None else format(value, form)
 
 
-def _verdict(good: bool) -> Cell:
-    return cell("yes" if good else "NO", "good" if good else "bad")
+def _verdict(good: bool | None) -> Cell:
+    return cell(*{True: ("yes", "good"), False: ("NO", "bad"), None: ("cannot tell", "doubt")}[good])
 
 
 def _ranking(entry: Mapping[str, Any], labels: Mapping[str, str]) -> str:

@@ -1,11 +1,13 @@
 """The pieces of a comparison that are done, kept in a folder, so that an interrupted comparison can go on.
 
-A piece is a reference, or one algorithm at one temperature, with the choice of its settings. Each is a JSON file, replaced in
-one step. Floating-point numbers in JSON are exact, so a resumed comparison has the numbers of an uninterrupted one.
+A piece is a reference, or one algorithm at one temperature, with the choice of its settings. Each is a file that is written in
+one step: a line with the SHA-256 of the rest, which is JSON. A damaged piece is made again. Floating-point numbers in JSON are
+exact, so a resumed comparison has the numbers of an uninterrupted one.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import shutil
@@ -16,13 +18,14 @@ from typing import IO, Any, Final
 
 import numpy as np
 
+from ..io.runfile import differences
 from .algorithms import Training, get_algorithm
 from .analysis import ErrorCurve
 from .jsonable import dumps, jsonable
 from .reference import write_text
 from .results import AlgorithmResult, Relaxation
 from .settings import Settings
-from .verdict import Verdict
+from .verdict import Check, Verdict
 
 try:
     import fcntl
@@ -34,6 +37,7 @@ __all__ = ["Parts", "result_from_dict", "result_to_dict", "settings_to_dict"]
 FOLDER: Final = "parts"
 _SETTINGS: Final = "settings.json"
 _LOCK: Final = ".glassnf-compare.lock"
+_SEAL: Final = "sha256 "
 
 
 class Parts:
@@ -71,7 +75,7 @@ class Parts:
                 return
             self.remove()
             self._folder.mkdir(parents=True)
-            write_text(self._folder / _SETTINGS, dumps(settings_to_dict(settings)))
+            self._write(_SETTINGS, settings_to_dict(settings))
         except BaseException:
             self.release()
             raise
@@ -82,15 +86,11 @@ class Parts:
         theirs = self._read(_SETTINGS)
         if theirs is None:
             raise ValueError(f"resume: expected the settings of a comparison in {self._folder / _SETTINGS}, got something else")
-        ours = json.loads(dumps(settings_to_dict(settings)))
-        differences = [
-            f"{name} was {theirs.get(name)!r}, is {ours.get(name)!r}"
-            for name in sorted({*ours, *theirs})
-            if ours.get(name) != theirs.get(name)
-        ]
-        if differences:
+        changed = differences(theirs, json.loads(dumps(settings_to_dict(settings))))
+        if changed:
+            listed = "; ".join(changed)
             raise ValueError(
-                f"resume: expected the settings of the interrupted comparison, got others: {'; '.join(differences)}"
+                f"resume: expected the settings of the interrupted comparison, got others (file != asked): {listed}"
             )
 
     def _acquire(self) -> None:
@@ -131,7 +131,7 @@ class Parts:
     def put(self, temperature: float, name: str, piece: Mapping[str, Any]) -> None:
         """Keep a piece."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        write_text(self._folder / _file(temperature, name), dumps(piece))
+        self._write(_file(temperature, name), piece)
 
     def count(self) -> int:
         """Return how many pieces there are."""
@@ -142,9 +142,17 @@ class Parts:
         if self._folder.is_dir():
             shutil.rmtree(self._folder)
 
+    def _write(self, file: str, content: Mapping[str, Any]) -> None:
+        text = dumps(content)
+        write_text(self._folder / file, f"{_SEAL}{hashlib.sha256(text.encode()).hexdigest()}\n{text}")
+
     def _read(self, file: str) -> dict[str, Any] | None:
+        """Return the content of a file, or None if there is none, or its checksum is not that of its first line."""
         try:
-            data = json.loads((self._folder / file).read_text(encoding="utf-8"))
+            first, _, text = (self._folder / file).read_text(encoding="utf-8").partition("\n")
+            if first != f"{_SEAL}{hashlib.sha256(text.encode()).hexdigest()}":
+                return None
+            data = json.loads(text)
         except (OSError, ValueError):
             return None
         return data if isinstance(data, dict) else None
@@ -191,7 +199,7 @@ def result_from_dict(data: Mapping[str, Any], curves: Mapping[tuple[str, str], E
         costs={kind: _array(series) for kind, series in data["costs"].items()},
         estimates={name: _array(series) for name, series in data["estimates"].items()},
         curves=dict(curves or {}),
-        verdict=Verdict(**_numbers(data["verdict"])),
+        verdict=_verdict(data["verdict"]),
         relaxation=Relaxation(
             np.array(trace["sweeps"], dtype=np.int64), *(_array(trace[name]) for name in ("wall_time", "mean", "error"))
         ),
@@ -206,6 +214,12 @@ def result_from_dict(data: Mapping[str, Any], curves: Mapping[tuple[str, str], E
 def _numbers(data: Mapping[str, Any]) -> dict[str, Any]:
     """Return a dict with NaN in place of None, which is what JSON has for it."""
     return {name: math.nan if value is None else value for name, value in data.items()}
+
+
+def _verdict(data: Mapping[str, Any]) -> Verdict:
+    """Return a verdict; None stands for NaN in its numbers, but not in its outcomes."""
+    checks = tuple(Check(**{**_numbers(check), "outcome": check["outcome"]}) for check in data["checks"])
+    return Verdict(**{**_numbers(data), "equilibrated": data["equilibrated"], "checks": checks})
 
 
 def _array(values: Any) -> Any:

@@ -15,7 +15,7 @@ from .jsonable import dumps, jsonable
 from .reference import RELAXATION_SHARE, reference_swap_probability, shipped_references, write_text
 from .results import COSTS, OBSERVABLES, AlgorithmResult, Comparison, SpeedUp, TemperatureResult
 from .tables import tables
-from .verdict import R_HAT_LIMIT, SIGMA_LIMIT
+from .verdict import R_HAT_LIMIT, SIGMA_LIMIT, status_of
 from .words import sentences
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["comparison_to_csv", "comparison_to_dict", "sentences", "speed_ups_to_csv", "tables", "write_files"]
 
 FORMAT: Final = "glassnf-compare"
-FORMAT_VERSION: Final = 3
+FORMAT_VERSION: Final = 4
 UNITS: Final = {
     "temperature": "epsilon / k_B",
     "mean_energy": "epsilon per particle",
@@ -163,7 +163,7 @@ def comparison_to_csv(data: Mapping[str, Any]) -> str:
         columns += [f"{name}_reference", f"{name}_reference_error"]
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow([*columns, "equilibrated_at_last_budget"])
+    writer.writerow([*columns, "verdict_at_last_budget"])
     for entry in data["temperatures"]:
         reference = entry["reference"]
         for algorithm in entry["algorithms"]:
@@ -173,7 +173,7 @@ def comparison_to_csv(data: Mapping[str, Any]) -> str:
                     errors = algorithm["errors"][name]
                     row += [algorithm["estimates"][name]["mean"][b], errors["rms"][b], errors["low"][b], errors["high"][b]]
                     row += [reference[name], reference[f"{name}_error"]]
-                writer.writerow([*row, algorithm["verdict"]["equilibrated"]])
+                writer.writerow([*row, status_of(algorithm["verdict"]["equilibrated"])])
     return stream.getvalue()
 
 

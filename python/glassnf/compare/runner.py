@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -149,7 +150,7 @@ def _line(temperature: float, outcome: AlgorithmResult | NotRun) -> str:
     if isinstance(outcome, NotRun):
         return f"T = {temperature:g}  {label:9s} not run: {outcome.reason}"
     curve = outcome.curves["mean_energy", "wall_time"]
-    state = "equilibrated" if outcome.verdict.equilibrated else "not equilibrated"
+    state = outcome.verdict.status
     return f"T = {temperature:g}  {label:9s} error of <U>/N {curve.error[-1]:.2g} at {curve.cost[-1]:.2g} s per run, {state}"
 
 
@@ -190,7 +191,8 @@ class _Run:
                 not_run.append(outcome)
                 continue
             results.append(outcome)
-            self._failures[name] = [] if outcome.verdict.equilibrated else [*self._failures.get(name, []), temperature]
+            failed = outcome.verdict.equilibrated is False
+            self._failures[name] = [*self._failures.get(name, []), temperature] if failed else []
         curves = {result.spec.name: result.curves["mean_energy", "wall_time"] for result in results}
         ranking = rank(curves) if curves else ()
         return TemperatureResult(temperature, reference, tuple(results), self._speed_ups(results), ranking, tuple(not_run))
@@ -391,7 +393,9 @@ class _Run:
             heat = pooled_specific_heat(late, self._settings.system.n, reference.temperature)
         else:
             heat = float(heats.mean()), float(heats.std(ddof=1)) / len(heats) ** 0.5
-        return judge(estimates["mean_energy"][-1], heat, reference.values(), late, diagnosis)
+        variance = reference.specific_heat * reference.temperature**2 / self._settings.system.n
+        fluctuation = math.sqrt(max(variance, 0.0))
+        return judge(estimates["mean_energy"][-1], heat, reference.values(), late, diagnosis, fluctuation)
 
     def _advance(
         self, algorithm: Algorithm, spec: AlgorithmSpec, budgets: tuple[int, ...], temperature: float, seconds: float | None

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from .words import SYMBOLS, baseline_of, format_ratio, labels_of, place_of, short, speed_up_of
+from .words import SYMBOLS, baseline_of, equilibrated, format_ratio, labels_of, place_of, short, speed_up_of
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 __all__ = ["tables"]
 
+_ANSWERS: Final = {True: "yes", False: "NO", None: "?"}
+_STYLES: Final = {True: None, False: "red", None: "yellow"}
+_MARKS: Final = {True: " ", False: "!", None: "?"}
 _MOST_COLUMNS: Final = 5
 _LONGEST_LABEL: Final = 11
 
@@ -77,9 +80,9 @@ def _findings(data: Mapping[str, Any], entry: Mapping[str, Any]) -> Group:
             spread = math.sqrt(math.fsum((value - mean) ** 2 for value in runs) / (len(runs) - 1))
             row += [format_uncertainty(mean, spread / math.sqrt(len(runs))), f"{algorithm['errors'][name]['rms'][-1]:.2g}"]
         verdict = algorithm["verdict"]
-        row += ["-" if verdict["r_hat"] is None else f"{verdict['r_hat']:.2f}", "yes" if verdict["equilibrated"] else "NO"]
-        table.add_row(*row, style=None if verdict["equilibrated"] else "red")
-    return _framed(title, table, "#: rank by the error of <U>/N at equal wall time; eq.: in equilibrium")
+        row += ["-" if verdict["r_hat"] is None else f"{verdict['r_hat']:.2f}", _ANSWERS[verdict["equilibrated"]]]
+        table.add_row(*row, style=_STYLES[verdict["equilibrated"]])
+    return _framed(title, table, "#: rank by the error of <U>/N at equal wall time; eq.: in equilibrium (?: cannot tell)")
 
 
 def _reference_row(reference: Mapping[str, Any]) -> list[str]:
@@ -88,7 +91,7 @@ def _reference_row(reference: Mapping[str, Any]) -> list[str]:
     row = ["reference", "", ""]
     for name in SYMBOLS:
         row += [format_uncertainty(reference[name], reference[f"{name}_error"]), ""]
-    return [*row, "-" if reference["r_hat"] is None else f"{reference['r_hat']:.2f}", "yes" if reference["sound"] else "NO"]
+    return [*row, "-" if reference["r_hat"] is None else f"{reference['r_hat']:.2f}", _ANSWERS[reference["sound"]]]
 
 
 def _ratio(found: Mapping[str, Any] | None) -> str:
@@ -133,7 +136,7 @@ def _overviews(data: Mapping[str, Any]) -> list[Group]:
             for observable, symbol in SYMBOLS.items():
                 if any(speed_up_of(entry, name, observable, "wall_time", True) is not None for entry in part):
                     table.add_row(escape(label), symbol, *(_cell(entry, name, observable) for entry in part))
-        made.append(_framed(title, table, "!: not in equilibrium; -: no result"))
+        made.append(_framed(title, table, "!: not in equilibrium; ?: cannot tell; -: no result"))
     return made
 
 
@@ -141,6 +144,5 @@ def _cell(entry: Mapping[str, Any], name: str, observable: str) -> str:
     found = speed_up_of(entry, name, observable, "wall_time", True)
     if found is None or found["value"] is None:
         return "- "
-    late = any(one["name"] == name and not one["verdict"]["equilibrated"] for one in entry["algorithms"])
     sign = "" if found["bound"] == "=" else f"{found['bound']} "
-    return f"{sign}{short(found['value'])}{'!' if late else ' '}"
+    return f"{sign}{short(found['value'])}{_MARKS[equilibrated(entry, name)]}"

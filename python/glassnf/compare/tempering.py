@@ -244,4 +244,4 @@ class ParallelTemperingAlgorithm(ChainAlgorithm):
         """Return whether replicas have been at both ends of the ladders."""
         mean = float(self._round_trips.mean())
         said = f"{mean:.3g} round trips a run"
-        return Diagnosis(faults=(said,)) if mean < 1.0 else Diagnosis(remarks=(said,))
+        return Diagnosis(doubts=(said,)) if mean < 1.0 else Diagnosis(remarks=(said,))

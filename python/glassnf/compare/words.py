@@ -9,6 +9,7 @@ from typing import Any, Final
 __all__ = [
     "SYMBOLS",
     "baseline_of",
+    "equilibrated",
     "format_ratio",
     "labels_of",
     "listing",
@@ -116,8 +117,7 @@ def _overall(entries: Sequence[Mapping[str, Any]], labels: Mapping[str, str]) ->
     winners: dict[str, list[str]] = {}
     for entry in entries:
         if len(entry["ranking"]) > 1:
-            late = _late(entry)
-            first = [f"{labels[name]}{' (not in equilibrium)' if name in late else ''}" for name in _first(entry)]
+            first = [f"{labels[name]}{_aside(entry, name)}" for name in _first(entry)]
             who = listing(first) + (", tied," if len(first) > 1 else "")
             winners.setdefault(who, []).append(f"{entry['temperature']:g}")
     if not winners:
@@ -136,9 +136,15 @@ def _first(entry: Mapping[str, Any]) -> list[str]:
     return [best["name"], *(place["name"] for place in others if place["name"] in best["ties"] and place["error"] is not None)]
 
 
-def _late(entry: Mapping[str, Any]) -> set[str]:
-    """Return the names of the algorithms that are out of equilibrium."""
-    return {algorithm["name"] for algorithm in entry["algorithms"] if not algorithm["verdict"]["equilibrated"]}
+def equilibrated(entry: Mapping[str, Any], name: str) -> bool | None:
+    """Return whether the runs of an algorithm are in equilibrium at a temperature; None where that cannot be told."""
+    found = next((one["verdict"]["equilibrated"] for one in entry["algorithms"] if one["name"] == name), None)
+    return None if found is None else bool(found)
+
+
+def _aside(entry: Mapping[str, Any], name: str) -> str:
+    """Return a remark behind the name of an algorithm that is not known to be in equilibrium."""
+    return {True: "", False: " (not in equilibrium)", None: " (equilibrium uncertain)"}[equilibrated(entry, name)]
 
 
 def _victory(entry: Mapping[str, Any], labels: Mapping[str, str]) -> list[str]:
@@ -149,9 +155,10 @@ def _victory(entry: Mapping[str, Any], labels: Mapping[str, str]) -> list[str]:
     first = _first(entry)
     names = listing([labels[name] for name in first])
     said = [f"{names} come first, tied" if len(first) > 1 else f"{names} {'comes first' if len(places) > 1 else 'is alone'}"]
-    late = [labels[name] for name in first if name in _late(entry)]
-    if late:
-        said[0] += f", but {listing(late)} {'is' if len(late) == 1 else 'are'} not in equilibrium"
+    for outcome, words in ((False, "not in equilibrium"), (None, "not known to be in equilibrium")):
+        late = [labels[name] for name in first if equilibrated(entry, name) is outcome]
+        if late:
+            said[0] += f", but {listing(late)} {'is' if len(late) == 1 else 'are'} {words}"
     lost = [labels[place["name"]] for place in places if place["error"] is None]
     if lost:
         verb = "has" if len(lost) == 1 else "have"
@@ -240,11 +247,12 @@ def pays_after(found: Mapping[str, Any]) -> str | None:
 
 def _balance(entry: Mapping[str, Any], labels: Mapping[str, str]) -> list[str]:
     """Say who is out of equilibrium, and who was not run."""
-    late = [algorithm["label"] for algorithm in entry["algorithms"] if not algorithm["verdict"]["equilibrated"]]
     said = []
-    if late:
-        said.append(f"Not in equilibrium: {listing(late)}.")
-    elif entry["algorithms"] and entry["reference"]["sound"]:
+    for outcome, words in ((False, "Not in equilibrium"), (None, "Equilibrium cannot be told")):
+        late = [one["label"] for one in entry["algorithms"] if equilibrated(entry, one["name"]) is outcome]
+        if late:
+            said.append(f"{words}: {listing(late)}.")
+    if not said and entry["algorithms"] and entry["reference"]["sound"]:
         said.append("No check of equilibrium fails.")
     if not entry["reference"]["sound"]:
         said.append("The reference fails its own checks, and errors against it mean little.")

@@ -1,9 +1,20 @@
-"""The checkpoint of a training: samples and layers finished so far, in one file that is replaced in one step."""
+"""The checkpoint of a training: samples and layers finished so far, in one sealed HDF5 file.
+
+Layout, besides what `glassnf.io.hdf5` describes::
+
+    /training/about   JSON text: settings, inverse temperatures, number of layers
+    /training/costs   (nodes, 2) float64: seconds and pair evaluations of the samples of each temperature
+    /nodes/K          positions (n, N, d), species (n, N), groups (n,) at the K-th temperature
+    /layers/K         pair, message: coefficients of the field with K + 1 layers
+
+The file before the latest one stays beside it, as ``NAME.previous``, until the training is complete.
+"""
 
 from __future__ import annotations
 
 import json
 import os
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -11,18 +22,28 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import _check
-from ..io.files import FileFormatError, atomic_write, existing_file, output_file
-from ..io.npz import read_npz
-from ..io.text import parse_json
+from ..io import hdf5
+from ..io.files import (
+    CheckpointWarning,
+    DamagedFileError,
+    FileFormatError,
+    PreviousCheckpointWarning,
+    Stamp,
+    output_file,
+    previous_file,
+    stamp_of,
+)
+from ..io.runfile import differences
 from .regression import NodeSamples
 
 __all__ = ["TrainingCheckpoint"]
 
-_FORMAT = "glassnf training 1"
-
 
 class TrainingCheckpoint:
     """What a training keeps to go on after an interruption.
+
+    A checkpoint that cannot be written is a `CheckpointWarning`, and the next one is tried all the same; the first, which says
+    that the training has begun, must succeed.
 
     Parameters
     ----------
@@ -31,7 +52,7 @@ class TrainingCheckpoint:
     settings : dict
         All that decides on the result; a checkpoint of other settings is refused.
     resume : bool
-        Go on with the file, which must exist, instead of starting it anew.
+        Go on with the file, which must exist, or the one before it, instead of starting it anew.
     """
 
     def __init__(self, path: str | os.PathLike[str] | None, settings: dict[str, Any], resume: bool) -> None:
@@ -40,87 +61,106 @@ class TrainingCheckpoint:
         self.nodes: list[NodeSamples] = []
         self.layers: list[tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]] = []
         self.costs: list[tuple[float, int]] = []  # seconds and pair evaluations of the samples of each node
-        if resume:
-            if path is None:
+        self._stamp: Stamp | None = None  # of the file, if this object has written or read it
+        if self.path is None:
+            if resume:
                 raise ValueError("checkpoint: expected the file to resume from, got None")
-            self._read(existing_file(path))
+            return
+        if resume:
+            self._recover(self.path)
+        else:
+            previous_file(self.path).unlink(missing_ok=True)
+            self._write(self.path)
 
     def add_node(self, samples: NodeSamples, seconds: float, pair_evaluations: int) -> None:
         """Keep the samples of one more temperature."""
         self.nodes.append(samples)
         self.costs.append((seconds, pair_evaluations))
-        self._write()
+        self._try_to_write()
 
     def add_layer(self, pair: npt.NDArray[np.float64], message: npt.NDArray[np.float64]) -> None:
         """Keep the coefficients of the field with one more layer."""
         self.layers.append((pair, message))
-        self._write()
+        self._try_to_write()
 
-    def _write(self) -> None:
+    def _try_to_write(self) -> None:
         if self.path is None:
             return
-        arrays: dict[str, Any] = {}
-        for k, node in enumerate(self.nodes):
-            arrays |= {f"positions_{k}": node.positions, f"species_{k}": node.species, f"groups_{k}": node.groups}
-        for k, (pair, message) in enumerate(self.layers):
-            arrays |= {f"pair_{k}": pair, f"message_{k}": message}
-        about = {
-            "format": _FORMAT,
-            "settings": self.settings,
-            "betas": [node.beta for node in self.nodes],
-            "costs": self.costs,
-            "layers": len(self.layers),
-        }
-        arrays["about"] = np.frombuffer(json.dumps(about).encode(), dtype=np.uint8)
-        with atomic_write(self.path) as temporary, temporary.open("wb") as file:
-            np.savez(file, **arrays)
-
-    def _read(self, file: Path) -> None:
         try:
-            content = read_npz(file)
-            about = parse_json(content["about"].tobytes())
-            if about["format"] != _FORMAT:
-                raise FileFormatError(f"{file}: expected a checkpoint of a training, got {about['format']!r}")
-            self._check_settings(file, about["settings"])
-            self.nodes = [_node(content, k, beta) for k, beta in enumerate(about["betas"])]
-            self.costs = [_cost(*cost) for cost in about["costs"]]
-            if len(self.costs) != len(self.nodes):
-                raise FileFormatError(f"{file}: expected {len(self.nodes)} costs, got {len(self.costs)}")
-            count = _check.integer("layers", about["layers"], 0, len(content))
-            self.layers = [
-                (_coefficients(content, f"pair_{k}", 4), _coefficients(content, f"message_{k}", 5)) for k in range(count)
-            ]
-        except (AttributeError, KeyError, TypeError, OSError) as error:
-            raise FileFormatError(
-                f"{file}: expected a checkpoint of a training, got a damaged or another file ({error})"
-            ) from error
-        except ValueError as error:
-            if isinstance(error, FileFormatError) or str(error).startswith("checkpoint:"):
+            self._write(self.path)
+        except (OSError, MemoryError) as error:
+            reason = getattr(error, "strerror", None) or error or "not enough memory"
+            message = f"{self.path}: the checkpoint could not be written ({reason}); the training goes on without it"
+            warnings.warn(message, CheckpointWarning, stacklevel=4)
+
+    def _write(self, path: Path) -> None:
+        untouched = self._stamp is not None and self._stamp == stamp_of(path)
+        about = {"settings": self.settings, "betas": [node.beta for node in self.nodes], "layers": len(self.layers)}
+        with hdf5.create(path, keep_previous=untouched) as file:
+            hdf5.write_header(file)
+            group = file.create_group("training")
+            hdf5.write_json(group, "about", about)
+            hdf5.write_dataset(group, "costs", np.array(self.costs, dtype=np.float64).reshape(-1, 2))
+            for k, node in enumerate(self.nodes):
+                group = file.create_group(f"nodes/{k}")
+                for name in ("positions", "species", "groups"):
+                    hdf5.write_dataset(group, name, getattr(node, name))
+            for k, (pair, message) in enumerate(self.layers):
+                group = file.create_group(f"layers/{k}")
+                hdf5.write_dataset(group, "pair", pair)
+                hdf5.write_dataset(group, "message", message)
+        self._stamp = stamp_of(path)
+
+    # ---- reading -----------------------------------------------------------------------------------------------------------
+
+    def _recover(self, path: Path) -> None:
+        """Read the file, or the one before it where it is damaged or missing."""
+        stamp = stamp_of(path)
+        try:
+            self._read(path)
+            self._stamp = stamp
+        except (DamagedFileError, FileNotFoundError) as error:
+            previous = previous_file(path)
+            if not previous.is_file():
                 raise
-            raise FileFormatError(
-                f"{file}: expected a checkpoint of a training, got a damaged or another file ({error})"
-            ) from error
+            self._read(previous)
+            warnings.warn(f"{error}; going on from that", PreviousCheckpointWarning, stacklevel=4)
 
-    def _check_settings(self, file: Path, found: dict[str, Any]) -> None:
-        for name, value in self.settings.items():
-            if found.get(name) != value:
-                raise ValueError(
-                    f"checkpoint: expected one of the same training, got {str(file)!r} with "
-                    f"{name} = {_check.describe(found.get(name))} instead of {value!r}"
-                )
-
-
-def _node(content: dict[str, npt.NDArray[Any]], k: int, beta: object) -> NodeSamples:
-    """Return the samples of one temperature after a look at their shapes and numbers."""
-    positions = _check.float_array(f"positions_{k}", content[f"positions_{k}"], (None, None, None))
-    species = _check.int_array(f"species_{k}", content[f"species_{k}"], positions.shape[:2], low=0, dtype=np.int32)
-    groups = _check.int_array(f"groups_{k}", content[f"groups_{k}"], positions.shape[:1], low=0)
-    return NodeSamples(_check.positive_float("betas", beta), positions, species, groups)
+    def _read(self, path: Path) -> None:
+        with hdf5.open_for_reading(path) as file:
+            about = hdf5.read_json(hdf5.read_group(file, "training"), "about")
+            if not isinstance(about, dict) or not isinstance(about.get("settings"), dict):
+                raise FileFormatError("training/about: expected the settings of a training, got something else")
+            changed = differences(about["settings"], self.settings)
+            nodes, costs, layers = ([], [], []) if changed else _content(file, about)
+        if changed:
+            raise ValueError(
+                f"checkpoint: expected one of the same training, got {str(path)!r} with other settings (file != asked): "
+                + "; ".join(changed)
+            )
+        self.nodes, self.costs, self.layers = nodes, costs, layers
 
 
-def _cost(seconds: object, pairs: object) -> tuple[float, int]:
-    return _check.nonnegative_float("costs", seconds), _check.nonnegative_int("costs", pairs)
-
-
-def _coefficients(content: dict[str, npt.NDArray[Any]], name: str, axes: int) -> npt.NDArray[np.float64]:
-    return _check.float_array(name, content[name], (None,) * axes)
+def _content(file: Any, about: dict[str, Any]) -> tuple[list[NodeSamples], list[tuple[float, int]], list[tuple[Any, Any]]]:
+    """Return samples, their costs and the layers of a checkpoint, after checking that they belong together."""
+    betas, count = about["betas"], about["layers"]
+    if not isinstance(betas, list) or type(count) is not int or not 0 <= count <= 16:
+        raise FileFormatError("training/about: expected inverse temperatures and a number of layers, got something else")
+    costs = hdf5.read_dataset(hdf5.read_group(file, "training"), "costs", (len(betas), 2), np.float64)
+    nodes = []
+    for k, beta in enumerate(betas):
+        group = hdf5.read_group(file, f"nodes/{k}")
+        positions = hdf5.read_dataset(group, "positions", (None, None, None), np.float64)
+        species = hdf5.read_dataset(group, "species", positions.shape[:2], np.int32)
+        groups = hdf5.read_dataset(group, "groups", positions.shape[:1], np.int64)
+        _check.float_array("positions", positions)
+        _check.int_array("species", species, low=0)
+        nodes.append(NodeSamples(_check.positive_float("betas", beta), positions, species, groups))
+    layers = []
+    for k in range(count):
+        group = hdf5.read_group(file, f"layers/{k}")
+        pair = hdf5.read_dataset(group, "pair", (None,) * 4, np.float64)
+        message = hdf5.read_dataset(group, "message", (None,) * 5, np.float64)
+        layers.append((_check.float_array("pair", pair), _check.float_array("message", message)))
+    _check.float_array("costs", costs)
+    return nodes, [(float(seconds), int(pairs)) for seconds, pairs in costs.tolist()], layers

@@ -31,6 +31,16 @@ _MOST_COORDINATES = 2048  # of a configuration, with more than one layer of mess
 _lock = threading.Lock()  # of all caches of tables
 
 
+def _renew_lock() -> None:
+    """In a forked process, whose parent may have had a thread that held the lock and does not exist here."""
+    global _lock
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)
+
+
 def check_layers(name: str, system: System, layers: int) -> None:
     """Raise ValueError if a configuration is too large for so many layers of messages."""
     if layers > 1 and system.n * system.dimension > _MOST_COORDINATES:
@@ -91,6 +101,9 @@ class RadialFlow:
             f"RadialFlow({self.system!r}, T = {self.hot:.6g} to {self.cold:.6g}, {self.field.layers} layers of messages, "
             f"{self.steps} steps)"
         )
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_tables": OrderedDict()}  # tables are made again where they are needed
 
     def _tables_of(self, beta_from: float, beta_to: float, steps: int) -> RadialTables:
         # The way back has the same tables in reverse, to the last bit, whichever way was asked for first.

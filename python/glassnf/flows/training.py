@@ -109,7 +109,8 @@ def train(
     checkpoint : path, optional
         File that keeps what is done, replaced in one step. Each process of a group needs its own.
     resume : bool
-        Go on with the checkpoint; the result is the same as without the interruption.
+        Go on with the checkpoint, or the one before it (named ``.previous``) where it is damaged; the result is the same as
+        without the interruption.
     diagnostics : bool
         Measure effective sample sizes and the basin ceiling on held-out samples.
     threads : int, optional
@@ -121,6 +122,11 @@ def train(
     -------
     RadialFlow
         With a `TrainingReport`.
+
+    Warns
+    -----
+    glassnf.io.CheckpointWarning, glassnf.io.PreviousCheckpointWarning
+        If a checkpoint cannot be written, and the training goes on without it; if the one before the latest is used.
 
     Raises
     ------

@@ -9,7 +9,7 @@ from __future__ import annotations
 from . import hdf5
 from .dispatch import read, write
 from .extxyz_format import read_extxyz, write_extxyz
-from .files import FileFormatError, atomic_write
+from .files import CheckpointWarning, DamagedFileError, FileFormatError, PreviousCheckpointWarning, atomic_write
 from .frames import Frames
 from .gsd_format import read_gsd, write_gsd
 from .hdf5 import load_ensemble, save_ensemble
@@ -17,8 +17,11 @@ from .lammps_format import read_lammps_dump, write_lammps_dump
 from .runfile import RunFile, differences, read_records
 
 __all__ = [
+    "CheckpointWarning",
+    "DamagedFileError",
     "FileFormatError",
     "Frames",
+    "PreviousCheckpointWarning",
     "RunFile",
     "atomic_write",
     "differences",

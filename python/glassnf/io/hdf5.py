@@ -1,13 +1,16 @@
 """Ensembles in HDF5 files.
 
-Layout of a file, format version 1::
+Layout of a file, format version 2::
 
-    /                    attributes format = "glassnf", format_version = 1, glassnf_version, created (UTC, ISO 8601)
+    512 bytes            the seal (see `glassnf.io.container`): length and SHA-256 of the rest, which is plain HDF5
+    /                    attributes format = "glassnf", format_version = 2, glassnf_version, created (UTC, ISO 8601)
     /ensemble            attributes seed, step
     /ensemble/system     JSON text of the system
     /ensemble/positions  (R, N, d) float64, and the other fields under their own names; velocities only if there are any
 
-Every array carries a checksum (the Fletcher-32 filter of HDF5), so that a damaged file is an error and not a wrong result.
+A file is made in memory and written at once, so that a full disk is an error of Python and never of the HDF5 library half-way.
+It is compared with its seal before that library sees it. Every array carries a checksum of its own besides (the Fletcher-32
+filter of HDF5). Files of version 1, which have no seal, can be read.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import importlib
+import io
 import json
 import math
 import os
@@ -26,7 +30,8 @@ import numpy.typing as npt
 
 from .._arrays import to_host
 from ..systems import System
-from .files import FileFormatError, atomic_write, existing_file
+from . import container
+from .files import DamagedFileError, FileFormatError, atomic_write, existing_file, hint_of_previous
 from .text import parse_json
 
 if TYPE_CHECKING:
@@ -35,8 +40,6 @@ if TYPE_CHECKING:
 __all__ = [
     "FORMAT",
     "FORMAT_VERSION",
-    "FileFormatError",
-    "atomic_write",
     "create",
     "load_ensemble",
     "open_for_reading",
@@ -51,7 +54,7 @@ __all__ = [
 ]
 
 FORMAT = "glassnf"
-FORMAT_VERSION = 1
+FORMAT_VERSION = container.VERSION
 
 _FIELDS: dict[str, tuple[str, npt.DTypeLike]] = {
     "positions": ("RNd", np.float64),
@@ -82,9 +85,34 @@ def glassnf_version() -> str:
 # ------------------------------------------------------------------------------------------------------------------ writing
 
 
-def create(path: os.PathLike[str]) -> Any:
-    """Open a new HDF5 file, for use in a ``with`` statement."""
-    return _h5py().File(path, "w", locking="best-effort")
+@contextlib.contextmanager
+def create(path: str | os.PathLike[str], *, keep_previous: bool = False) -> Iterator[Any]:
+    """Make an HDF5 file in memory, and when the body of the ``with`` statement ends, seal it and replace `path` atomically.
+
+    Parameters
+    ----------
+    path : str or path
+    keep_previous : bool
+        See `glassnf.io.atomic_write`.
+
+    Yields
+    ------
+    h5py.File
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written; an old file is then untouched, as it is when the body raises.
+    """
+    image = io.BytesIO()
+    with _h5py().File(image, "w", userblock_size=container.BLOCK) as file:
+        yield file
+    with image.getbuffer() as content:
+        container.seal(content)
+        with atomic_write(path, keep_previous=keep_previous) as temporary, open(temporary, "wb", buffering=0) as stream:
+            written = 0
+            while written < content.nbytes:
+                written += stream.write(content[written:])
 
 
 def write_header(group: Any, created: str | None = None) -> None:
@@ -147,7 +175,7 @@ def save_ensemble(path: str | os.PathLike[str], ensemble: Ensemble) -> None:
     """
     check_ensemble(ensemble)
     ensemble.validate()
-    with atomic_write(path) as temporary, create(temporary) as file:
+    with create(path) as file:
         write_header(file)
         write_ensemble(file.create_group("ensemble"), ensemble)
 
@@ -179,35 +207,39 @@ def open_for_reading(path: str | os.PathLike[str]) -> Iterator[Any]:
         If it is not an HDF5 file, is truncated or damaged, or was not written by this version of glassnf; and in place of
         every ValueError, TypeError, KeyError, OSError or RuntimeError that reading from it raises.
     """
-    h5py = _h5py()
     name = str(existing_file(path))
-    if os.path.getsize(name) == 0:
-        raise FileFormatError(f"{name}: expected an HDF5 file, got an empty file")
-    try:
-        file = h5py.File(name, "r", locking="best-effort")
-    except (OSError, RuntimeError, ValueError, KeyError) as error:
-        foreign = not h5py.is_hdf5(name)
-        found = "a file of another format" if foreign else "a truncated or damaged file"
-        raise FileFormatError(f"{name}: expected an HDF5 file of glassnf, got {found} ({error})") from error
-    with file:
+    with open(name, "rb") as stream:
         try:
-            _check_header(file)
-            yield file
+            sealed = container.check(stream)
         except FileFormatError as error:
-            raise FileFormatError(f"{name}: {error}") from error
-        except (OSError, RuntimeError, ValueError, TypeError, KeyError) as error:
-            raise FileFormatError(f"{name}: expected an undamaged file of glassnf, got an error: {error}") from error
+            raise type(error)(f"{name}: {error}{hint_of_previous(name)}") from error
+        except OSError as error:
+            raise DamagedFileError(f"{name}: expected a file that can be read, got an error: {error}") from error
+        try:
+            file = _h5py().File(stream, "r")
+        except (OSError, RuntimeError, ValueError, KeyError) as error:
+            raise FileFormatError(
+                f"{name}: expected an HDF5 file of glassnf, got a truncated or damaged file ({error})"
+            ) from error
+        with file:
+            try:
+                _check_header(file, sealed)
+                yield file
+            except FileFormatError as error:
+                raise FileFormatError(f"{name}: {error}") from error
+            except (OSError, RuntimeError, ValueError, TypeError, KeyError) as error:
+                raise FileFormatError(f"{name}: expected an undamaged file of glassnf, got an error: {error}") from error
 
 
-def _check_header(file: Any) -> None:
+def _check_header(file: Any, sealed: bool) -> None:
     kind = _attribute(file, "format")
     if not isinstance(kind, str) or kind != FORMAT:
         raise FileFormatError(f"format: expected {FORMAT!r}, got {kind!r}: the file was not written by glassnf")
-    version = read_integer(file, "format_version")
-    if version != FORMAT_VERSION:
-        raise FileFormatError(
-            f"format_version: expected {FORMAT_VERSION}, got {version}: another version of glassnf wrote the file"
-        )
+    version, expected = read_integer(file, "format_version"), FORMAT_VERSION if sealed else 1
+    if version == FORMAT_VERSION and not sealed:
+        raise FileFormatError("expected the block with the SHA-256 at the start, got none: another program wrote the file")
+    if version != expected:
+        raise FileFormatError(f"format_version: expected {expected}, got {version}: another version of glassnf wrote the file")
 
 
 def _attribute(group: Any, name: str) -> Any:

@@ -10,14 +10,19 @@ Layout, besides what `glassnf.io.hdf5` describes::
 
 Checkpoints, records, counters and state always belong together, because each checkpoint rewrites the whole file beside the old
 one and then takes its place. A process killed at any moment leaves the previous checkpoint or the new one, never a mixture. The
-price is that a checkpoint costs time proportional to all records so far (about 10 ms, plus 5 s per GB), and
-that records stay in memory. A caller bounds the total by the interval between checkpoints, and should record positions rarely.
+old file stays as ``NAME.previous`` until the next checkpoint, or until the run is complete; `RunFile.recover` goes on from it
+where the file itself has been damaged. A file that was damaged or replaced since it was written never takes that place.
+
+The price is that a checkpoint costs time proportional to all records so far (about 10 ms, plus 10 s per GB), that records stay
+in memory, once more while they are written, and that there must be space for three files. A caller bounds the total by the
+interval between checkpoints, and should record positions rarely.
 """
 
 from __future__ import annotations
 
 import math
 import os
+import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +30,15 @@ import numpy as np
 import numpy.typing as npt
 
 from . import hdf5
-from .files import FileFormatError, atomic_write, output_file
+from .files import (
+    DamagedFileError,
+    FileFormatError,
+    PreviousCheckpointWarning,
+    Stamp,
+    output_file,
+    previous_file,
+    stamp_of,
+)
 
 if TYPE_CHECKING:
     from ..ensemble import Ensemble
@@ -126,12 +139,16 @@ class RunFile:
     Attributes
     ----------
     path : pathlib.Path
+    previous : pathlib.Path
+        Where the checkpoint before the latest one is, if it is there.
     parameters : dict
         As given to `create`, with arrays and tuples as lists.
     ensemble : Ensemble
         A copy in host memory, of the latest checkpoint.
     state : dict
         Of the latest checkpoint.
+    written_by : str or None
+        The version of glassnf that wrote the file, if it was read.
     counters : dict of arrays
         Sums over all calls of `append`, those since the latest checkpoint included.
     """
@@ -149,6 +166,9 @@ class RunFile:
     ) -> None:
         """Hold what `create` and `open` give; use those."""
         self.path = output_file(path)
+        self.previous = previous_file(self.path)
+        self.written_by: str | None = None
+        self._stamp: Stamp | None = None  # of the file at `path`, if this object has written or read it
         self.parameters = parameters
         self.ensemble = ensemble
         self.state = state
@@ -192,8 +212,8 @@ class RunFile:
         target = output_file(path)
         if target.exists() and not overwrite:
             raise FileExistsError(f"path: expected the name of a new file, got {str(path)!r}, which exists")
-        run = cls(path, ensemble=ensemble, parameters=values, state={}, records={}, counters={}, created=None)
-        run.checkpoint(ensemble)
+        run = cls(target, ensemble=ensemble, parameters=values, state={}, records={}, counters={}, created=None)
+        run.begin()
         return run
 
     @classmethod
@@ -207,14 +227,15 @@ class RunFile:
         FileFormatError
             If it is truncated, foreign, of another version or inconsistent.
         """
+        stamp = stamp_of(path)
         with hdf5.open_for_reading(path) as file:
             parameters = hdf5.read_json(file, "parameters")
             state_group = hdf5.read_group(file, "state")
             values = hdf5.read_json(state_group, "values")
             if not isinstance(parameters, dict) or not isinstance(values, dict):
                 raise FileFormatError("parameters, state: expected JSON objects, got other JSON values")
-            created = file.attrs.get("created")
-            return cls(
+            created, version = file.attrs.get("created"), file.attrs.get("glassnf_version")
+            run = cls(
                 path,
                 ensemble=hdf5.read_ensemble(hdf5.read_group(file, "ensemble")),
                 parameters=parameters,
@@ -223,6 +244,51 @@ class RunFile:
                 counters=_read_arrays(hdf5.read_group(file, "counters")),
                 created=created if isinstance(created, str) else None,
             )
+        run._stamp, run.written_by = stamp, version if isinstance(version, str) else None
+        return run
+
+    @classmethod
+    def recover(cls, path: str | os.PathLike[str]) -> RunFile:
+        """Read a run file to go on with it, or the checkpoint before, where the latest one is damaged or missing.
+
+        Warns
+        -----
+        PreviousCheckpointWarning
+            If the checkpoint before the latest one is used; the message says why.
+
+        Raises
+        ------
+        FileNotFoundError, FileFormatError
+            As `open`, if there is no checkpoint before that can be read, or a later version of glassnf wrote the file.
+        """
+        try:
+            return cls.open(path)
+        except (DamagedFileError, FileNotFoundError) as error:
+            previous = previous_file(path)
+            try:
+                run = cls.open(previous)
+            except (OSError, ValueError):
+                raise error from None
+            warnings.warn(f"{error}; going on from that", PreviousCheckpointWarning, stacklevel=2)
+        run.path, run.previous, run._stamp = output_file(path), previous, None
+        return run
+
+    def begin(self) -> None:
+        """Write the first checkpoint of a new run; nothing of an old run in a file of that name remains."""
+        self.remove_previous()
+        self.checkpoint(self.ensemble)
+
+    def last_good(self) -> str:
+        """Return where the latest good checkpoint is, in half a sentence."""
+        if self._stamp is not None and self._stamp == stamp_of(self.path):
+            return f"{str(self.path)!r} holds the checkpoint of step {self.ensemble.step}"
+        if self.previous.is_file():
+            return f"{str(self.previous)!r} holds the checkpoint before the latest one"
+        return f"there is no checkpoint in {str(self.path)!r}"
+
+    def remove_previous(self) -> None:
+        """Remove the checkpoint before the latest one, as a complete run does not need it."""
+        self.previous.unlink(missing_ok=True)
 
     @property
     def records(self) -> Arrays:
@@ -315,7 +381,8 @@ class RunFile:
         items = _check_names("state", state or {})
         arrays = {key: _numbers(f"state[{key!r}]", item) for key, item in items.items() if isinstance(item, np.ndarray)}
         values = plain("state", {key: item for key, item in items.items() if key not in arrays})
-        with atomic_write(self.path) as temporary, hdf5.create(temporary) as file:
+        untouched = self._stamp is not None and self._stamp == stamp_of(self.path)
+        with hdf5.create(self.path, keep_previous=untouched) as file:
             hdf5.write_header(file, self._created)
             hdf5.write_ensemble(file.create_group("ensemble"), ensemble)
             hdf5.write_json(file, "parameters", self.parameters)
@@ -325,6 +392,7 @@ class RunFile:
             _write_arrays(file.create_group("records"), self.records)
             _write_arrays(file.create_group("counters"), self.counters)
             self._created = str(file.attrs["created"])
+        self._stamp = stamp_of(self.path)
         self.ensemble = ensemble.copy() if ensemble.device == "cpu" else ensemble.to("cpu")
         self.state = {**values, **arrays}
 
@@ -333,7 +401,7 @@ class RunFile:
 
 
 def _write_arrays(group: Any, arrays: Arrays) -> None:
-    for name, array in arrays.items():
+    for name, array in sorted(arrays.items()):  # so that the bytes do not depend on which came first
         hdf5.write_dataset(group, name, array)
 
 

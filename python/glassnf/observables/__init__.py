@@ -16,8 +16,10 @@ from glassnf.observables.dynamics import (
     self_intermediate_scattering,
     self_overlap,
 )
+from glassnf.observables.equilibration import Check, Verdict, forward_backward, judge_chains
 from glassnf.observables.estimate import Estimate, format_uncertainty
 from glassnf.observables.order import bond_order, steinhardt
+from glassnf.observables.outer_checks import judge_weights
 from glassnf.observables.resampling import Blocking, Bootstrap, blocking, bootstrap, jackknife
 from glassnf.observables.statistics import (
     AutocorrelationTime,
@@ -66,12 +68,14 @@ __all__ = [
     "AutocorrelationTime",
     "Blocking",
     "Bootstrap",
+    "Check",
     "Equilibration",
     "Estimate",
     "RadialDistribution",
     "Reweighting",
     "StructureFactor",
     "TimeCorrelation",
+    "Verdict",
     "WeightSummary",
     "WeightedEnergy",
     "autocorrelation",
@@ -88,8 +92,11 @@ __all__ = [
     "estimate_mean",
     "estimate_mean_per_replica",
     "format_uncertainty",
+    "forward_backward",
     "forward_ess",
     "jackknife",
+    "judge_chains",
+    "judge_weights",
     "log_mean_exp",
     "log_z_of_weights",
     "mean_energy",

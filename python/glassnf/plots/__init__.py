@@ -11,7 +11,7 @@ A figure of a comparison is drawn from the content of its compare.json alone, so
 ============== ===========================================================================================================
 `comparison`   for each temperature the relaxation of the energy and the errors of <U>/N and C_v against cost
 `speed_up`     how many times cheaper than the baseline each algorithm is, against temperature; bounds as arrows
-`equilibrium`  <U>/N and C_v against temperature with the reference; open markers where an algorithm is out of equilibrium
+`equilibrium`  <U>/N and C_v against temperature with the reference; open markers out of equilibrium, half-filled ones unknown
 `diagnostics`  exchanges of parallel tempering, families of population annealing, weights of flows
 `figures`      all of them that the data allow, by name
 ============== ===========================================================================================================

@@ -10,6 +10,7 @@ from .style import (
     COSTS,
     GREY,
     OKABE_ITO,
+    OUTCOMES,
     SIGNS,
     SYMBOLS,
     WIDTH,
@@ -21,6 +22,7 @@ from .style import (
     legend,
     look,
     number_panels,
+    outcomes,
     styled,
     system_of,
     temperature_text,
@@ -42,7 +44,7 @@ _BELOW_FLOOR: Final = 1.8
 def error_against_cost(axes: Axes, entry: Mapping[str, Any], observable: str, cost: str = "wall_time") -> None:
     """Draw the error of each algorithm against its cost, with 95% bands, the error of the reference and the target error.
 
-    Markers are open where the runs of an algorithm are not in equilibrium.
+    Markers are open where the runs of an algorithm are not in equilibrium, and filled by half where that cannot be told.
 
     Parameters
     ----------
@@ -69,7 +71,7 @@ def error_against_cost(axes: Axes, entry: Mapping[str, Any], observable: str, co
         axes.fill_between(
             x, array(errors["low"]), array(errors["high"]), color=algorithm["colour"], alpha=_BAND, linewidth=0.0
         )  # fmt: skip
-        axes.plot(x, array(errors["rms"]), **look(algorithm, open_marker=not algorithm["verdict"]["equilibrated"]))
+        axes.plot(x, array(errors["rms"]), **look(algorithm, algorithm["verdict"]["equilibrated"]))
     floor = entry["reference"][f"{observable}_error"]
     low, high = axes.get_ylim()
     if floor > 0.0:
@@ -99,7 +101,7 @@ def energy_relaxation(axes: Axes, entry: Mapping[str, Any]) -> None:
 
     Bands are two standard errors over the runs to either side, and of the reference likewise. Algorithms that have no energies
     along the way, such as population annealing, are drawn with what they say after each budget, and their markers. Of the
-    others the end is marked, by an open marker where the runs are not in equilibrium.
+    others the end is marked; markers are open where the runs are not in equilibrium, filled by half where that cannot be told.
 
     Parameters
     ----------
@@ -118,7 +120,7 @@ def energy_relaxation(axes: Axes, entry: Mapping[str, Any]) -> None:
         cost, mean, spread = cost[moving], mean[moving], spread[moving]
         colour = algorithm["colour"]
         axes.fill_between(cost, mean - 2 * spread, mean + 2 * spread, color=colour, alpha=_BAND, linewidth=0.0)
-        style = look(algorithm, open_marker=not algorithm["verdict"]["equilibrated"])
+        style = look(algorithm, algorithm["verdict"]["equilibrated"])
         each = len(cost) == len(algorithm["sweeps"])
         axes.plot(cost, mean, markevery=1 if each else [-1], **style)
     axes.axhspan(reference - 2 * error, reference + 2 * error, color=GREY, alpha=0.35, linewidth=0.0, zorder=0)
@@ -161,9 +163,7 @@ def comparison(data: Mapping[str, Any], cost: str = "wall_time") -> Figure:
             error_against_cost(row[2], entry, "specific_heat", cost)
             row[0].set_title(temperature_text(entry["temperature"]), loc="right")
         number_panels(list(rows.flat))
-        signs = []
-        if any(not algorithm["verdict"]["equilibrated"] for entry in entries for algorithm in entry["algorithms"]):
-            signs.append(SIGNS["late"])
+        signs = [SIGNS[OUTCOMES[one]] for one in (False, None) if one in outcomes(entries)]
         if any(not found["at_end_of_baseline"] for entry in entries for found in entry["speed_ups"]):
             signs.append(SIGNS["target"])
         note = f"{system_of(data)}; {data['settings']['runs']} independent runs each; shaded: 95% intervals"

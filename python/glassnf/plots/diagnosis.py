@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from .style import (
+    DOUBTS,
     GREY,
+    MARKS,
     PAPER,
     TEMPERATURE,
     WIDTH,
@@ -17,6 +19,7 @@ from .style import (
     entries_of,
     freeze_layout,
     number_panels,
+    outcomes,
     plain,
     styled,
     system_of,
@@ -175,7 +178,10 @@ def diagnostics(data: Mapping[str, Any]) -> Figure | None:
             for axes in line[len(panels) :]:
                 axes.set_axis_off()
         number_panels(drawn)
-        figure.suptitle(f"{system_of(data)}: what the algorithms tell of themselves", fontsize=8.5)
+        title = f"{system_of(data)}: what the algorithms tell of themselves"
+        found = outcomes(entries_of(data))
+        signs = [f"{MARKS[one]} {words}" for one, words in DOUBTS.items() if one in found]
+        figure.suptitle("\n".join([title, *(["    ".join(signs)] if signs else [])]), fontsize=8.5)
         freeze_layout(figure)
     return figure
 
@@ -185,7 +191,7 @@ def _rows(entries: Sequence[Mapping[str, Any]]) -> list[list[tuple[float, str, C
     rows = []
     for entry in entries:
         panels = [
-            (entry["temperature"], plain(algorithm["label"]), draw)
+            (entry["temperature"], plain(algorithm["label"]) + MARKS[algorithm["verdict"]["equilibrated"]], draw)
             for algorithm in entry["algorithms"]
             for draw in diagnostic_panels(algorithm)
         ]

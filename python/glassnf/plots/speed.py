@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any, Final
 from .. import _check
 from .style import (
     COSTS,
+    DOUBTS,
     GREY,
+    MARKS,
     PAPER,
     SIGNS,
     SYMBOLS,
@@ -25,6 +27,7 @@ from .style import (
     name_rows,
     name_temperatures,
     number_panels,
+    outcomes,
     plain,
     styled,
     system_of,
@@ -47,7 +50,8 @@ def speed_up_against_temperature(
     """Draw how many times cheaper than the baseline each algorithm is, against temperature, with 95% intervals.
 
     A bound is an open marker with an arrow to the side on which the speed-up lies, and an interval that the resampled runs
-    leave open ends in an arrow too. Where the ratio is undecided there is a cross at the foot and no number. At a
+    leave open ends in an arrow too. A star stands beside the marker of an algorithm that is not in equilibrium, a question mark
+    where that cannot be told. Where the ratio is undecided there is a cross at the foot and no number. At a
     single temperature, algorithms have rows and the speed-up is the horizontal axis.
 
     Parameters
@@ -89,6 +93,7 @@ def speed_up_against_temperature(
             _connect(axes, algorithm, points)
         for x, found in points:
             _draw_point(axes, algorithm, x, found, rows)
+        _draw_marks(axes, algorithm, points, _marks(entries, algorithm["name"], chosen), rows)
     _name_axes(axes, algorithms, temperatures, observable, cost)
 
 
@@ -100,6 +105,17 @@ def _chosen(entry: Mapping[str, Any], observable: str, cost: str, at_end: bool) 
         for found in entry["speed_ups"]
         if (found["observable"], found["cost"], found["at_end_of_baseline"]) == wanted
     }
+
+
+def _marks(entries: Sequence[Mapping[str, Any]], name: str, chosen: Sequence[Mapping[str, Mapping[str, Any]]]) -> list[str]:
+    """Return what stands beside the speed-ups of an algorithm, in the order of temperatures, by its verdict."""
+    ordered = sorted(zip(entries, chosen, strict=True), key=lambda pair: float(pair[0]["temperature"]))
+    verdicts = [
+        next(one["verdict"]["equilibrated"] for one in entry["algorithms"] if one["name"] == name)
+        for entry, by_name in ordered
+        if name in by_name
+    ]
+    return [MARKS[verdict] for verdict in verdicts]
 
 
 def _compared(entries: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
@@ -161,6 +177,22 @@ def _draw_point(axes: Axes, algorithm: Mapping[str, Any], x: float, found: Mappi
         *(([value], [x]) if rows else ([x], [value])), marker=marker, color=colour, linestyle="none", markerfacecolor=face,
         markeredgewidth=1.1, markersize=5.0, zorder=3, gid=f"{bound} {algorithm['name']}",
     )  # fmt: skip
+
+
+def _draw_marks(
+    axes: Axes,
+    algorithm: Mapping[str, Any],
+    points: Sequence[tuple[float, Mapping[str, Any]]],
+    marks: Sequence[str],
+    rows: bool,
+) -> None:
+    """Write beside the markers which are not of equilibrium."""
+    for (x, found), mark in zip(points, marks, strict=True):
+        if mark and _known(found):
+            axes.annotate(
+                mark, (found["value"], x) if rows else (x, found["value"]), xytext=(3.0, 2.0), textcoords="offset points",
+                fontsize=8.0, fontweight="bold", color=algorithm["colour"], gid=f"mark {algorithm['name']}",
+            )  # fmt: skip
 
 
 def _draw_arrow(axes: Axes, start: tuple[float, float], side: float, colour: str, rows: bool) -> None:
@@ -227,7 +259,8 @@ def speed_up(data: Mapping[str, Any], cost: str = "wall_time") -> Figure | None:
         number_panels(list(panels.flat))
         single = len(entries) == 1
         counted = [found for found in speed_ups if found["cost"] == cost]
-        legend(figure, [] if single else handles(algorithms), _title(data, baseline, single), _signs(counted))
+        signs = _signs(counted) + [f"{MARKS[one]} {words}" for one, words in DOUBTS.items() if one in outcomes(entries)]
+        legend(figure, [] if single else handles(algorithms), _title(data, baseline, single), signs)
         freeze_layout(figure)
     return figure
 

@@ -12,6 +12,7 @@ from .. import _check
 from .style import (
     GREY,
     OKABE_ITO,
+    OUTCOMES,
     SIGNS,
     SYMBOLS,
     WIDTH,
@@ -27,6 +28,7 @@ from .style import (
     name_rows,
     name_temperatures,
     number_panels,
+    outcomes,
     styled,
     system_of,
     temperature_text,
@@ -39,14 +41,19 @@ if TYPE_CHECKING:
 __all__ = ["equilibrium", "observable_against_temperature"]
 
 _TWO: Final = 1.96
+_PLACES: Final = {True: "in", False: "out of", None: "perhaps in"}
+
+Point = tuple[float, float, float, "bool | None"]
+"""Temperature, value, standard error, and whether it is one of equilibrium."""
 
 
 def observable_against_temperature(axes: Axes, data: Mapping[str, Any], observable: str) -> None:
     """Draw what each algorithm says after its last budget, with 95% bars, and the reference with its 95% band.
 
-    <U>/N is drawn less the reference. Markers are open where the runs of an algorithm are not in equilibrium. The curve of the
-    reference goes through the reference data of the system, where there are any, and else through the references of the
-    comparison. At a single temperature, algorithms have rows and the observable is the horizontal axis.
+    <U>/N is drawn less the reference. Markers are open where the runs of an algorithm are not in equilibrium, and half
+    filled where that cannot be told. The curve of the reference goes through the reference data of the system, where there are
+    any, and else through the references of the comparison. At a single temperature, algorithms have rows and the observable is
+    the horizontal axis.
 
     Parameters
     ----------
@@ -86,24 +93,20 @@ def observable_against_temperature(axes: Axes, data: Mapping[str, Any], observab
     _name_axes(axes, algorithms, entries, observable, less)
 
 
-def _point(
-    entry: Mapping[str, Any], algorithm: Mapping[str, Any], observable: str, less: bool
-) -> tuple[float, float, float, bool]:
+def _point(entry: Mapping[str, Any], algorithm: Mapping[str, Any], observable: str, less: bool) -> Point:
     """Return temperature, value, standard error, and whether the runs are in equilibrium."""
     runs = array(algorithm["estimates"][observable]["runs"][-1])
     value = float(runs.mean()) - (entry["reference"][observable] if less else 0.0)
     return entry["temperature"], value, float(runs.std(ddof=1)) / math.sqrt(runs.size), algorithm["verdict"]["equilibrated"]
 
 
-def _draw_points(
-    axes: Axes, algorithm: Mapping[str, Any], x: FloatArray, points: Sequence[tuple[float, float, float, bool]], rows: bool
-) -> None:
+def _draw_points(axes: Axes, algorithm: Mapping[str, Any], x: FloatArray, points: Sequence[Point], rows: bool) -> None:
     value, half = np.array([point[1] for point in points]), _TWO * np.array([point[2] for point in points])
     if not rows:
         axes.plot(x, value, **{**look(algorithm), "marker": "none", "linewidth": 0.9, "alpha": 0.7})
     for at, one, bar, (_, _, _, equilibrated) in zip(x, value, half, points, strict=True):
         style: dict[str, Any] = {
-            **look(algorithm, open_marker=not equilibrated),
+            **look(algorithm, equilibrated),
             "xerr" if rows else "yerr": bar,
             "linestyle": "none",
             "elinewidth": 1.0,
@@ -111,7 +114,7 @@ def _draw_points(
             "zorder": 3.0,
         }
         place = (one, at) if rows else (at, one)
-        axes.errorbar(place[0], place[1], gid=f"{'in' if equilibrated else 'out of'} equilibrium {algorithm['name']}", **style)
+        axes.errorbar(place[0], place[1], gid=f"{_PLACES[equilibrated]} equilibrium {algorithm['name']}", **style)
 
 
 def _draw_reference(
@@ -138,7 +141,7 @@ def _draw_reference(
 
 def _fit(
     axes: Axes,
-    points: Sequence[tuple[float, float, float, bool]],
+    points: Sequence[Point],
     references: Sequence[float],
     linear: float | None,
     rows: bool,
@@ -202,10 +205,7 @@ def equilibrium(data: Mapping[str, Any]) -> Figure:
             observable_against_temperature(axes, data, observable)
             axes.tick_params(labelleft=not single or axes is panels[0])
         number_panels(list(panels))
-        verdicts = {algorithm["verdict"]["equilibrated"] for entry in entries for algorithm in entry["algorithms"]}
-        signs = [
-            SIGNS[name] for name, used in (("good", True in verdicts), ("late", False in verdicts), ("reference", True)) if used
-        ]
+        signs = [SIGNS[OUTCOMES[one]] for one in (True, False, None) if one in outcomes(entries)] + [SIGNS["reference"]]
         where = f", {temperature_text(entries[0]['temperature'])}" if single else ""
         title = f"{system_of(data)}{where}: after the last budget, 95% intervals"
         legend(figure, [] if single else handles(algorithms), title, signs)

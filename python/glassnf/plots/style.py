@@ -111,13 +111,18 @@ def plain(text: str) -> str:
     return f"{' ' if shown.startswith('_') else ''}{shown}".replace("$", r"\$")
 
 
-def look(algorithm: Mapping[str, Any], *, open_marker: bool = False) -> dict[str, Any]:
-    """Return how to draw a line of an algorithm: colour, marker, dashes where it is a user's own."""
+def look(algorithm: Mapping[str, Any], equilibrated: bool | None = True) -> dict[str, Any]:
+    """Return how to draw a line of an algorithm: colour, marker, dashes where it is a user's own.
+
+    Markers are open where its runs are not in equilibrium, and filled by half where that cannot be told.
+    """
     return {
         "color": algorithm["colour"],
         "marker": algorithm["marker"],
         "linestyle": (0, (4, 1.5)) if algorithm.get("foreign") else "-",
-        "markerfacecolor": PAPER if open_marker else algorithm["colour"],
+        "markerfacecolor": PAPER if equilibrated is False else algorithm["colour"],
+        "markerfacecoloralt": PAPER,
+        "fillstyle": "left" if equilibrated is None else "full",
         "markeredgecolor": algorithm["colour"],
         "markeredgewidth": 1.1,
     }
@@ -128,10 +133,26 @@ SIGNS: Final = {
     "bound": "\u25cb with an arrow: bound",
     "unknown": "\u00d7 undecided",
     "late": "\u25cb not in equilibrium",
+    "doubt": "\u25d0 cannot tell",
     "good": "\u25cf in equilibrium",
     "target": "- - - target",
     "reference": "\u2014 reference",
 }
+
+
+OUTCOMES: Final[dict[bool | None, str]] = {True: "good", False: "late", None: "doubt"}
+"""Names of `SIGNS` by verdict."""
+
+MARKS: Final[dict[bool | None, str]] = {True: "", False: "*", None: "?"}
+"""What stands beside a marker whose filling means something else."""
+
+DOUBTS: Final[dict[bool | None, str]] = {False: "not in equilibrium", None: "cannot tell"}
+"""What these mean."""
+
+
+def outcomes(entries: Sequence[Mapping[str, Any]]) -> set[bool | None]:
+    """Return which verdicts there are in a comparison."""
+    return {algorithm["verdict"]["equilibrated"] for entry in entries for algorithm in entry["algorithms"]}
 
 
 def handles(algorithms: Sequence[Mapping[str, Any]]) -> list[Line2D]:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .flow_metropolis import FlowMetropolis
     from .flow_result import DominatedWeightsWarning, FlowCheck, FlowResult, FlowStop
     from .flow_sampler import FlowSampler
+    from .verdicts import forward_backward
 
 __all__ = [
     "Anneal",
@@ -53,6 +54,7 @@ __all__ = [
     "PopulationAnnealing",
     "PopulationCollapseWarning",
     "WeightedAverage",
+    "forward_backward",
     "geometric_ladder",
     "harvest",
     "inherent_structures",
@@ -70,6 +72,7 @@ _MODULES = {
     "FlowResult": "flow_result",
     "FlowSampler": "flow_sampler",
     "FlowStop": "flow_result",
+    "forward_backward": "verdicts",
 }
 
 __getattr__, __dir__ = lazy_names(__name__, _MODULES, __all__)

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import _check, cuda
+from .._exclusive import Turn, exclusive
 from ..ensemble import Ensemble
 from ._population import Moved, copy_replicas, place
 
@@ -117,6 +118,7 @@ class Anneal:
 
     def __init__(self, population: Ensemble, parameters: Mapping[str, Any], stage: Stage, device: str) -> None:
         replicas = population.replicas
+        self._turn = Turn("anneal")
         self.population = population
         self.parameters = dict(parameters)
         self.stage = stage
@@ -132,6 +134,10 @@ class Anneal:
         self.flow_time = 0.0
         self.warned = False
         self._pending: Transition | None = None
+
+    @exclusive("self")
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__.copy()
 
     @property
     def finished(self) -> bool:
@@ -182,6 +188,7 @@ class Anneal:
 
     # ---- files -------------------------------------------------------------------------------------------------------------
 
+    @exclusive("self")
     def to_state(self) -> dict[str, Any]:
         """Return everything but the population and the parameters, as arrays, numbers and strings for `RunFile.checkpoint`."""
         self.settle()
@@ -194,8 +201,8 @@ class Anneal:
             "done": self.done.copy(),
             "counts": self.counts.copy(),
             "energies": np.array(self.energies).reshape(len(self.energies), self.replicas),
-            "wall_time": self.wall_time,
-            "flow_time": self.flow_time,
+            "wall_time": np.array(self.wall_time),  # as arrays, so that the layout of a file does not depend on the time taken
+            "flow_time": np.array(self.flow_time),
             "warned": self.warned,
             **columns,
         }
@@ -225,6 +232,9 @@ class Anneal:
             raise TypeError(f"population: expected an Ensemble, got {type(population).__name__}")
         if not isinstance(state, Mapping) or state.get("algorithm") != "population_annealing":
             raise ValueError("state: expected the state of population annealing, got something else")
+        missing = {"stage", "families", "influence", "done", "counts", "energies", "wall_time", "warned"} - set(state)
+        if missing:
+            raise ValueError(f"state: expected the key {min(missing)!r}, got a state without it")
         required = {item.name for item in fields(Stage) if item.default is MISSING}
         optional = {item.name for item in fields(Stage)} - required
         anneal = cls(
@@ -243,12 +253,16 @@ class Anneal:
         anneal.energies = tuple(energies.copy())
         # Files from before there were flows have no columns of them.
         kept = [item.name for item in fields(Row) if item.default is MISSING or f"row_{item.name}" in state]
-        columns = {name: state[f"row_{name}"].tolist() for name in kept}
+        columns = {name: np.asarray(state.get(f"row_{name}", ())).ravel().tolist() for name in kept}
+        lengths = {len(energies), *map(len, columns.values())}
+        if len(lengths) > 1:
+            raise ValueError(f"state: expected as many energies as entries of each 'row_...', got {sorted(lengths)} of them")
         anneal.rows = tuple(Row(**{name: column[k] for name, column in columns.items()}) for k in range(len(columns["beta"])))
         anneal.wall_time, anneal.warned = float(state["wall_time"]), bool(state["warned"])
         anneal.flow_time = float(state.get("flow_time", 0.0))
         return anneal
 
+    @exclusive("self")
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a file that `load` reads, replacing an old one atomically."""
         from ..io import RunFile

@@ -41,7 +41,7 @@ class FlowRun:
         self.clock = time.perf_counter()
         self.here = base.copy()
         self.here.velocities = None
-        self.groups = groups
+        self.groups = self.base_groups = groups
         self.log_w = np.zeros(base.replicas)
         self.log_z = 0.0  # of the resamplings so far
         self.influence = np.zeros(int(groups.max()) + 1)  # of each group on log_z, to first order
@@ -139,6 +139,7 @@ class FlowRun:
             dimension=sampler.system.dimension,
             samples=here.replicas,
             groups=self.groups,
+            base_groups=self.base_groups,
             log_weights=self.log_w,
             energy_before=self.energy_before,
             energy_after=here.energy.copy(),

@@ -5,12 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from ..ensemble import Ensemble
 from ..observables.estimate import format_uncertainty
+
+if TYPE_CHECKING:
+    from ..observables.equilibration import Verdict
 
 __all__ = ["PAResult", "PopulationCollapseWarning", "WeightedAverage", "weighted_average"]
 
@@ -125,6 +129,13 @@ class PAResult:
         """Whether rho_t exceeded a tenth of the population, so that few families carry the averages."""
         return bool((self.rho_t > 0.1 * self.population).any())
 
+    @property
+    def verdict(self) -> Verdict:
+        """Whether the population was large enough, by its families and the variance of log Z."""
+        from .verdicts import of_anneal
+
+        return of_anneal(self)
+
 
 @dataclass(frozen=True)
 class WeightedAverage:
@@ -147,6 +158,8 @@ class WeightedAverage:
         R var(log Z) over the runs (Wang, Machta, Katzgraber 2015). The weights mean something while rho_f is below about R / 2
         ... R / 10: beyond, one run decides, and the bias of a single run, of order rho_f / R, is large.
     runs : int
+    verdict : observables.Verdict
+        Whether the average is one of equilibrium: by families of all runs, variance of log Z, and the verdict on each run.
     """
 
     temperature: float
@@ -160,6 +173,7 @@ class WeightedAverage:
     ess: float
     rho_f: float
     runs: int
+    verdict: Verdict = field(repr=False)
 
 
 def weighted_average(results: Sequence[PAResult]) -> WeightedAverage:
@@ -180,6 +194,8 @@ def weighted_average(results: Sequence[PAResult]) -> WeightedAverage:
     TypeError, ValueError
         If they are not.
     """
+    from .verdicts import of_runs
+
     runs = _checked(results)
     temperature = float(runs[0].temperatures[-1])
     beta = 1.0 / temperature
@@ -216,6 +232,7 @@ def weighted_average(results: Sequence[PAResult]) -> WeightedAverage:
         ess=float(1.0 / (weights**2).sum()),
         rho_f=float((sizes * centred**2).sum() / (len(runs) - 1)),
         runs=len(runs),
+        verdict=of_runs(runs, log_z, sizes),
     )
 
 

@@ -5,14 +5,18 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from .. import _check
+from .._exclusive import Turn, exclusive
 from ..ensemble import Ensemble
 from ._carry import Batch
+
+if TYPE_CHECKING:
+    from ..observables.equilibration import Verdict
 
 __all__ = ["FlowChains", "FlowMetropolisRecord", "Proposal"]
 
@@ -102,6 +106,13 @@ class FlowMetropolisRecord:
         """Accepted fraction of the proposals (R,); NaN where none was made."""
         return np.asarray(self.accepts / self.attempts) if self.attempts else np.full(self.accepts.size, np.nan)
 
+    @property
+    def verdict(self) -> Verdict:
+        """Whether the chains are in equilibrium, and accept proposals often enough."""
+        from .verdicts import of_flow_chains
+
+        return of_flow_chains(self)
+
 
 class FlowChains:
     """Chains of `FlowMetropolis`: made by its `begin`, advanced by its `run`, saved at any time.
@@ -126,6 +137,7 @@ class FlowChains:
     """
 
     def __init__(self, cold: Ensemble, hot: Ensemble, parameters: Mapping[str, Any]) -> None:
+        self._turn = Turn("chains")
         self.cold, self.hot, self.parameters = cold, hot, dict(parameters)
         self.first_steps = (int(cold.step), int(hot.step))
         self.proposals = 0
@@ -138,6 +150,10 @@ class FlowChains:
 
     def __repr__(self) -> str:
         return f"FlowChains({self.cold.system.name}, chains={self.cold.replicas}, proposals={self.proposals})"
+
+    @exclusive("self")
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__.copy()
 
     # ---- from proposal to proposal -----------------------------------------------------------------------------------------
 
@@ -164,6 +180,7 @@ class FlowChains:
 
     # ---- files -------------------------------------------------------------------------------------------------------------
 
+    @exclusive("self")
     def to_state(self) -> dict[str, Any]:
         """Return everything but `cold` and `parameters`, as arrays, numbers and strings for `RunFile.checkpoint`."""
         self.settle()
@@ -216,6 +233,7 @@ class FlowChains:
         chains.reversibility_error = float(state["reversibility_error"])
         return chains
 
+    @exclusive("self")
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a file that `load` reads, replacing an old one atomically."""
         from ..io import RunFile

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import _arrays, _check, _core, cuda
+from .._exclusive import exclusive
 from ..ensemble import Ensemble
 from ..flows.transport import Flow, FlowError
 from ..systems import System
@@ -191,6 +192,7 @@ class FlowMetropolis:
 
     # ---- running -----------------------------------------------------------------------------------------------------------
 
+    @exclusive("chains")
     def run(
         self,
         chains: FlowChains,

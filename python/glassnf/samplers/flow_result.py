@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,9 @@ from ..ensemble import Ensemble
 from ..observables.estimate import format_uncertainty
 from ..observables.weights import WeightSummary, normalised_weights, weighted_mean
 from ._population import copy_replicas, parents_of, reweight
+
+if TYPE_CHECKING:
+    from ..observables.equilibration import Verdict
 
 __all__ = ["DominatedWeightsWarning", "FlowCheck", "FlowResult", "FlowStop", "warn_of_weights"]
 
@@ -156,8 +159,8 @@ class FlowResult:
         Falling, from hot to cold.
     n, dimension, samples : int
         Particles, dimensions, S.
-    groups : (S,) int64
-        Replica that each sample comes from.
+    groups, base_groups : (S,) int64
+        Replica that each sample comes from, of `ensemble` and of `base`: they differ where samples were resampled on the way.
     log_weights : (S,) float64
         Not normalised: the mean of exp(log_weights) is Z(cold) over Z of the last stop where samples were resampled, or of hot.
     energy_before, energy_after : (S,) float64, epsilon
@@ -197,6 +200,7 @@ class FlowResult:
     dimension: int
     samples: int
     groups: IntArray = field(repr=False)
+    base_groups: IntArray = field(repr=False)
     log_weights: FloatArray = field(repr=False)
     energy_before: FloatArray = field(repr=False)
     energy_after: FloatArray = field(repr=False)
@@ -268,3 +272,10 @@ class FlowResult:
         drawn = self.ensemble.copy()
         copy_replicas(drawn, parents_of(reweight(-self.log_weights, 1.0), number, drawn.step))
         return drawn
+
+    @property
+    def verdict(self) -> Verdict:
+        """Whether base samples are in equilibrium and weights can be trusted; see docs/equilibration.md."""
+        from .verdicts import of_flow
+
+        return of_flow(self)

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,9 @@ from .. import _arrays, _check
 from ..ensemble import Ensemble
 from .explorer import Explorer
 from .monte_carlo import ADAPTATION_BLOCK
+
+if TYPE_CHECKING:
+    from ..observables.equilibration import Verdict
 
 __all__ = ["Harvest", "harvest"]
 
@@ -47,6 +50,13 @@ class Harvest:
     equilibration_sweeps: int
     pair_evaluations: int
     wall_time: float
+
+    @property
+    def verdict(self) -> Verdict:
+        """Whether the replicas were in equilibrium when they were recorded; see `observables.judge_chains`."""
+        from .verdicts import of_harvest
+
+        return of_harvest(self)
 
 
 def harvest(

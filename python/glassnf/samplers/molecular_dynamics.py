@@ -6,19 +6,23 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from .. import _arrays, _check, _core, cuda
 from .._arrays import Device
+from .._exclusive import exclusive
 from .._native import native_system, threads_of
 from ..ensemble import MAX_STEP, Ensemble
 from ..systems import System
 from ._swaps import by_species, pair_thresholds, swap_weights_of
 from .monte_carlo import _ratio
 from .schedule import check_advance, check_explore, check_records, record_sweeps
+
+if TYPE_CHECKING:
+    from ..observables.equilibration import Verdict
 
 __all__ = ["BlowUpError", "MDRecord", "MolecularDynamics"]
 
@@ -133,6 +137,13 @@ class MDRecord:
         """Accepted fraction of the swap trials by pair of species (R, S, S); NaN where none was tried."""
         return _ratio(self.swap_accepts, self.swap_attempts)
 
+    @property
+    def verdict(self) -> Verdict:
+        """Whether the replicas are in equilibrium; of dynamics at constant energy at best nothing can be told."""
+        from .verdicts import of_dynamics
+
+        return of_dynamics(self)
+
 
 class MolecularDynamics:
     """Molecular dynamics of a batch of replicas, each at its own temperature; all masses are 1.
@@ -223,6 +234,7 @@ class MolecularDynamics:
         _check.callback("progress", progress)
         return self.run(ensemble, steps, progress=progress)
 
+    @exclusive("ensemble")
     def run(
         self,
         ensemble: Ensemble,
@@ -285,6 +297,7 @@ class MolecularDynamics:
             ensemble.draw_velocities()
         return count
 
+    @exclusive("ensemble")
     def explore(self, ensemble: Ensemble, sweeps: int) -> int:
         """Advance an ensemble that `prepare` has checked by `sweeps` time steps, and return the pair evaluations."""
         count = check_explore(ensemble, sweeps)
@@ -293,6 +306,7 @@ class MolecularDynamics:
             self._advance(ensemble, count, counters)
             return int(counters.pair_evaluations.sum())
 
+    @exclusive("ensemble")
     def adapt(self, ensemble: Ensemble, sweeps: int) -> int:
         """Do the same: there is nothing to adapt."""
         return self.explore(ensemble, self.prepare(ensemble, sweeps))

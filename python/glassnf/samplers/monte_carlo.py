@@ -6,18 +6,22 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from .. import _arrays, _check, _core, cuda
 from .._arrays import Device
+from .._exclusive import exclusive
 from .._native import native_system, threads_of
 from ..ensemble import Ensemble
 from ..systems import System
 from ._swaps import by_species, pair_thresholds, swap_weights_of
 from .schedule import check_advance, check_explore, check_records, record_sweeps
+
+if TYPE_CHECKING:
+    from ..observables.equilibration import Verdict
 
 __all__ = ["Equilibration", "MCRecord", "MonteCarlo"]
 
@@ -109,6 +113,13 @@ class MCRecord:
     def swap_acceptance(self) -> npt.NDArray[np.float64]:
         """Accepted fraction of the swap trials by pair of species (R, S, S); NaN where none was tried."""
         return _ratio(self.swap_accepts, self.swap_attempts)
+
+    @property
+    def verdict(self) -> Verdict:
+        """Whether the replicas are in equilibrium, those of each temperature apart; see `observables.judge_chains`."""
+        from .verdicts import chains
+
+        return chains(self.energy, self.beta, self.sweeps)
 
 
 @dataclass(frozen=True)
@@ -220,6 +231,7 @@ class MonteCarlo:
             f"target_acceptance={self.target_acceptance}, threads={self.threads}{checkerboard})"
         )
 
+    @exclusive("ensemble")
     def equilibrate(self, ensemble: Ensemble, sweeps: int = 2_000, *, progress: Progress | None = None) -> Equilibration:
         """Advance the ensemble and adapt ``ensemble.move_size`` to the target acceptance. Only here does the move size change.
 
@@ -270,6 +282,7 @@ class MonteCarlo:
             acceptance = _arrays.to_host(_ratio(last.displacement_accepts, last.displacement_attempts))
         return Equilibration(total, acceptance, int(pair_evaluations), time.perf_counter() - start)
 
+    @exclusive("ensemble")
     def run(
         self,
         ensemble: Ensemble,
@@ -357,6 +370,7 @@ class MonteCarlo:
 
     # ---------------------------------------------------------------------------------------- for outer algorithms (Explorer)
 
+    @exclusive("ensemble")
     def explore(self, ensemble: Ensemble, sweeps: int, counters: Counters | None = None) -> int:
         """Advance an ensemble that `prepare` has checked, with frozen move sizes, and return the pair evaluations.
 
@@ -374,6 +388,7 @@ class MonteCarlo:
         with cuda.find_device(ensemble.device).current(), _arrays.out_of_memory("Monte Carlo of this ensemble"):
             return self.counters(ensemble)
 
+    @exclusive("ensemble")
     def adapt(self, ensemble: Ensemble, sweeps: int) -> int:
         """Advance an ensemble, adapting its move sizes, and return the pair evaluations; see `equilibrate`."""
         return self.equilibrate(ensemble, sweeps).pair_evaluations

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from .. import _arrays, _check, cuda
 from .._arrays import Device
+from .._exclusive import Turn, exclusive
 from ..ensemble import Ensemble
 from ..flows.transport import Flow, FlowError
 from ..systems import System
@@ -112,6 +113,7 @@ class ParallelTempering:
     ) -> None:
         if not isinstance(system, System):
             raise TypeError(f"system: expected a System, got {type(system).__name__}")
+        self._turn = Turn("sampler")  # its ladder adapts
         self.system = system
         self.temperatures = ladders_of.check_temperatures(temperatures)
         self.ladders = _check.positive_int("ladders", ladders)
@@ -132,6 +134,10 @@ class ParallelTempering:
             self._flow = Settings(checked, system, accuracy, getattr(explorer, "threads", None))
         self.flow_steps: npt.NDArray[np.int64] | None = None
         self._pace = 0.0  # seconds per replica-sweep of the last native call, to size the next; never changes results
+
+    @exclusive("self")
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__.copy()
 
     def __repr__(self) -> str:
         hot, cold = float(self.temperatures.max()), float(self.temperatures.min())
@@ -170,6 +176,11 @@ class ParallelTempering:
         copy.beta[...] = _put(np.tile(1.0 / self.temperatures, self.ladders), copy.beta)
         return copy
 
+    def check(self, ensemble: Ensemble) -> None:
+        """Raise an error unless an ensemble has the system, the number of replicas, and the temperatures of the ladders."""
+        self._check_ensemble(ensemble)
+        self._order(ensemble)
+
     def _check_ensemble(self, ensemble: object) -> None:
         if not isinstance(ensemble, Ensemble):
             raise TypeError(f"ensemble: expected an Ensemble, got {type(ensemble).__name__}")
@@ -202,6 +213,7 @@ class ParallelTempering:
 
     # ------------------------------------------------------------------------------------------------------------------- run
 
+    @exclusive("self", "ensemble")
     def run(
         self,
         ensemble: Ensemble,
@@ -332,6 +344,7 @@ class ParallelTempering:
 
     # ---------------------------------------------------------------------------------------------------------- equilibration
 
+    @exclusive("self", "ensemble")
     def equilibrate(
         self, ensemble: Ensemble, sweeps: int, *, adapt_ladder: bool = True, progress: Progress | None = None
     ) -> PTEquilibration:

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import _arrays, _check, cuda
+from .._exclusive import exclusive
 from .._native import default_threads
 from ..ensemble import Ensemble
 from ..flows.transport import Flow
@@ -227,6 +228,7 @@ class PopulationAnnealing:
         stage = Stage(1.0 / self.start, replicas.step, self._round(0), 0, move_size, 0.0, 1.0, 0.0, 0, 0)
         return Anneal(replicas, self.describe(), stage, place.name)
 
+    @exclusive("anneal")
     def advance(self, anneal: Anneal, *, progress: Progress | None = None) -> None:
         """Do what is left of the present stage, the sweeps of one temperature or a round of equilibration, and go to the next.
 
@@ -264,6 +266,7 @@ class PopulationAnnealing:
                 self._warn(anneal)
                 return
 
+    @exclusive("anneal")
     def finish(self, anneal: Anneal) -> PAResult:
         """Return the result of a finished anneal.
 
@@ -549,7 +552,7 @@ class PopulationAnnealing:
             f"{row.families} of the start (rho_t = {row.rho_t:.3g}, more than a tenth of the population): averages and errors "
             "are unreliable from here on. Use a larger population, more sweeps_per_step, or smaller temperature steps",
             PopulationCollapseWarning,
-            stacklevel=3,
+            stacklevel=4,
         )
 
 

@@ -13,6 +13,7 @@ from .. import _check
 from . import ladder
 
 if TYPE_CHECKING:
+    from ..observables.equilibration import Verdict
     from .reweighting import LadderReweighting
 
 __all__ = ["ENOUGH_RECORDS", "FlowExchanges", "PTEquilibration", "PTRecord", "PoorExchangeWarning", "warn_of_poor_exchange"]
@@ -227,6 +228,13 @@ class PTRecord:
 
         return LadderReweighting(self, discard=discard)
 
+    @property
+    def verdict(self) -> Verdict:
+        """Whether all temperatures are in equilibrium, and replicas travel; see docs/equilibration.md."""
+        from .verdicts import of_ladder
+
+        return of_ladder(self)
+
 
 @dataclass(frozen=True)
 class PTEquilibration:
@@ -289,5 +297,5 @@ def warn_of_poor_exchange(record: PTRecord, energy: FloatArray, *, advise: bool)
     warnings.warn(
         f"temperatures: expected neighbours that exchange, got an acceptance of {pairs}{advice}",
         PoorExchangeWarning,
-        stacklevel=4,
+        stacklevel=5,
     )

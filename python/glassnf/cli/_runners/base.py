@@ -24,20 +24,24 @@ if TYPE_CHECKING:
 
     from ...ensemble import Ensemble
     from ...io.runfile import RunFile
+    from ...observables import Verdict
     from ...samplers import Explorer
     from ...systems import System
 
 __all__ = [
     "BLEW_UP",
+    "MARKS",
     "Runner",
-    "agreement_row",
     "averages",
     "lengths",
     "make_engine",
+    "mark",
     "number_table",
     "plain_table",
     "shown",
     "swaps",
+    "told",
+    "verdict_rows",
 ]
 
 FloatArray = npt.NDArray[np.float64]
@@ -46,6 +50,8 @@ BLEW_UP: Final = 3
 """Exit code of a run whose dynamics blew up."""
 
 REPLICAS: Final = 64
+LEAST_RECORDS: Final = 4
+"""From which averages are made."""
 
 
 class Runner(ABC):
@@ -86,6 +92,24 @@ class Runner(ABC):
     def _place(self, ensemble: Ensemble) -> Ensemble:
         """Return what the run advances: a copy of the ensemble in its file, on the device."""
         return ensemble.copy() if self.device == "cpu" else ensemble.to(self.device)
+
+    def _check_file(self, replicas: int, records: int) -> None:
+        """Check that ensemble and records of the file are as many as its parameters say.
+
+        Raises
+        ------
+        ValueError
+            If they are not: something has put together what does not belong together.
+        """
+        run = self.run
+        if run.ensemble.replicas != replicas:
+            raise ValueError(f"{run.path}: expected {replicas} replicas, as its parameters say, got {run.ensemble.replicas}")
+        if run.n_records != records:
+            raise ValueError(f"{run.path}: expected {records} records at step {run.ensemble.step}, got {run.n_records}")
+
+    def _records_due(self, equilibration: int) -> int:
+        """Return how many records a run has at its step, with one every so many sweeps or steps of production."""
+        return max(0, int(self.run.ensemble.step) - equilibration) // int(self.parameters["record_every"])
 
     # ---- before the run ----------------------------------------------------------------------------------------------------
 
@@ -213,8 +237,10 @@ def make_engine(parameters: dict[str, Any], system: System, threads: int | None)
 # ---- parts of summaries and tables -----------------------------------------------------------------------------------------
 
 
-def averages(energy: FloatArray, system: System, temperature: float) -> dict[str, Any]:
-    """Return <U>/N and C_v/N with errors, R-hat, and whether the replicas agree; None where there are too few records.
+def averages(
+    energy: FloatArray, system: System, temperature: float, from_cold: npt.NDArray[np.bool_] | None = None
+) -> dict[str, Any]:
+    """Return <U>/N and C_v/N with errors, None where there are too few records, R-hat, and a verdict.
 
     Parameters
     ----------
@@ -224,19 +250,24 @@ def averages(energy: FloatArray, system: System, temperature: float) -> dict[str
         The system.
     temperature
         In epsilon / k_B.
+    from_cold
+        (R,) which replicas started from below the temperature; None where all came from above.
     """
-    from ...compare.verdict import R_HAT_LIMIT
-    from ...observables import mean_energy, specific_heat, split_rhat
+    from ...observables import judge_chains, mean_energy, specific_heat
 
-    if len(energy) < 4:
-        return {"mean_energy": None, "specific_heat": None, "r_hat": None, "equilibrated": None}
-    r_hat = float(split_rhat(energy))
+    known = len(energy) >= LEAST_RECORDS
+    verdict = judge_chains(energy, from_cold=from_cold)
     return {
-        "mean_energy": mean_energy(energy, system.n).to_dict(),
-        "specific_heat": specific_heat(energy, temperature, system.n, system.dimension).to_dict(),
-        "r_hat": r_hat,
-        "equilibrated": bool(r_hat <= R_HAT_LIMIT),
+        "mean_energy": mean_energy(energy, system.n).to_dict() if known else None,
+        "specific_heat": specific_heat(energy, temperature, system.n, system.dimension).to_dict() if known else None,
+        "r_hat": next((check.value for check in verdict.checks if check.name == "R-hat"), None),
+        **told(verdict),
     }
+
+
+def told(verdict: Verdict) -> dict[str, Any]:
+    """Return a verdict as results have it: ``equilibrated`` (None: cannot tell), and ``verdict`` with all checks."""
+    return {"equilibrated": verdict.equilibrated, "verdict": verdict.to_dict()}
 
 
 def swaps(counters: dict[str, Any]) -> dict[str, Any]:
@@ -250,8 +281,8 @@ def swaps(counters: dict[str, Any]) -> dict[str, Any]:
     return {"swap_acceptance": overall, "swap_acceptance_by_pair": by_pair}
 
 
-def shown(estimate: dict[str, Any] | None, unit: str = "") -> str:
-    """Return an estimate with its error in brackets, if that is known, and its unit."""
+def shown(estimate: dict[str, Any] | None, unit: str = "", mark: str = "") -> str:
+    """Return an estimate with its error in brackets, if that is known, a mark behind it, and its unit."""
     from ...observables.estimate import format_uncertainty
 
     if estimate is None:
@@ -259,7 +290,7 @@ def shown(estimate: dict[str, Any] | None, unit: str = "") -> str:
     value, error = estimate["value"], estimate["error"]
     known = error is not None and math.isfinite(error) and error != 0.0
     number = format_uncertainty(value, error) if known else f"{value:.5g}"
-    return f"{number} {unit}" if unit else number
+    return f"{number}{mark} {unit}" if unit else f"{number}{mark}"
 
 
 def plain_table(title: str) -> Table:
@@ -282,14 +313,23 @@ def number_table(title: str, headings: tuple[str, ...]) -> Table:
     return table
 
 
-def agreement_row(table: Table, result: dict[str, Any], who: str = "replicas") -> None:
-    """Add R-hat and what it means to a table."""
-    from ...compare.verdict import R_HAT_LIMIT
+def verdict_rows(table: Table, result: dict[str, Any]) -> None:
+    """Add R-hat and the verdict to a table, with what its marks mean."""
+    from rich.markup import escape
 
-    if result["r_hat"] is None:
-        table.add_row("R-hat", "too few records")
-    elif result["equilibrated"]:
-        table.add_row("R-hat", f"{result['r_hat']:.3f}: the {who} agree")
-    else:
-        verdict = f"{result['r_hat']:.3f} > {R_HAT_LIMIT}: the {who} do not agree, NOT equilibrated or too short"
-        table.add_row("R-hat", verdict, style="red")
+    if result.get("r_hat") is not None:
+        table.add_row("R-hat", f"{result['r_hat']:.3f}")
+    style = {True: None, False: "red", None: "yellow"}[result["equilibrated"]]
+    sign = mark(result)
+    words = escape(result["verdict"]["sentence"])
+    table.add_row("equilibrium", f"{sign} {words}" if sign else words, style=style)
+
+
+def mark(result: dict[str, Any]) -> str:
+    """Return what stands behind the numbers of a result, or of one of its rows: ``*``, ``?`` or nothing."""
+    from ...observables.equilibration import mark_of
+
+    return mark_of(result["equilibrated"])
+
+
+MARKS: Final = "*: not in equilibrium; ?: cannot tell"

@@ -18,7 +18,7 @@ from .._chain import Turn
 from .._errors import CommandError, user_input
 from .._options import Choices
 from .._sample_options import engine_of, given_by, resolve_engine
-from .base import REPLICAS, Runner, agreement_row, averages, make_engine, plain_table, shown
+from .base import REPLICAS, Runner, averages, make_engine, mark, plain_table, shown, told, verdict_rows
 from .flow_file import load_flow
 from .monte_carlo import ADAPTATION_BLOCK
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from ...ensemble import Ensemble
     from ...io.runfile import RunFile
+    from ...observables import Verdict, WeightSummary
     from ...samplers._carry import Carried
     from ...systems import System
 
@@ -50,13 +51,10 @@ class FlowRunner(Runner):
         super().__init__(run, threads, device)
         parameters = self.parameters
         self._flow = load_flow(parameters["flow"], self.system)
-        if self._flow.describe() != parameters["flow_is"]:
-            raise CommandError(
-                f"--flow: expected the flow that the run was begun with, got another one in {parameters['flow']}"
-            )
         self._engine = make_engine(parameters, self.system, threads)
         self._equilibration = int(parameters["equilibration"])
         self._total = self._equilibration + int(parameters["sweeps"])
+        self._check_file(int(parameters["replicas"]), self._records_due(self._equilibration))
         self._steps = int(run.state.get("steps", 0))
         self._error = float(run.state.get("integration_error", 0.0))
         self._integration = Integration.checked(None, TOLERANCE, MAX_STEPS, CHECKED, threads)
@@ -192,7 +190,8 @@ class FlowRunner(Runner):
         energy = np.asarray(records.get("energy", np.empty((0, replicas))))
         if energy.size < 2:
             names = ("mean_energy", "specific_heat", "log_z", "samples", "ess", "largest_weight", "pareto_k", "pareto_k_limit")
-            return {**result, **dict.fromkeys(names), "dominated": None, "equilibrated": None}
+            told_of = {name: base[name] for name in ("equilibrated", "verdict")}
+            return {**result, **dict.fromkeys(names), "dominated": None, **told_of}
         log_w = np.asarray(records["log_weight"]).ravel()
         groups = np.tile(np.arange(replicas), len(energy))
         found, (log_z, error) = (
@@ -217,8 +216,17 @@ class FlowRunner(Runner):
             "pareto_k": weights.pareto_k if math.isfinite(weights.pareto_k) else None,
             "pareto_k_limit": weights.pareto_k_limit,
             "dominated": dominated,
-            "equilibrated": base["equilibrated"] and not dominated if base["equilibrated"] is not None else None,
+            **told(self._verdict(base, weights)),
         }
+
+    def _verdict(self, base: dict[str, Any], weights: WeightSummary) -> Verdict:
+        """Judge the hot replicas as chains, the weights, and the integrator."""
+        from ...observables import Check, Verdict
+        from ...observables.outer_checks import integration_check, summary_checks
+
+        words = f"hot replicas {base['verdict']['sentence']}"
+        chains = Check("hot replicas", math.nan, math.nan, base["equilibrated"], words)
+        return Verdict.of([chains, *summary_checks(weights), integration_check(self._error)])
 
     def tables(self, result: dict[str, Any]) -> list[Table]:
         """Return one table of averages and weights."""
@@ -227,9 +235,9 @@ class FlowRunner(Runner):
             f"{p['system']}, N = {p['n']}, T = {p['start']:g} to {p['temperature']:g}, nf ({p['explorer']}): "
             f"{p['replicas']} replicas x {p['sweeps']:,} sweeps"
         )
-        table.add_row("<U>/N", shown(result["mean_energy"], "epsilon"))
-        table.add_row("C_v/N, configurational", shown(result["specific_heat"], "k_B"))
-        table.add_row("log Z, relative to the hot one", shown(result["log_z"]))
+        table.add_row("<U>/N", shown(result["mean_energy"], "epsilon", mark(result)))
+        table.add_row("C_v/N, configurational", shown(result["specific_heat"], "k_B", mark(result)))
+        table.add_row("log Z, relative to the hot one", shown(result["log_z"], mark=mark(result)))
         if result["ess"] is not None:
             table.add_row("effective samples", f"{result['ess']:.3g} of {result['samples']:,}")
             text = f"{result['largest_weight']:.2g}"
@@ -241,8 +249,6 @@ class FlowRunner(Runner):
                 limit = f"{result['pareto_k']:.2f}, limit {result['pareto_k_limit']:.2f}"
                 table.add_row("Pareto k-hat of the weights", limit, style="red" if heavy else None)
             table.add_row("integration", f"{result['steps']} steps, error {result['integration_error']:.2g}")
-        agreement_row(
-            table, {**result, "equilibrated": result["r_hat"] is not None and result["r_hat"] <= 1.01}, "hot replicas"
-        )
+        verdict_rows(table, result)
         table.add_row("file", result["output"])
         return [table]

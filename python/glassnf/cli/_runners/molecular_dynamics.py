@@ -11,8 +11,22 @@ import numpy as np
 from .._chain import Turn
 from .._options import Choices
 from .._sample_options import FRICTION, given_by, resolve_engine
-from .base import REPLICAS, FloatArray, Runner, agreement_row, averages, lengths, make_engine, plain_table, shown, swaps
+from .base import (
+    REPLICAS,
+    FloatArray,
+    Runner,
+    averages,
+    lengths,
+    make_engine,
+    mark,
+    plain_table,
+    shown,
+    swaps,
+    told,
+    verdict_rows,
+)
 from .monte_carlo import MonteCarloRunner, due_records
+from .starts import choose_starts, from_cold
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -40,6 +54,7 @@ class MolecularDynamicsRunner(Runner):
             self._equilibrator = make_engine(langevin, self.system, threads)  # type: ignore[assignment]
         self._equilibration = int(self.parameters["equilibration"])
         self._total = self._equilibration + int(self.parameters["steps"])
+        self._check_file(int(self.parameters["replicas"]), self._records_due(self._equilibration))
 
     @staticmethod
     def choose(choices: Choices, system: System) -> dict[str, Any]:
@@ -47,12 +62,13 @@ class MolecularDynamicsRunner(Runner):
         return {
             **resolve_engine(choices, "md", system),
             "replicas": given_by(choices, "replicas", REPLICAS),
+            **choose_starts(choices, given_by(choices, "replicas", REPLICAS), "replica"),
             **lengths(choices, "steps", 100_000, 100),
         }
 
     @staticmethod
     def start(parameters: dict[str, Any], system: System) -> Ensemble:
-        """Return random starts."""
+        """Return random starts, half of them annealed if that was asked for."""
         return MonteCarloRunner.start(parameters, system)
 
     @property
@@ -121,9 +137,12 @@ class MolecularDynamicsRunner(Runner):
         records, replicas = self.run.records, self.parameters["replicas"]
         energy = records.get("energy", np.empty((0, replicas)))
         kinetic = records.get("kinetic_energy", np.empty((0, replicas)))
-        found = averages(energy, self.system, float(self.parameters["temperature"]))
-        if self._conserves_energy:  # fluctuations of U at constant energy say something else
-            found["specific_heat"] = None
+        cold = from_cold(self.parameters, replicas)
+        found = averages(energy, self.system, float(self.parameters["temperature"]), cold)
+        if self._conserves_energy:  # fluctuations of U at constant energy say something else, and replicas never agree
+            from ...samplers.verdicts import conserving
+
+            found |= {"specific_heat": None, "r_hat": None, **told(conserving(energy))}
         seconds = self.pace.seconds
         return {
             **found,
@@ -159,9 +178,9 @@ class MolecularDynamicsRunner(Runner):
             f"md ({parameters['thermostat']}): "
             f"{parameters['replicas']} replicas x {parameters['steps']:,} steps of {parameters['timestep']:g}"
         )
-        table.add_row("<U>/N", shown(result["mean_energy"], "epsilon"))
+        table.add_row("<U>/N", shown(result["mean_energy"], "epsilon", mark(result)))
         if not self._conserves_energy:
-            table.add_row("C_v/N, configurational", shown(result["specific_heat"], "k_B"))
+            table.add_row("C_v/N, configurational", shown(result["specific_heat"], "k_B", mark(result)))
         table.add_row("kinetic temperature", shown(result["kinetic_temperature"], "epsilon / k_B"))
         if result["energy_drift"] is not None:
             table.add_row("drift of the total energy", f"{result['energy_drift']:+.1e} epsilon per particle and tau")
@@ -169,8 +188,7 @@ class MolecularDynamicsRunner(Runner):
             table.add_row("acceptance of swaps", f"{result['swap_acceptance']:.3g}")
         if result["steps_per_second"] is not None:
             table.add_row("replica-steps per second", short_number(result["steps_per_second"]))
-        if not self._conserves_energy:
-            agreement_row(table, result)
+        verdict_rows(table, result)
         table.add_row("file", result["output"])
         return [table]
 

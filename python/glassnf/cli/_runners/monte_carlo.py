@@ -11,7 +11,8 @@ import numpy as np
 from .._chain import Turn
 from .._options import Choices
 from .._sample_options import TARGET_ACCEPTANCE, given_by, resolve_engine
-from .base import REPLICAS, Runner, agreement_row, averages, lengths, make_engine, plain_table, shown, swaps
+from .base import REPLICAS, Runner, averages, lengths, make_engine, mark, plain_table, shown, swaps, verdict_rows
+from .starts import choose_starts, from_cold, start_replicas
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -36,6 +37,7 @@ class MonteCarloRunner(Runner):
         self._sampler: MonteCarlo = make_engine(self.parameters, self.system, threads)  # type: ignore[assignment]
         self._equilibration = int(self.parameters["equilibration"])
         self._total = self._equilibration + int(self.parameters["sweeps"])
+        self._check_file(int(self.parameters["replicas"]), self._records_due(self._equilibration))
 
     @staticmethod
     def choose(choices: Choices, system: System) -> dict[str, Any]:
@@ -43,18 +45,16 @@ class MonteCarloRunner(Runner):
         return {
             **resolve_engine(choices, choices["algorithm"], system),
             "replicas": given_by(choices, "replicas", REPLICAS),
+            **choose_starts(choices, given_by(choices, "replicas", REPLICAS), "replica"),
             **lengths(choices, "sweeps", 10_000, 10),
             "target_acceptance": TARGET_ACCEPTANCE,
         }
 
     @staticmethod
     def start(parameters: dict[str, Any], system: System) -> Ensemble:
-        """Return random starts."""
-        from ...ensemble import Ensemble
-
-        return Ensemble.random(
-            system, replicas=parameters["replicas"], temperature=parameters["temperature"], seed=parameters["seed"]
-        )
+        """Return random starts, half of them annealed if that was asked for."""
+        replicas = parameters["replicas"]
+        return start_replicas(parameters, system, np.full(replicas, parameters["temperature"], dtype=np.float64), replicas)
 
     @property
     def done(self) -> bool:
@@ -114,7 +114,10 @@ class MonteCarloRunner(Runner):
         seconds = self.pace.seconds
         return {
             **averages(
-                self.run.records.get("energy", np.empty((0, replicas))), self.system, float(self.parameters["temperature"])
+                self.run.records.get("energy", np.empty((0, replicas))),
+                self.system,
+                float(self.parameters["temperature"]),
+                from_cold(self.parameters, replicas),
             ),
             "displacement_acceptance": float(accepted / moves) if moves else None,
             **swaps(counters),
@@ -131,8 +134,8 @@ class MonteCarloRunner(Runner):
             f"{parameters['system']}, N = {parameters['n']}, T = {parameters['temperature']:g}, {parameters['algorithm']}: "
             f"{parameters['replicas']} replicas x {parameters['sweeps']:,} sweeps"
         )
-        table.add_row("<U>/N", shown(result["mean_energy"], "epsilon"))
-        table.add_row("C_v/N, configurational", shown(result["specific_heat"], "k_B"))
+        table.add_row("<U>/N", shown(result["mean_energy"], "epsilon", mark(result)))
+        table.add_row("C_v/N, configurational", shown(result["specific_heat"], "k_B", mark(result)))
         for label, key in (
             ("acceptance of displacements", "displacement_acceptance"),
             ("acceptance of swaps", "swap_acceptance"),
@@ -141,7 +144,7 @@ class MonteCarloRunner(Runner):
                 table.add_row(label, f"{result[key]:.3g}")
         if result["moves_per_second"] is not None:
             table.add_row("trial moves per second", short_number(result["moves_per_second"]))
-        agreement_row(table, result)
+        verdict_rows(table, result)
         table.add_row("file", result["output"])
         return [table]
 

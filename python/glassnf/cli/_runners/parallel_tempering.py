@@ -19,15 +19,30 @@ from .._chain import Turn
 from .._errors import CommandError
 from .._options import Choices
 from .._sample_options import engine_of, given_by, resolve_engine, twice
-from .base import Runner, averages, lengths, make_engine, number_table, plain_table, shown
+from .base import (
+    MARKS,
+    FloatArray,
+    Runner,
+    averages,
+    lengths,
+    make_engine,
+    mark,
+    number_table,
+    plain_table,
+    shown,
+    told,
+    verdict_rows,
+)
 from .flow_file import assisting_flow, flow_parameters
 from .monte_carlo import due_records
+from .starts import choose_starts, from_cold, start_replicas
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from ...ensemble import Ensemble
     from ...io.runfile import RunFile
+    from ...observables import Verdict
     from ...samplers import PTRecord
     from ...systems import System
 
@@ -53,19 +68,26 @@ class ParallelTemperingRunner(Runner):
 
     def __init__(self, run: RunFile, threads: int | None, device: str) -> None:
         from ...samplers import ParallelTempering
+        from ...samplers._tempering import read_state
 
         super().__init__(run, threads, device)
+        ladders = int(self.parameters["ladders"])
         self._sampler = ParallelTempering(
             self.system,
             temperatures=run.state.get("temperatures", self.parameters["temperatures"]),
             explorer=make_engine(self.parameters, self.system, threads),
-            ladders=self.parameters["ladders"],
+            ladders=ladders,
             sweeps_per_exchange=self.parameters["sweeps_per_exchange"],
             flow=assisting_flow(self.parameters, self.system),
         )
+        self._sampler.check(run.ensemble)
         self._state: dict[str, Any] = {name: run.state[name] for name in ("visits", "flow_steps") if name in run.state}
         self._equilibration = int(self.parameters["equilibration"])
         self._total = self._equilibration + int(self.parameters["sweeps"])
+        if self._state:
+            nowhere = np.zeros(self._sampler.replicas, dtype=np.int32)
+            read_state({"visits": nowhere, **self._state}, self._sampler.replicas, self._sampler.temperatures.size - 1)
+        self._check_file(len(self.parameters["temperatures"]) * ladders, self._records_due(self._equilibration))
 
     @staticmethod
     def choose(choices: Choices, system: System) -> dict[str, Any]:
@@ -96,6 +118,7 @@ class ParallelTemperingRunner(Runner):
             "temperatures": list(ladder),
             "fixed_ladder": choices["fixed-ladder"],
             "ladders": given_by(choices, "ladders", LADDERS),
+            **choose_starts(choices, given_by(choices, "ladders", LADDERS), "ladder"),
             "explorer": explorer,
             **engine,
             **flow,
@@ -105,11 +128,9 @@ class ParallelTemperingRunner(Runner):
 
     @staticmethod
     def start(parameters: dict[str, Any], system: System) -> Ensemble:
-        """Return random starts at the temperatures of the ladders."""
-        from ...ensemble import Ensemble
-
-        temperatures = np.tile(parameters["temperatures"], parameters["ladders"])
-        return Ensemble.random(system, replicas=len(temperatures), temperature=temperatures, seed=parameters["seed"])
+        """Return random starts at the temperatures of the ladders, half of these annealed if that was asked for."""
+        temperatures = np.tile(np.asarray(parameters["temperatures"], dtype=np.float64), parameters["ladders"])
+        return start_replicas(parameters, system, temperatures, parameters["ladders"])
 
     @property
     def done(self) -> bool:
@@ -208,8 +229,9 @@ class ParallelTemperingRunner(Runner):
         acceptance = _ratio(counters.get("accepts", np.zeros((m - 1, 1))), counters.get("attempts", np.zeros((m - 1, 1))))
         cold, hot = counters.get("from_cold", np.zeros((m, 1))), counters.get("from_hot", np.zeros((m, 1)))
         flow = _ratio(cold, cold + hot)
+        whole, each = self._verdicts(energy, temperatures)
         by_temperature = [
-            {"temperature": float(t), **averages(energy[:, k], self.system, float(t)), "flow": flow[k]}
+            {"temperature": float(t), **averages(energy[:, k], self.system, float(t)), **told(each[k]), "flow": flow[k]}
             | {"acceptance_to_next": acceptance[k] if k + 1 < m else None}
             for k, t in enumerate(temperatures)
         ]
@@ -217,12 +239,10 @@ class ParallelTemperingRunner(Runner):
         trips = counters.get("round_trips")
         seconds = self.pace.seconds
         poor = [k for k, value in enumerate(acceptance) if value is not None and value < POOR_ACCEPTANCE]
-        exchanging = trips is not None and trips.sum() > 0 and not poor
-        for row in by_temperature:  # ladders that agree without exchange may agree on the start
-            row["equilibrated"] = row["equilibrated"] if row["equilibrated"] is None else row["equilibrated"] and exchanging
         lowest = by_temperature[int(np.argmin(temperatures))]
         return {
-            **{name: lowest[name] for name in ("mean_energy", "specific_heat", "r_hat", "equilibrated")},
+            **{name: lowest[name] for name in ("mean_energy", "specific_heat", "r_hat")},
+            **told(whole),
             "temperatures": by_temperature,
             "round_trips": None if trips is None else int(trips.sum()),
             "round_trips_by_ladder": None if trips is None else trips.tolist(),
@@ -232,10 +252,19 @@ class ParallelTemperingRunner(Runner):
             "moves_per_second": self.pace.amount * self.system.n * m * ladders / seconds if seconds else None,
         }
 
+    def _verdicts(self, energy: FloatArray, temperatures: FloatArray) -> tuple[Verdict, list[Verdict]]:
+        """Return the verdict on the whole, and that on each temperature."""
+        from ...samplers.verdicts import ladder
+
+        counters, pairs, ladders = self.run.counters, temperatures.size - 1, int(self.parameters["ladders"])
+        attempts, accepts = (
+            np.sum(counters.get(name, np.zeros((pairs, 1), dtype=np.int64)), axis=1) for name in ("attempts", "accepts")
+        )
+        trips = counters.get("round_trips", np.zeros(ladders, dtype=np.int64))
+        return ladder(energy, temperatures, attempts, accepts, trips, from_cold(self.parameters, ladders))
+
     def tables(self, result: dict[str, Any]) -> list[Table]:
         """Return the table of the temperatures, and one of the ladder as a whole."""
-        from ...compare.verdict import R_HAT_LIMIT
-
         parameters, trips = self.parameters, result["round_trips"]
         title = (
             f"{parameters['system']}, N = {parameters['n']}, pt ({parameters['explorer']}):\n"
@@ -253,11 +282,7 @@ class ParallelTemperingRunner(Runner):
             whole.add_row("communication barrier", advice)
         for low, high in result["poor_exchanges"]:
             whole.add_row("NO EXCHANGE", f"between T = {low:g} and {high:g}: use more temperatures", style="red")
-        if result["r_hat"] is not None and not result["r_hat"] <= R_HAT_LIMIT:
-            text = f"{result['r_hat']:.3f} > {R_HAT_LIMIT}: the ladders do not agree, NOT equilibrated or too short"
-            whole.add_row("R-hat at the lowest T", text, style="red")
-        elif result["r_hat"] is not None:
-            whole.add_row("R-hat at the lowest T", f"{result['r_hat']:.3f}: the ladders agree")
+        verdict_rows(whole, result)
         whole.add_row("file", result["output"])
         return [self._temperatures(title, result["temperatures"]), whole]
 
@@ -268,7 +293,9 @@ class ParallelTemperingRunner(Runner):
             numbers = [
                 "-" if value is None else f"{value:.{digits}f}" for value, digits in zip(optional, (3, 2, 3), strict=True)
             ]
-            table.add_row(f"{row['temperature']:.4f}", shown(row["mean_energy"]), shown(row["specific_heat"]), *numbers)
+            values = [shown(row[name], mark=mark(row)) for name in ("mean_energy", "specific_heat")]
+            table.add_row(f"{row['temperature']:.4f}", *values, *numbers)
+        table.caption = MARKS
         return table
 
 

@@ -6,6 +6,7 @@ for the energies, which are the records.
 
 from __future__ import annotations
 
+import math
 import time
 import warnings
 from collections.abc import Callable
@@ -17,7 +18,7 @@ from .._chain import Turn
 from .._errors import CommandError
 from .._options import Choices
 from .._sample_options import engine_of, given_by, resolve_engine, twice
-from .base import Runner, make_engine, number_table, plain_table, shown
+from .base import Runner, make_engine, mark, number_table, plain_table, shown, told, verdict_rows
 from .flow_file import assisting_flow, flow_parameters
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from ...ensemble import Ensemble
     from ...io.runfile import RunFile
+    from ...observables import Verdict
     from ...samplers import PAResult
     from ...systems import System
 
@@ -77,6 +79,7 @@ class PopulationAnnealingRunner(Runner):
             self._anneal = self._sampler.begin(run.ensemble, device=device)  # which copies it to where it is to be
         self.ensemble = self._anneal.population
         self._written = len(self._anneal.rows)
+        self._check_file(int(parameters["population"]), self._written)
 
     def _place(self, ensemble: Ensemble) -> Ensemble:
         """Return the ensemble as it is: the sampler knows whether the population belongs on the device or in host memory."""
@@ -225,9 +228,21 @@ class PopulationAnnealingRunner(Runner):
             "rho_t": last.get("rho_t"),
             "largest_rho_t": worst,
             "collapsed": collapsed,
-            "equilibrated": None if collapsed is None else not collapsed,
+            **told(self._verdict()),
             "steps": steps,
         }
+
+    def _verdict(self) -> Verdict:
+        """Judge the anneal as far as it has come; nothing can be told at best before it has reached the target."""
+        from ...observables import Check, Verdict
+        from ...observables.outer_checks import anneal_checks
+
+        records, population = self.run.records, self.parameters["population"]
+        error = float(records["log_z_error"][-1]) if len(records.get("log_z_error", ())) else math.nan
+        checks = anneal_checks(population, records.get("rho_t", np.empty(0)), population * error**2)
+        if not self.done:
+            checks.append(Check("target", math.nan, math.nan, None, "the target has not been reached"))
+        return Verdict.of(checks)
 
     def _step(self, records: dict[str, Any], place: int) -> dict[str, Any]:
         families = int(records["families"][place])
@@ -257,14 +272,15 @@ class PopulationAnnealingRunner(Runner):
             f"pa ({parameters['explorer']}):\n{parameters['population']:,} replicas, {len(result['steps'])} temperatures"
         )
         table = plain_table("At the target")
-        table.add_row("<U>/N", shown(result["mean_energy"], "epsilon"))
-        table.add_row("C_v/N, configurational", shown(result["specific_heat"], "k_B"))
-        table.add_row("log Z, relative to the start", shown(result["log_z"]))
+        table.add_row("<U>/N", shown(result["mean_energy"], "epsilon", mark(result)))
+        table.add_row("C_v/N, configurational", shown(result["specific_heat"], "k_B", mark(result)))
+        table.add_row("log Z, relative to the start", shown(result["log_z"], mark=mark(result)))
         style = "red" if result["collapsed"] else None
         limit = f"{result['rho_t']:.3g} of {parameters['population']}" if result["rho_t"] is not None else "-"
         if result["collapsed"]:
             limit += ": FEW FAMILIES carry the averages; use a larger population or more sweeps"
         table.add_row("rho_t, mean square family size", limit, style=style)
+        verdict_rows(table, result)
         table.add_row("file", result["output"])
         return [self._temperatures(title, result["steps"]), table]
 

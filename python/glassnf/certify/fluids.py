@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-import glassnf as gnf
-from glassnf.ensemble import wrap_positions
-from glassnf.flows import Transport
-from glassnf.systems import PairPotential, System, custom
-from test_monte_carlo_exact import minimum_image, reduced_energy
+from ..ensemble import Ensemble, wrap_positions
+from ..flows.transport import Transport
+from ..systems import PairPotential, System, custom
+from .reference import minimum_image, reduced_energy
+
+__all__ = ["PAIR", "RadialFlow", "Reference", "Still", "bins_of", "draw_pairs", "fluid", "reference"]
 
 Array = npt.NDArray[Any]
 
@@ -32,18 +33,22 @@ class Still:
     def __init__(self, system: System) -> None:
         self.system = system
 
-    def prepare(self, ensemble: gnf.Ensemble, sweeps: int) -> int:
+    def prepare(self, ensemble: Ensemble, sweeps: int) -> int:
+        """Check the ensemble."""
         ensemble.validate()
         return sweeps
 
-    def explore(self, ensemble: gnf.Ensemble, sweeps: int) -> int:
+    def explore(self, ensemble: Ensemble, sweeps: int) -> int:
+        """Let time pass."""
         ensemble.step += sweeps
         return 0
 
-    def adapt(self, ensemble: gnf.Ensemble, sweeps: int) -> int:
+    def adapt(self, ensemble: Ensemble, sweeps: int) -> int:
+        """Let time pass."""
         return self.explore(ensemble, sweeps)
 
     def describe(self) -> dict[str, Any]:
+        """Return its name."""
         return {"explorer": "still"}
 
 
@@ -105,7 +110,7 @@ def reference(n: int, temperature: float) -> Reference:
 def bins_of(system: System, positions: Array, edges: Array) -> Array:
     """Return which bin (R,) the distance of the first two particles is in."""
     r = np.linalg.norm(minimum_image(positions[:, 1] - positions[:, 0], system.box), axis=1)
-    return np.searchsorted(edges, r, side="right") - 1
+    return np.asarray(np.searchsorted(edges, r, side="right") - 1)
 
 
 class RadialFlow:
@@ -129,6 +134,7 @@ class RadialFlow:
         self.middle, self.energy = middle, np.asarray(reduced_energy(PAIR, np.maximum(middle, 0.3), 0, 0))
 
     def cumulative(self, beta: float) -> Array:
+        """Return the cumulative distribution of distances at the nodes."""
         weights = self.middle * np.exp(-np.minimum(self.strength * beta * self.energy, 200.0))
         table = np.append(0.0, np.cumsum(weights))
         return np.asarray(table / table[-1])
@@ -143,6 +149,7 @@ class RadialFlow:
         steps: int | None = None,
         threads: int | None = None,
     ) -> Transport:
+        """Carry pairs of particles from one inverse temperature to another."""
         start, end = self.cumulative(beta_from), self.cumulative(beta_to)
         delta = minimum_image(positions[:, 1] - positions[:, 0], self.system.box)
         r = np.linalg.norm(delta, axis=1)
@@ -161,13 +168,5 @@ class RadialFlow:
         return Transport(wrapped, crossings.astype(np.int32), log_jacobian, 1)
 
     def describe(self) -> dict[str, Any]:
+        """Return its name and strength."""
         return {"flow": "radial", "strength": self.strength}
-
-
-class NeglectfulFlow(RadialFlow):
-    """The same map with half of its log Jacobian: wrong, and consistently so on the way back."""
-
-    def transport(self, *args: Any, **options: Any) -> Transport:
-        moved = super().transport(*args, **options)
-        moved.log_jacobian[:] *= 0.5
-        return moved

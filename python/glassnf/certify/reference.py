@@ -1,4 +1,4 @@
-"""Plain NumPy reference for energies, forces and virials: all pairs, minimum image, no code of the package.
+"""Plain NumPy reference for energies, forces and virials: all pairs, minimum image, no other code of the package.
 
 Arguments of all functions: positions (R, N, d), species (R, N) or (N,), box (d,), and the pair potential: kind, sigma (S, S),
 epsilon (S, S), cutoff (S, S) or a number, in units of sigma_ab, exponent (inverse power only). `parameters(system)` takes box
@@ -15,9 +15,23 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+__all__ = [
+    "CORE",
+    "energy",
+    "forces",
+    "local_energies",
+    "minimum_image",
+    "pair",
+    "parameters",
+    "reduced_energy",
+    "virial",
+]
+
 Array = npt.NDArray[Any]
 
-CORE = 0.01  # below this x = r / sigma_ab a potential is constant
+CORE = 0.01
+"""Below this x = r / sigma_ab a potential is constant."""
+
 _PAIRS_AT_ONCE = 1 << 20
 
 
@@ -32,6 +46,17 @@ def parameters(system: Any) -> dict[str, Any]:
         "cutoff": np.array(potential.cutoff),
         "exponent": potential.exponent,
     }
+
+
+def minimum_image(delta: Array, box: Array) -> Array:
+    """Return distance vectors (..., d) to the nearest images in a periodic box (d,)."""
+    return np.asarray(delta - box * np.rint(delta / box))
+
+
+def reduced_energy(potential: Any, r: Array, a: int = 0, b: int = 0) -> Array:
+    """Return V(r) of a pair of species of a `PairPotential`."""
+    sigma, epsilon, cutoff = (np.array(m)[a, b] for m in (potential.sigma, potential.epsilon, potential.cutoff))
+    return np.asarray(pair(r, potential.kind, sigma, epsilon, cutoff, potential.exponent)[0])
 
 
 def _bare(kind: str, q: Array, n: float) -> tuple[Array, Array, Array]:

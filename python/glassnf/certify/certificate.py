@@ -1,0 +1,191 @@
+"""The certificate: what was checked where, with what outcome, as data, and a digest over all of it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from .. import _check
+from .statistics import holm
+
+__all__ = ["FORMAT", "Certificate", "load"]
+
+FORMAT: Final = "glassnf certificate"
+_VERSION: Final = 1
+_MOST_BYTES: Final = 64 * 2**20
+_REQUIRED: Final = ("format", "format_version", "created", "settings", "environment", "family", "passed", "checks", "digest")
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """The result of `certify`.
+
+    Attributes
+    ----------
+    data : dict
+        What is written to the file: ``format``, ``format_version``, ``created``, ``settings`` (quick, device, seed, level),
+        ``environment`` (versions, hardware), ``family`` (statistical checks, level, smallest p-value, largest one rejected),
+        ``passed``, ``checks``, and ``digest``, the SHA-256 of all the rest as canonical JSON.
+    """
+
+    data: dict[str, Any]
+
+    @property
+    def passed(self) -> bool:
+        """Whether no check has failed."""
+        return bool(self.data["passed"])
+
+    @property
+    def checks(self) -> list[dict[str, Any]]:
+        """One entry for each comparison: sampler, system, quantity, device, precision, outcome, numbers."""
+        found: list[dict[str, Any]] = self.data["checks"]
+        return found
+
+    @property
+    def failures(self) -> list[dict[str, Any]]:
+        """The checks that have failed."""
+        return [check for check in self.checks if check["outcome"] == "failed"]
+
+    @property
+    def digest(self) -> str:
+        """The digest that the certificate bears."""
+        return str(self.data["digest"])
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the certificate as JSON.
+
+        Raises
+        ------
+        OSError
+            If it cannot be written; a file that was there is as it was.
+        """
+        from ..compare.jsonable import dumps
+        from ..io.files import atomic_write
+
+        with atomic_write(path) as temporary:
+            Path(temporary).write_text(dumps(self.data), encoding="utf-8")
+
+    def problems(self) -> list[str]:
+        """Return what does not hold together: the digest, the outcomes by the p-values and limits, the verdict. Empty: nothing.
+
+        The digest is no signature: whoever alters a certificate can make a new one.
+        """
+        found = []
+        if digest_of(self.data) != self.digest:
+            found.append("digest: expected that of the contents, got another: the file has been altered")
+        outcomes = judge([dict(check) for check in self.checks], float(self.data["settings"]["level"]))
+        wrong = [a["name"] for a, b in zip(self.checks, outcomes, strict=True) if a["outcome"] != b["outcome"]]
+        if wrong:
+            found.append(f"checks: expected outcomes that follow from the numbers, got others in {len(wrong)}: {wrong[0]}")
+        if self.passed != verdict(outcomes):
+            found.append(f"passed: expected {verdict(outcomes)}, which follows from the checks, got {self.passed}")
+        return found
+
+
+def verdict(checks: list[dict[str, Any]]) -> bool:
+    """Return whether something was checked, and nothing has failed."""
+    outcomes = {check["outcome"] for check in checks}
+    return "passed" in outcomes and "failed" not in outcomes
+
+
+def judge(checks: list[dict[str, Any]], level: float) -> list[dict[str, Any]]:
+    """Set the outcome of every check that was run, in place: by Holm's method for p-values, by limits for the rest."""
+    chance = [check for check in checks if check["outcome"] != "not run" and check["p_value"] is not None]
+    if chance:
+        rejected = holm(np.array([check["p_value"] for check in chance]), level)
+        for check, no in zip(chance, rejected, strict=True):
+            check["outcome"] = "failed" if no else "passed"
+    for check in checks:
+        if check["outcome"] != "not run" and check["p_value"] is None:
+            numbers = (check["observed"], check["expected"], check["limit"])
+            good = None not in numbers and abs(numbers[0] - numbers[1]) <= numbers[2]
+            check["outcome"] = "passed" if good else "failed"
+    return checks
+
+
+def digest_of(data: dict[str, Any]) -> str:
+    """Return the SHA-256 of everything but the digest, as JSON with sorted keys and no spaces."""
+    rest = {name: value for name, value in data.items() if name != "digest"}
+    text = json.dumps(rest, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def load(path: str | os.PathLike[str]) -> Certificate:
+    """Read a certificate; `Certificate.problems` says whether it holds together.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be read.
+    ValueError
+        If it is not a certificate.
+    """
+    file = Path(path)
+    if file.stat().st_size > _MOST_BYTES:
+        raise ValueError(f"{file}: expected a certificate, got a file of {file.stat().st_size} bytes")
+    try:
+        data = json.loads(file.read_text(encoding="utf-8"), parse_constant=_no_constant)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{file}: expected a certificate, got a file that is not JSON") from error
+    if not isinstance(data, dict) or data.get("format") != FORMAT:
+        raise ValueError(f"{file}: expected a certificate of glassnf, got something else")
+    if data.get("format_version") != _VERSION:
+        raise ValueError(f"{file}: expected a certificate of version {_VERSION}, got {data.get('format_version')!r}")
+    data = _check.keys(str(file), data, required=_REQUIRED, optional=())
+    _check_contents(file, data)
+    return Certificate(data)
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"expected finite numbers, got {name}")
+
+
+def _check_contents(file: Path, data: dict[str, Any]) -> None:
+    def number(value: object) -> bool:
+        return value is None or (isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < float("inf"))
+
+    checks = data["checks"]
+    good = isinstance(checks, list) and isinstance(data["passed"], bool) and isinstance(data["settings"], dict)
+    level = data["settings"].get("level") if good else None
+    good = good and isinstance(level, float) and 0.0 < level < 1.0
+    for check in checks if good else ():
+        good = good and isinstance(check, dict) and isinstance(check.get("name"), str)
+        good = good and check.get("outcome") in ("passed", "failed", "not run")
+        good = good and all(name in check and number(check[name]) for name in ("p_value", "observed", "expected", "limit"))
+        good = good and (check["p_value"] is None or 0.0 <= check["p_value"] <= 1.0)
+    if not good:
+        raise ValueError(f"{file}: expected a certificate of glassnf, got one whose contents are not as they must be")
+
+
+def assemble(settings: dict[str, Any], created: str, checks: list[dict[str, Any]]) -> Certificate:
+    """Judge the checks and return the certificate."""
+    from ..compare.environment import environment
+    from ..compare.jsonable import jsonable
+
+    judge(checks, settings["level"])
+    p_values = [check["p_value"] for check in checks if check["p_value"] is not None and check["outcome"] != "not run"]
+    data = {
+        "format": FORMAT,
+        "format_version": _VERSION,
+        "created": created,
+        "settings": settings,
+        "environment": environment(),
+        "family": {
+            "method": "Holm",
+            "false_alarm_rate": settings["level"],
+            "statistical_checks": len(p_values),
+            "checks_without_chance": sum(c["p_value"] is None and c["outcome"] != "not run" for c in checks),
+            "not_run": sum(c["outcome"] == "not run" for c in checks),
+            "smallest_p_value": min(p_values, default=None),
+        },
+        "passed": verdict(checks),
+        "checks": checks,
+    }
+    plain = json.loads(json.dumps(jsonable(data), allow_nan=False))
+    return Certificate(plain | {"digest": digest_of(plain)})
