@@ -462,7 +462,7 @@ def equilibration(document: dict[str, Any]) -> list[str]:
     """Return how often verdicts are wrong."""
 
     def share(count: int, total: int) -> str:
-        return f"{count} of {total}" + (f" ({100.0 * count / total:.2g}%)" if count else "")
+        return f"{count} of {total}" + (f" ({100.0 * count / total:.3g}%)" if count else "")
 
     head = ("judged together", "known", "equilibrated", "cannot tell", "not equilibrated")
     rows = [
