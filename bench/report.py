@@ -458,7 +458,44 @@ def comparison_consistency(document: dict[str, Any]) -> list[str]:
     ]
 
 
+def equilibration(document: dict[str, Any]) -> list[str]:
+    """Return how often verdicts are wrong."""
+
+    def share(count: int, total: int) -> str:
+        return f"{count} of {total}" + (f" ({100.0 * count / total:.2g}%)" if count else "")
+
+    head = ("judged together", "known", "equilibrated", "cannot tell", "not equilibrated")
+    rows = [
+        (
+            name,
+            "in equilibrium" if state == "equilibrium" else "not",
+            *(share(one, sum(counts.values())) for one in counts.values()),
+        )
+        for name, by_truth in document["rates"].items()
+        for state, counts in by_truth.items()
+    ]
+    wrong = [
+        (
+            f"{row['temperature']:g}",
+            row["case"],
+            str(row["records"]),
+            str(row["replicas"]),
+            f"{row['bias']:+.2f}({row['bias_error']:.2f})",
+            *map(str, row["verdicts"].values()),
+        )
+        for row in document["rows"]
+        if row["replicas"] == max(document["settings"]["groups"]) or row["case"].startswith("anneal")
+    ]
+    columns = ("T", "runs", "records", "replicas", "off by", "equilibrated", "cannot tell", "not equilibrated")
+    return [
+        table(head, rows),
+        "The largest groups one by one; what they are off by is in standard deviations:",
+        table(columns, wrong),
+    ]
+
+
 SECTIONS = {
+    "equilibration": equilibration,
     "comparison_consistency": comparison_consistency,
     "shipped_flow": shipped_flow,
     "escorted_swap": escorted_swap,

@@ -60,7 +60,7 @@ def attempt(call: Call, argument: str, value: Any) -> str | None:
         try:
             result = function(**{**arguments, argument: value})
         except Exception as error:
-            return judge_error(error, argument, arguments)
+            return judge_error(error, argument, arguments, call.names)
     return None if call.nan else not_finite(result)
 
 
@@ -91,7 +91,7 @@ def test_numbers_stored_otherwise_are_the_same_numbers(name: str) -> None:
             try:
                 result = function(**{**fresh, argument: variant})
             except TypeError as error:
-                assert judge_error(error, argument, arguments) is None
+                assert judge_error(error, argument, arguments, call.names) is None
                 continue
             assert same(expected, result), (argument, variant.dtype, variant.strides)
 

@@ -368,7 +368,7 @@ def test_comparisons_tell_three_things_apart() -> None:
     coarse = _judge(fluctuation=1e-4)
     assert (coarse.equilibrated, coarse.sentence.startswith("cannot tell: the error of <U>/N is ")) == (None, True)
     assert _judge(diagnosis=Diagnosis(doubts=("0.2 round trips a run",))).sentence == "cannot tell: 0.2 round trips a run"
-    assert _judge(diagnosis=Diagnosis(faults=("few",), doubts=("b",), remarks=("c",))).sentence == "not equilibrated: few; c"
+    assert _judge(diagnosis=Diagnosis(faults=("few",), doubts=("b",), remarks=("c",))).sentence == "not equilibrated: few; b; c"
     few = judge(np.zeros(16) + 1e-5 * np.arange(16), (1.0, 0.01), ((0.0, 1e-4), (1.0, 0.01)), np.zeros((4, 16)))
     assert few.status == "cannot tell"
 

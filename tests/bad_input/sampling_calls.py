@@ -54,7 +54,7 @@ def saved() -> Path:
     return path
 
 
-def nothing(*_: Any) -> None:
+def nothing(*_: Any, **__: Any) -> None:
     """Serve as a listener."""
 
 
@@ -71,14 +71,14 @@ def of_systems() -> dict[str, Call]:
         "glassnf.systems.PairPotential.energy": call(POTENTIAL.energy, r=np.array([1.0, 1.5]), a=np.array([0, 1]), b=np.array([1, 1])),
         "glassnf.systems.PairPotential.force": call(POTENTIAL.force, r=np.array([1.0, 1.5]), a=np.array([0, 1]), b=np.array([1, 1])),
         "glassnf.systems.PairPotential.describe": call(POTENTIAL.describe, species_names=("A", "B")),
-        "glassnf.systems.PairPotential.from_dict": call(PairPotential.from_dict, data=data["potential"]),
+        "glassnf.systems.PairPotential.from_dict": call(PairPotential.from_dict, data=data["potential"], names={"data": "potential"}),
         "glassnf.systems.System": call(System, name="a", species=np.array([0, 0, 1]), box=np.array([4.0, 4.0]), potential=POTENTIAL, species_names=("A", "B")),
-        "glassnf.systems.System.from_dict": call(System.from_dict, data=data),
+        "glassnf.systems.System.from_dict": call(System.from_dict, data=data, names={"data": "system"}),
         "glassnf.systems.System.to_json": call(SYSTEM.to_json, path=str(folder() / "a.json")),
         "glassnf.systems.System.to_toml": call(SYSTEM.to_toml, path=str(folder() / "a.toml")),
-        "glassnf.systems.by_name": call(systems.by_name, name="ka2d", n=43),
+        "glassnf.systems.by_name": call(systems.by_name, name="ka2d", n=43, names={"name": "system"}),
         "glassnf.systems.custom": call(systems.custom, name="a", potential=POTENTIAL, composition=np.array([3, 2]), box=np.array([4.0, 4.0]), species_names=("A", "B")),
-        "glassnf.systems.custom:density": call(systems.custom, name="a", potential=POTENTIAL, species=np.array([0, 0, 1]), density=0.2, dimension=2),
+        "glassnf.systems.custom:density": call(systems.custom, name="a", potential=POTENTIAL, species=np.array([0, 0, 1]), density=0.2, dimension=2, names={"density": "box"}),
         "glassnf.systems.ka": call(systems.ka, n=200, density=1.2),
         "glassnf.systems.ka2d": call(systems.ka2d, n=43),
         "glassnf.systems.load": call(systems.load, path=_toml()),
@@ -116,7 +116,7 @@ def of_ensembles() -> dict[str, Call]:
         "glassnf.Ensemble": call(gnf.Ensemble, system=SYSTEM, **_fields()),
         "glassnf.Ensemble.random": call(gnf.Ensemble.random, system=SYSTEM, replicas=2, temperature=np.array([0.5, 1.0]), seed=1, device="cpu"),
         "glassnf.Ensemble.from_arrays": call(gnf.Ensemble.from_arrays, system=SYSTEM, **given, temperature=np.full(4, 0.5), seed=1, step=0, ids=np.arange(4), device="cpu"),
-        "glassnf.Ensemble.concatenate": call(gnf.Ensemble.concatenate, ensembles=[source[:2], source[2:]]),
+        "glassnf.Ensemble.concatenate": call(gnf.Ensemble.concatenate, ensembles=[source[:2], source[2:]], names={"ensembles": "ids"}),
         "glassnf.Ensemble.load": call(gnf.Ensemble.load, path=str(saved()), device="cpu"),
         "glassnf.Ensemble.save": method(ensemble, "save", path=str(folder() / "b.h5")),
         "glassnf.Ensemble.to": method(ensemble, "to", device="cpu"),
@@ -290,9 +290,18 @@ def of_flows() -> dict[str, Call]:
         "glassnf.flows.MessageField": call(flows.MessageField, n_species=2, pair_basis=field.pair_basis, message_basis=field.message_basis, temperature_basis=field.temperature_basis, pair=field.pair, message=field.message),
         "glassnf.flows.MessageField.at": call(field.at, beta=1.5),
         "glassnf.flows.MessageField.tables": call(field.tables, betas=np.array([1.0, 1.5])),
+        "glassnf.flows.TrainingReport.from_dict": call(flows.TrainingReport.from_dict, data=_report()),
         "glassnf.flows.RadialTables": call(flows.RadialTables, inner=0.5, outer=1.7, pair=tables.pair, message_inner=0.5, message_outer=1.7, messages=tables.messages),
         "glassnf.flows.RadialTables.stage": call(tables.stage, index=1),
     }  # fmt: skip
+
+
+@functools.cache
+def _report() -> dict[str, Any]:
+    shipped = flows.shipped(systems.ka2d())
+    assert shipped is not None
+    assert shipped.report is not None
+    return shipped.report.to_dict()
 
 
 @functools.cache

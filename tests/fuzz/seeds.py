@@ -135,7 +135,7 @@ def training() -> dict[str, bytes]:
             kept.add_node(NodeSamples(beta, ensemble.positions, ensemble.species, np.arange(2)), 0.5, 100)
         kept.add_layer(np.ones((1, 2, 3, 3)), np.ones((0, 2, 2, 3, 2)))
 
-    return {"layer": _write("a.npz", write)}
+    return {"layer": _write("a.training", write)}
 
 
 def parts() -> dict[str, bytes]:

@@ -191,8 +191,8 @@ Full = Annotated[
     bool,
     option(
         None,
-        "T from 0.5 to 0.2 unless -T is given, 8 hours unless --budget is; an algorithm that is out of equilibrium at two "
-        "temperatures in a row is not run at lower ones.",
+        "T from 0.5 to 0.2 unless -T is given, 8 hours unless --budget is; an algorithm that is not known to be in equilibrium "
+        "at two temperatures in a row is not run at lower ones.",
         "--full",
     ),
 ]

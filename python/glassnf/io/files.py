@@ -11,6 +11,9 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+from .._check import path as check_path
+from .._check import printable
+
 try:
     import fcntl
 except ImportError:  # not on Windows
@@ -40,7 +43,13 @@ _NO_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EBADF, errno.EA
 
 
 class FileFormatError(ValueError):
-    """A file cannot be read: it is truncated, damaged, of another format or version, or contradicts itself."""
+    """A file cannot be read: it is truncated, damaged, of another format or version, or contradicts itself.
+
+    The message is one line that can be printed on a terminal, whatever the file holds.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(printable(message))
 
 
 class DamagedFileError(FileFormatError):
@@ -65,9 +74,7 @@ def output_file(path: str | os.PathLike[str]) -> Path:
     FileNotFoundError, IsADirectoryError
         If the folder does not exist, or `path` is a folder.
     """
-    if not isinstance(path, (str, os.PathLike)):
-        raise TypeError(f"path: expected a file name, got {path!r} ({type(path).__name__})")
-    target = Path(os.path.realpath(path))
+    target = Path(os.path.realpath(check_path("path", path)))
     if target.is_dir():
         raise IsADirectoryError(f"path: expected a file name, got the folder {str(target)!r}")
     if not target.parent.is_dir():
@@ -87,15 +94,11 @@ def existing_file(path: str | os.PathLike[str]) -> Path:
     FileFormatError
         If it is a folder or a device.
     """
-    if not isinstance(path, (str, os.PathLike)):
-        raise TypeError(f"path: expected a file name, got {path!r} ({type(path).__name__})")
-    file = Path(path)
+    file = check_path("path", path)
     try:
         mode = file.stat().st_mode
     except (FileNotFoundError, NotADirectoryError):
         raise FileNotFoundError(f"path: expected an existing file, got {str(file)!r}{hint_of_previous(file)}") from None
-    except ValueError:  # a null byte in the name
-        raise ValueError(f"path: expected a file name, got {str(file)!r}") from None
     if not stat.S_ISREG(mode):
         raise FileFormatError(f"path: expected a regular file, got {str(file)!r}")
     try:

@@ -73,12 +73,16 @@ def mean_energy(energy: object, n: int, *, method: str = "auto") -> Estimate:
         On a bad argument.
     """
     series = series_2d("energy", energy)
+    if series.size < 2:
+        raise ValueError(f"energy: expected at least 2 values, got {series.size}")
     return estimate_mean(series, method=method).scaled(1.0 / _check.positive_int("n", n))
 
 
 def mean_energy_per_replica(energy: object, n: int, *, method: str = "gamma") -> tuple[Estimate, ...]:
     """Return the mean potential energy per particle of each replica alone; the replicas may differ in temperature."""
     series = series_2d("energy", energy)
+    if series.shape[0] < 2:
+        raise ValueError(f"energy: expected at least 2 records, got {series.shape[0]}")
     factor = 1.0 / _check.positive_int("n", n)
     return tuple(estimate.scaled(factor) for estimate in estimate_mean_per_replica(series, method=method))
 

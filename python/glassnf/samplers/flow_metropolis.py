@@ -225,6 +225,7 @@ class FlowMetropolis:
         glassnf.flows.FlowError
             If a result is not finite, or the integration error is above the tolerance with `max_steps` steps.
         """
+        _check.callback("progress", progress)
         self._check(chains)
         total = _check.nonnegative_int("proposals", proposals)
         every = _check.positive_int("record_every", record_every)

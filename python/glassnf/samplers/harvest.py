@@ -101,6 +101,7 @@ def harvest(
     glassnf.cuda.CudaError, ImportError
         If the device cannot be used.
     """
+    _check.callback("progress", progress)
     if not isinstance(explorer, Explorer):
         raise TypeError(f"explorer: expected a sampler such as MonteCarlo, got {type(explorer).__name__}")
     hot = _check.positive_float("temperature", temperature)
