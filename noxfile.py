@@ -95,7 +95,7 @@ def build(session: nox.Session) -> None:
 
 @nox.session
 def certify(session: nox.Session) -> None:
-    """Certify a fresh installation; arguments go to the command, ``--quick`` for half a minute in place of ten."""
+    """Certify a fresh installation; arguments go to the command, ``--quick`` for a minute in place of ten."""
     session.install(*CONSTRAINED, ".[analysis,flow]")
     session.run("glassnf", "certify", *session.posargs)
 
