@@ -1,8 +1,8 @@
 """A million particles on the CPU within 4 GB: every operation in a process of its own, whose address space is limited.
 
 Measured: time and the largest resident memory of each. The start in two dimensions is the one of ``glassnf sample``; in three
-dimensions it is a jittered lattice, which swap Monte Carlo then melts. Before a number counts, the energy that a sampler carried
-along is compared with a fresh one, and what was saved with what was loaded.
+it is a jittered lattice, which swap Monte Carlo then melts. Before a number counts, the energy that a sampler carried along is
+compared with a fresh one, and what was saved with what was loaded.
 
     python bench/large_system.py -o bench/results/large_system.json
 """
