@@ -29,6 +29,7 @@ MAX_STEP = 2**44 - 1
 """Largest step: steps take 44 bits of the counter of the random numbers."""
 
 _MAX_SEED = 2**64 - 1
+_MAX_IMAGE = 2**30  # half the range of images: no run between two checks comes that far, and kernels need not look
 _DEFAULT_MOVE_SIZE = 0.1
 _COLDEST = 1e-300  # its inverse is finite, and so are products of that with reasonable energies
 _ARRAYS = ("positions", "images", "species", "velocities", "beta", "energy", "ids", "move_size")
@@ -171,7 +172,7 @@ class Ensemble:
     positions : (R, N, d) float64, sigma
         Wrapped into [0, box).
     images : (R, N, d) int32
-        Box crossings; unwrapped coordinates are ``positions + images * box``.
+        Box crossings, from -2**30 to 2**30; unwrapped coordinates are ``positions + images * box``.
     species : (R, N) int32
         Species index of each particle; each replica has the composition of the system, in an order of its own.
     velocities : (R, N, d) float64, sigma/tau, or None
@@ -501,7 +502,10 @@ class Ensemble:
             raise ValueError(f"beta: expected non-negative numbers, got {float(beta[replica])!r} for replica {replica}")
         writable = _arrays.writable
         self.positions = writable(positions)
-        self.images = writable(_check.int_array("images", self.images, (replicas, n, d), dtype=np.int32, device=place))
+        images = _check.int_array(
+            "images", self.images, (replicas, n, d), low=-_MAX_IMAGE, high=_MAX_IMAGE, dtype=np.int32, device=place
+        )
+        self.images = writable(images)
         self.species = writable(species)
         if self.velocities is not None:
             self.velocities = writable(_float64("velocities", self.velocities, (replicas, n, d), place))
