@@ -120,6 +120,16 @@ def mutations(session: nox.Session) -> None:
 
 
 @nox.session
+def kills(session: nox.Session) -> None:
+    """Kill every algorithm 100 times; result in bench/results, table in docs/restart.md; half an hour on a quiet machine."""
+    session.install(*CONSTRAINED, ".[test]")
+    result = ("-o", "bench/results/kills.json")
+    arguments = session.posargs or ("--kills", "100", "--at-calls", "20")
+    session.run("python", "tests/kill_harness.py", *arguments, *result)
+    session.run("python", "tests/kill_harness.py", *result, "--write", "docs/restart.md")
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """Run the Python benchmarks and print their report; minutes, on a quiet machine."""
     session.install(*CONSTRAINED, ".[flow]")
