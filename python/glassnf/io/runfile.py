@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from .. import _check
 from . import hdf5
 from .files import (
     DamagedFileError,
@@ -88,6 +89,9 @@ def differences(parameters_a: Mapping[str, Any], parameters_b: Mapping[str, Any]
     list of str
         Sorted by name; empty if all are the same.
     """
+    for name, value in (("parameters_a", parameters_a), ("parameters_b", parameters_b)):
+        if not isinstance(value, Mapping):
+            raise TypeError(f"{name}: expected a mapping, got {type(value).__name__}")
     return _differences("", plain("parameters_a", parameters_a), plain("parameters_b", parameters_b))
 
 
@@ -210,7 +214,7 @@ class RunFile:
             raise TypeError(f"parameters: expected a mapping, got {type(parameters).__name__}")
         values = plain("parameters", parameters)
         target = output_file(path)
-        if target.exists() and not overwrite:
+        if not _check.boolean("overwrite", overwrite) and target.exists():
             raise FileExistsError(f"path: expected the name of a new file, got {str(path)!r}, which exists")
         run = cls(target, ensemble=ensemble, parameters=values, state={}, records={}, counters={}, created=None)
         run.begin()
@@ -321,7 +325,8 @@ class RunFile:
         """
         new = {name: _numbers(f"records[{name!r}]", value) for name, value in _check_names("records", records).items()}
         sums = {
-            name: _numbers(f"counters[{name!r}]", value) for name, value in _check_names("counters", counters or {}).items()
+            name: _numbers(f"counters[{name!r}]", value)
+            for name, value in _check_names("counters", {} if counters is None else counters).items()
         }
         self._check_records(new)
         for name, array in sums.items():
@@ -378,7 +383,7 @@ class RunFile:
         ensemble.validate()
         if ensemble.system != self.ensemble.system:
             raise ValueError(f"ensemble: expected an ensemble of {self.ensemble.system!r}, got one of {ensemble.system!r}")
-        items = _check_names("state", state or {})
+        items = _check_names("state", {} if state is None else state)
         arrays = {key: _numbers(f"state[{key!r}]", item) for key, item in items.items() if isinstance(item, np.ndarray)}
         values = plain("state", {key: item for key, item in items.items() if key not in arrays})
         untouched = self._stamp is not None and self._stamp == stamp_of(self.path)
