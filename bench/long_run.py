@@ -188,6 +188,7 @@ def save(path: Path | None, name: str, result: dict[str, Any]) -> None:
             path,
             {"limit": LIMIT, "cases": {key: results[key] for key in dict.fromkeys(order) if key in results}},
             quiet=True,
+            flags=False,
         )
     finally:
         os.close(lock)
