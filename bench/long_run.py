@@ -56,12 +56,12 @@ def cases() -> dict[str, Case]:
     return {
         "pairs": Case("ka2d, N = 43: all pairs, kept", liquid, 1e10, 0.5),
         "local": Case(
-            "ka2d, N = 43: all pairs, kept, no swaps, steps across 2^32", liquid, 1e9, 0.5, swaps=0.0, step=2**32 - 10**6
+            "ka2d, N = 43: all pairs, kept, no swaps, steps across 2^32", liquid, 3e8, 0.5, swaps=0.0, step=2**32 - 10**6
         ),
-        "lists": Case("ka2d, N = 1290: neighbour lists", middle, 1e9, 0.5),
-        "cells": Case("ka2d at density 0.3, N = 1290: cells", dilute(), 3e8, 2.0, search=2),
-        "space": Case("ka in three dimensions, N = 1000: neighbour lists", solid_state, 3e8, 0.6),
-        "board": Case("ka2d, N = 1290: checkerboard", middle, 3e8, 0.5, checkerboard=True),
+        "lists": Case("ka2d, N = 1290: neighbour lists", middle, 3e8, 0.5),
+        "cells": Case("ka2d at density 0.3, N = 1290: cells", dilute(), 1e8, 2.0, search=2),
+        "space": Case("ka in three dimensions, N = 1000: neighbour lists", solid_state, 1e8, 0.6),
+        "board": Case("ka2d, N = 1290: checkerboard", middle, 1e8, 0.5, checkerboard=True),
     }
 
 

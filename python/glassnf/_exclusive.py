@@ -24,8 +24,8 @@ class Turn:
 
     The thread that has the turn may take it again. Brief work (copies, checks, files) of several threads waits for each other.
     But while a sampler advances the object, it is an error for others and not a wait: they would go on from a state that they
-    have not seen. Pickles and deep copies get a turn of their own. A process forked while another thread had the turn never gets
-    it, as it should be: that thread is not there, and left the object half advanced.
+    have not seen. Pickles and deep copies get a turn of their own. A process forked while another thread had the turn never
+    gets it, as it should be: that thread is not there, and left the object half advanced.
     """
 
     def __init__(self, noun: str) -> None:
@@ -64,8 +64,8 @@ class Turn:
 def exclusive(*names: str, briefly: bool = False) -> Callable[[Callable[P, T]], Callable[P, T]]:
     """Have a method take the turns of some of its arguments while it runs: ``"self"``, or the name of its first argument.
 
-    `briefly` is for work that ends by itself in a moment, and may wait for that of others. Arguments without a `Turn` are left to
-    the checks of the method.
+    `briefly` is for work that ends by itself in a moment, and may wait for that of others. Arguments without a `Turn` are left
+    to the checks of the method.
     """
 
     def decorate(method: Callable[P, T]) -> Callable[P, T]:
