@@ -42,7 +42,7 @@ class Case:
     """One long call; `trials` is of all replicas, of which there is one."""
 
     what: str
-    system: gnf.System
+    system: gnf.systems.System
     trials: float
     temperature: float
     swaps: float = 0.2
@@ -65,7 +65,7 @@ def cases() -> dict[str, Case]:
     }
 
 
-def dilute() -> gnf.System:
+def dilute() -> gnf.systems.System:
     """The same mixture as a gas, whose moves are too long for neighbour lists."""
     system = gnf.systems.ka2d(n=1290)
     return gnf.systems.custom(
