@@ -224,7 +224,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 def test_a_real_disk_that_is_full(small_disk: Path, straight: RunFile, capsys: pytest.CaptureFixture[str]) -> None:
     path, ballast = small_disk / "run.h5", small_disk / "ballast"
-    ballast.write_bytes(b"x" * 60_000)  # there is space for three files at first, and not at the end
+    ballast.write_bytes(b"x" * 140_000)  # there is space for two files, and not for three
     assert run([*SWAP, "-o", str(path)]) == 5
     warning, error = capsys.readouterr().err.splitlines()
     assert f"{path}: No space left on device; '{path}' holds the checkpoint of step " in warning
@@ -337,41 +337,46 @@ def test_files_put_together_wrongly(tmp_path: Path, at_checkpoint: Any, capsys: 
 
 
 LADDER = [*QUICKLY, "--algorithm", "pt", "--temperatures", "0.5,0.6,0.7", "--ladders", "2", "--equilibration", "20"]
-POPULATION = [
-    *QUICKLY,
-    "-T",
-    "0.7",
-    "--algorithm",
-    "pa",
-    "--population",
-    "8",
-    "--equilibration",
-    "20",
-    "--sweeps-per-step",
-    "2",
-]
+ANNEAL = [*QUICKLY, "--algorithm", "pa", "-T", "0.7", "--start", "0.75", "--population", "8", "--culling-fraction", "0.4"]
+
+
+@pytest.fixture(scope="module")
+def states(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """Files of complete runs."""
+    folder = tmp_path_factory.mktemp("states")
+    for name, arguments in (
+        ("pt", [*LADDER, "--sweeps", "40"]),
+        ("pa", [*ANNEAL, "--equilibration", "9", "--sweeps-per-step", "2"]),
+    ):
+        assert run([*arguments, "-o", str(folder / name)]) == 0
+    return {name: (folder / name).read_bytes() for name in ("pt", "pa")}
 
 
 @pytest.mark.parametrize(
-    ("arguments", "name", "value", "message"),
+    ("algorithm", "name", "value", "message"),
     [
-        (LADDER, "state/arrays/temperatures", np.array([0.5, 0.6]), "expected 4 replicas (2 temperatures, 2 ladders), got 6"),
-        (LADDER, "state/arrays/temperatures", np.array([0.5, 0.6, 0.8]), "expected every temperature of the ladder once"),
-        (LADDER, "state/arrays/visits", np.zeros(5, np.int32), "state['visits']: expected shape (6,)"),
-        (LADDER, "state/arrays/visits", np.full(6, 9, np.int32), "state['visits']: expected"),
-        (POPULATION, "state/arrays/families", np.full(8, 8), "state['families']: expected integers from 0 to 7"),
-        (POPULATION, "state/arrays/families", np.arange(7), "state['families']: expected shape (8,)"),
-        (POPULATION, "state/arrays/families", None, "state: expected the key 'families'"),
-        (POPULATION, "state/arrays/row_rho_t", np.zeros(99), "expected as many energies as entries of each 'row_...'"),
+        ("pt", "temperatures", np.array([0.5, 0.6]), "expected 4 replicas (2 temperatures, 2 ladders), got 6"),
+        ("pt", "temperatures", np.array([0.5, 0.6, 0.8]), "expected every temperature of the ladder once"),
+        ("pt", "visits", np.zeros(5, np.int32), "state['visits']: expected shape (6,)"),
+        ("pt", "visits", np.full(6, 9, np.int32), "state['visits']: expected"),
+        ("pa", "families", np.full(8, 8), "state['families']: expected integers from 0 to 7"),
+        ("pa", "families", np.arange(7), "state['families']: expected shape (8,)"),
+        ("pa", "families", None, "state: expected the key 'families'"),
+        ("pa", "row_rho_t", np.zeros(99), "expected as many energies as entries of each 'row_...'"),
     ],
 )
 def test_states_that_do_not_fit(
-    arguments: list[str], name: str, value: Any, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    algorithm: str,
+    name: str,
+    value: Any,
+    message: str,
+    states: dict[str, bytes],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     path = tmp_path / "run.h5"
-    length = ["--sweeps", "40"] if arguments is LADDER else []
-    assert run([*arguments, *length, "-o", str(path)]) == 0
-    change(path, name, value)
+    path.write_bytes(states[algorithm])
+    change(path, f"state/arrays/{name}", value)
     refused(path, message, capsys)
 
 
@@ -473,8 +478,8 @@ def test_a_report_that_cannot_be_written(
     from glassnf.compare import report
 
     command = [
-        "compare", "--algorithms", "mc,swap", "-T", "0.7", "--sweeps", "80", "--reference-sweeps", "40", "--reference-replicas",
-        "8", "--runs", "4", "--no-cache", "--tuning", "0", "--threads", "1", "--quiet", "-o", str(tmp_path / "out"),
+        "compare", "--algorithms", "mc,swap", "-T", "0.7", "--sweeps", "160", "--reference-sweeps", "80", "--seed", "2",
+        "--reference-replicas", "8", "--runs", "4", "--no-cache", "--tuning", "0", "--threads", "1", "--quiet", "-o", str(tmp_path / "out"),
     ]  # fmt: skip
 
     def full(*arguments: Any) -> None:
