@@ -6,7 +6,7 @@ Units are reduced Lennard-Jones units with mass 1 and k_B = 1: lengths in sigma,
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -60,7 +60,8 @@ def wrap_positions(positions: FloatArray, box: FloatArray) -> tuple[FloatArray, 
     ValueError
         If a coordinate is not finite or lies 2**31 box lengths or more from the origin.
     """
-    if not (isinstance(positions, np.ndarray) or _arrays.on_gpu(positions)):
+    given: object = positions
+    if not (isinstance(given, np.ndarray) or _arrays.on_gpu(given)):
         raise TypeError(f"positions: expected an array, got {_check.describe(positions)}")
     if positions.dtype != np.float64 or positions.ndim == 0:
         raise TypeError(f"positions: expected an array of type float64, got {positions.ndim} axes of {positions.dtype}")
@@ -358,7 +359,9 @@ class Ensemble:
         ValueError
             If the list is empty, the ensembles differ in one of these, two replicas share an id, or only some have velocities.
         """
-        parts = list(ensembles) if isinstance(ensembles, (list, tuple)) else [ensembles]
+        if isinstance(ensembles, Ensemble) or not isinstance(ensembles, Iterable):
+            raise TypeError(f"ensembles: expected a list of ensembles, got {_check.describe(ensembles)}")
+        parts = list(ensembles)
         if not parts:
             raise ValueError("ensembles: expected at least one ensemble, got an empty list")
         for place, part in enumerate(parts):
