@@ -3,21 +3,19 @@
 #
 #     tests/sanitized.sh BUILDFOLDER TEST [...]
 #
-# Builds the extension (baseline instruction set, whose loops the sanitizers see through; Lennard-Jones alone unless
-# SANITIZED_POTENTIALS=all), lays it over a copy of the package, and runs pytest with the sanitizers' libraries loaded first. Leaks are
-# not looked for: Python itself leaks at exit; tests/test_memory.py measures them instead. Environment: PYTHON, CMAKE_ARGS.
+# Builds the extension for the baseline instruction set, whose loops the sanitizers see through, lays it over a copy of the package, and
+# runs pytest with the sanitizers' libraries loaded first. Leaks are not looked for: Python itself leaks at exit; tests/test_memory.py
+# measures them instead. Environment: PYTHON, CMAKE_ARGS.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 build=$1
 shift
 python=${PYTHON:-python3}
-only=ON
-[ "${SANITIZED_POTENTIALS:-}" = all ] && only=OFF
 pybind=$("$python" -m pybind11 --cmakedir)
 
 # shellcheck disable=SC2086
 cmake --preset address -B "$build" -DGLASSNF_PYTHON=ON -DGLASSNF_TESTS=OFF -DGLASSNF_INSTRUCTION_SETS=none \
-  -DGLASSNF_LENNARD_JONES_ONLY=$only -DPython_EXECUTABLE="$(command -v "$python")" -Dpybind11_DIR="$pybind" ${CMAKE_ARGS:-} >/dev/null
+  -DPython_EXECUTABLE="$(command -v "$python")" -Dpybind11_DIR="$pybind" ${CMAKE_ARGS:-} >/dev/null
 cmake --build "$build" --target _core
 
 site=$build/site

@@ -11,7 +11,7 @@ import numpy as np
 
 import glassnf as gnf
 from fuzz.seeds import little_system
-from glassnf import flows, samplers, systems, torch_ops
+from glassnf import flows, systems, torch_ops
 from glassnf.systems import PairPotential, System
 
 from .call import Call, New, call, method
@@ -253,7 +253,7 @@ def of_samplers() -> dict[str, Call]:
             progress=nothing,
             work=WORK,
         ),
-        "glassnf.geometric_ladder": call(gnf.geometric_ladder, first=0.5, last=1.0, count=4),
+        "glassnf.geometric_ladder": call(gnf.geometric_ladder, first=0.5, last=1.0, count=4, names={"first": "temperatures", "last": "temperatures"}),
         "glassnf.log_schedule": call(gnf.log_schedule, sweeps=1000, records=20),
         "glassnf.weighted_average": call(gnf.weighted_average, results=[_annealed(1), _annealed(2)]),
     }
@@ -341,12 +341,12 @@ def of_outer() -> dict[str, Call]:
         "glassnf.PopulationAnnealing:ladder": call(
             gnf.PopulationAnnealing, system=SYSTEM, temperatures=np.array([1.0, 0.9, 0.8])
         ),
-        "glassnf.PopulationAnnealing.run": method(_annealing, "run", population=8, seed=1, device="cpu", progress=nothing),
-        "glassnf.PopulationAnnealing.begin": method(_annealing, "begin", population=8, seed=1, device="cpu"),
+        "glassnf.PopulationAnnealing.run": method(annealing, "run", population=8, seed=1, device="cpu", progress=nothing),
+        "glassnf.PopulationAnnealing.begin": method(annealing, "begin", population=8, seed=1, device="cpu"),
         "glassnf.PopulationAnnealing.advance": method(
-            _annealing, "advance", anneal=New(lambda: annealing().begin(8, 1)), progress=nothing
+            annealing, "advance", anneal=New(lambda: annealing().begin(8, 1)), progress=nothing
         ),
-        "glassnf.PopulationAnnealing.finish": method(_annealing, "finish", anneal=New(_finished)),
+        "glassnf.PopulationAnnealing.finish": method(annealing, "finish", anneal=New(_finished)),
     }
 
 
@@ -367,15 +367,5 @@ def of_certificates() -> dict[str, Call]:
 
 
 def calls() -> dict[str, Call]:
-    parts = (
-        of_systems,
-        of_energies,
-        of_ensembles,
-        of_samplers,
-        of_outer,
-        of_flow_samplers,
-        of_flows,
-        of_states,
-        of_certificates,
-    )
+    parts = (of_systems, of_energies, of_ensembles, of_samplers, of_outer, of_certificates)
     return {name: found for part in parts for name, found in part().items()}

@@ -88,7 +88,7 @@ def wrong_arrays(array: np.ndarray) -> list[Any]:
 
 
 def same_arrays(array: np.ndarray) -> list[np.ndarray]:
-    """Return arrays with the same numbers in another place: spread out, backwards in memory, read-only, of the other byte order."""
+    """Return arrays with the same numbers stored otherwise: spread out, backwards, read-only, of the other byte order."""
     spread = np.zeros((*array.shape[:-1], 2 * array.shape[-1]), dtype=array.dtype)[..., ::2]
     spread[...] = array
     backwards = array[..., ::-1].copy()[..., ::-1]
