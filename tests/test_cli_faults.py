@@ -496,7 +496,7 @@ def test_a_report_that_cannot_be_written(
     assert not settings.exists()
 
 
-# ------------------------------------------------------------------------------------------------------- two of one, and blow-ups
+# -------------------------------------------------------------------------------------------------- two of one, and blow-ups
 
 
 def test_the_only_good_checkpoint_is_not_thrown_away(
