@@ -9,17 +9,15 @@ and into its first records, and every piece gets a verdict of its own; pieces of
 records. Anneals of populations are judged alike: slow ones by swap moves, and fast ones by local moves.
 
     python bench/equilibration.py -o bench/results/equilibration.json
-    python bench/equilibration.py --table bench/results/equilibration.json docs/equilibration.md
+    python bench/report.py bench/results/equilibration.json --write docs/equilibration.md
 """
 
 from __future__ import annotations
 
-import json
 import math
 import sys
 import warnings
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -32,7 +30,6 @@ from glassnf.observables.equilibration import CANNOT_TELL, EQUILIBRATED, NOT_EQU
 
 LADDER = (0.2, 0.225, 0.26, 0.3, 0.36, 0.42, 0.5, 0.63, 0.8, 1.0)
 STATUSES = (EQUILIBRATED, CANNOT_TELL, NOT_EQUILIBRATED)
-BEGIN, END = "<!-- rates -->", "<!-- /rates -->"
 OFF = 0.2
 """Of an average, in standard deviations of one configuration, from which on a run is known not to be in equilibrium."""
 
@@ -227,7 +224,7 @@ def anneals(options: Any, seed: int) -> list[dict[str, Any]]:
     return rows
 
 
-# -------------------------------------------------------------------------------------------------------------------- tables
+# -------------------------------------------------------------------------------------------------------------------- rates
 
 
 def added(rows: list[dict[str, Any]]) -> dict[str, int]:
@@ -253,30 +250,6 @@ def rates(rows: list[dict[str, Any]]) -> dict[str, dict[str, dict[str, int]]]:
     return found
 
 
-def share(count: int, total: int) -> str:
-    return f"{count} of {total}" + (f" ({100.0 * count / total:.3g}%)" if count and total else "")
-
-
-def table(document: dict[str, Any]) -> str:
-    """Return the rates as markdown."""
-    lines = ["| | known | equilibrated | cannot tell | not equilibrated |", "| --- | --- | ---: | ---: | ---: |"]
-    for name, by_truth in document["rates"].items():
-        for state, counts in by_truth.items():
-            total = sum(counts.values())
-            cells = [share(counts[status], total) for status in STATUSES]
-            lines.append(f"| {name} | {'in equilibrium' if state == 'equilibrium' else 'not'} | {' | '.join(cells)} |")
-    return "\n".join(lines)
-
-
-def with_table(text: str, document: dict[str, Any]) -> str:
-    """Return a text with the table of a result in its place, and where and when that was made."""
-    made = f"{document['date'][:10]}, {document['machine']['cpu']}"
-    block = f"{BEGIN}\n{table(document)}\n\n`{document['command']}`, {made}.\n{END}"
-    before, _, rest = text.partition(BEGIN)
-    common.require(bool(rest), f"there is no {BEGIN} in the file")
-    return before + block + rest.partition(END)[2]
-
-
 def parser() -> Any:
     made = common.arguments(__doc__.partition("\n")[0] if __doc__ else "")
     made.add_argument("--temperatures", type=float, nargs="+", default=(1.0, 0.5, 0.3, 0.2), help="in epsilon / k_B")
@@ -290,17 +263,11 @@ def parser() -> Any:
     made.add_argument("--slow", type=int, default=20, help="sweeps per temperature of a slow anneal")
     made.add_argument("--seeds", type=int, nargs="+", default=(1,), help="of independent repetitions")
     made.add_argument("--threads", type=int, default=1, help="threads")
-    made.add_argument("--table", type=Path, nargs=2, metavar=("JSON", "MD"), help="only put the table of a result into a file")
     return made
 
 
 def main() -> None:
     options = parser().parse_args()
-    if options.table is not None:
-        source, target = options.table
-        document = json.loads(source.read_text(encoding="utf-8"))
-        target.write_text(with_table(target.read_text(encoding="utf-8"), document), encoding="utf-8")
-        return
     rows: list[dict[str, Any]] = []
     for seed in options.seeds:
         runs = Runs(options, seed)
@@ -313,7 +280,7 @@ def main() -> None:
                 log(f"T = {temperature:g}, {row['case']}: off by {row['bias']:.2f}({row['bias_error']:.2f}), {row['verdicts']}")
             write(rows, options)
         rows += [{"seed": seed, **row} for row in anneals(options, seed)]
-    log(table(write(rows, options)))
+    log(str(write(rows, options)["rates"]))
 
 
 def write(rows: list[dict[str, Any]], options: Any) -> dict[str, Any]:

@@ -368,7 +368,7 @@ def test_comparisons_tell_three_things_apart() -> None:
     coarse = _judge(fluctuation=1e-4)
     assert (coarse.equilibrated, coarse.sentence.startswith("cannot tell: the error of <U>/N is ")) == (None, True)
     assert _judge(diagnosis=Diagnosis(doubts=("0.2 round trips a run",))).sentence == "cannot tell: 0.2 round trips a run"
-    assert _judge(diagnosis=Diagnosis(faults=("few",), doubts=("b",), remarks=("c",))).sentence == "not equilibrated: few; c"
+    assert _judge(diagnosis=Diagnosis(faults=("few",), doubts=("b",), remarks=("c",))).sentence == "not equilibrated: few; b; c"
     few = judge(np.zeros(16) + 1e-5 * np.arange(16), (1.0, 0.01), ((0.0, 1e-4), (1.0, 0.01)), np.zeros((4, 16)))
     assert few.status == "cannot tell"
 
@@ -377,6 +377,16 @@ def test_verdicts_come_back_from_the_pieces_of_a_comparison() -> None:
     for verdict in (_judge(), _judge(0.3), _judge(0.7), _judge(diagnosis=Diagnosis(doubts=("a",)))):
         again = _verdict(jsonable(verdict))
         np.testing.assert_equal(dataclasses.asdict(again), dataclasses.asdict(verdict))
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [{"equilibrated": "yes"}, {"checks": [{"outcome": 1}]}, {"checks": [[1, 2]]}, {"checks": 3}, {"colour": "red"}],
+    ids=["outcome", "outcome of a check", "no check", "no checks", "unknown"],
+)
+def test_damaged_verdicts_are_refused(damage: dict[str, Any]) -> None:
+    with pytest.raises((KeyError, TypeError, ValueError)):
+        _verdict({**jsonable(_judge()), **damage})
 
 
 @pytest.fixture

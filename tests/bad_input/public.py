@@ -12,7 +12,7 @@ import glassnf
 
 EXEMPT = {
     "glassnf.cli.app": "the command line, which has tests of its own",
-    "glassnf.certify.certify": "takes half a minute where all of it runs; see test_certify.py",
+    "glassnf.certify.certify": "takes a minute where all of it runs; see test_certify.py",
     "glassnf.cli.main": "the command line, which has tests of its own",
     "glassnf.MonteCarlo.counters": "for samplers of the package, which pass what they have checked",
     "glassnf.MonteCarlo.native_arguments": "for samplers of the package, which pass what they have checked",

@@ -154,11 +154,12 @@ TEST_CASE("several threads, within calls and beside each other, have the bits of
       in_one.liquid.beta[static_cast<std::size_t>(r)] = 0.5 + 0.1 * r;
     }
     const SystemView system = start.liquid.view();
-    for (const auto& [name, work] : works) {
+    for (const auto& [label, work] : works) {
+      const std::string name = label;
       CAPTURE(name);
       CAPTURE(n);
-      if (n == 48 && std::string(name) == "checkerboard") continue;  // needs a larger box
-      const State& first = std::string(name) == "tempering, 1 ladder" ? in_one : start;
+      if (n == 48 && name == "checkerboard") continue;  // needs a larger box
+      const State& first = name == "tempering, 1 ladder" ? in_one : start;
       State expected = first;
       work(expected, system, 1);
       std::vector<State> found(4, first);

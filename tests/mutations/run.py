@@ -114,7 +114,8 @@ class Copy:
         done = self._timed([sys.executable, "-m", "pytest", *options, *configuration, *tests])
         if done is None:
             return ["no end within the time limit"]
-        failed = [line.split(" ")[1] for line in done.stdout.splitlines() if line.startswith(("FAILED ", "ERROR "))]
+        lines = [line for line in done.stdout.splitlines() if line.startswith(("FAILED ", "ERROR "))]
+        failed = [line.split(" - ")[0].split(" ", 1)[1] for line in lines]
         if done.returncode not in (0, 1) and not failed:
             return [f"exit code {done.returncode}"]
         return [name.removeprefix("tests/") for name in failed]

@@ -74,7 +74,7 @@ class Settings:
         Share of the time, or of `sweeps`, of each algorithm at each temperature that goes to the choice of its settings, before
         its runs; 0 for the settings that each has by itself.
     stop_when_failed
-        Whether an algorithm that is out of equilibrium at two temperatures in a row is not run at lower ones.
+        Whether an algorithm that is not known to be in equilibrium at two temperatures in a row is not run at lower ones.
     profile
         Name of the set of parameters that these are, for the record.
     """

@@ -310,7 +310,7 @@ def find_dataset(group: Any, name: str) -> Any:
     stored = int(dataset.id.get_storage_size())
     if stored < needed:
         raise FileFormatError(f"{name}: expected {needed} bytes for shape {dataset.shape}, got {stored} in the file")
-    if dataset.chunks is not None and math.prod(dataset.chunks) * dataset.dtype.itemsize > stored:
+    if needed and dataset.chunks is not None and math.prod(dataset.chunks) * dataset.dtype.itemsize > stored:
         raise FileFormatError(f"{name}: expected chunks within the size of the array, got {dataset.chunks}")
     return dataset
 

@@ -121,6 +121,7 @@ class PAResult:
             ("smallest ESS", f"{self.ess.min():.3g} of the population"),
             ("cost", f"{self.pair_evaluations:.4g} pair evaluations, {self.wall_time:.4g} s"),
         ]
+        rows.append(("equilibrium", self.verdict.sentence))
         if self.flow_time > 0.0:
             rows.append(("flow", f"error of log weights {self.flow_error.max():.2g}, {self.flow_time:.4g} s of the time"))
         return "\n".join(["Population annealing", *(f"  {name:<13} {value}" for name, value in rows)])

@@ -237,6 +237,7 @@ class FlowResult:
             ("log Z ratio", format_uncertainty(self.log_z_ratio, self.log_z_ratio_error)),
             ("ESS", f"{self.ess:.3g} of the samples, largest weight {self.largest_weight:.2g}, k-hat {self.pareto_k:.2f}"),
             ("integration", f"{self.steps} steps, error {self.integration_error:.2g}"),
+            ("equilibrium", self.verdict.sentence),
             ("cost", f"{self.pair_evaluations:.4g} pair evaluations, {self.wall_time:.4g} s ({self.base_time:.4g} s base)"),
         ]
         text = "\n".join(["Flow sampler", *(f"  {name:<13} {value}" for name, value in rows)])
