@@ -21,11 +21,12 @@ from hypothesis import strategies as st
 from glassnf import cli
 
 BAD_TEXT = (
-    "", " ", "x", "nan", "inf", "-inf", "-1", "0", "1e400", "1e308", "5e-324", "1e12", "1000000000000000000000", "-1e-9", "0x10",
-    "1,2", ",", "a:b", "1:2", "1:2:3:4", "0.3:0.3:5", "2:1:5", "0.3:1:1000000000000", "0.5,0.5", "1_000", "٣", "½", "1e3e3",
-    "é" * 300, "\x1b[31mred", "a\nb", "../../../etc/passwd", "/dev/zero", "/dev/null", "/nowhere/at/all.h5", ".", "/", "~", "$HOME",
-    "$(touch pwned)", "'; import os", "None", "True", "[]", "{}", "--", "-", "cuda:99", "cuda:-1", "%s%s%s", "\udcff",
-    "a" * 5000, "file.toml", "file.json", "no:Such", "os:system", "missing.py:Class",
+    "", " ", "x", "nan", "inf", "-inf", "-1", "0", "1e400", "1e308", "5e-324", "1e12", "1000000000000000000000",
+    "-1e-9", "0x10", "1,2", ",", "a:b", "1:2", "1:2:3:4", "0.3:0.3:5", "2:1:5", "0.3:1:1000000000000", "0.5,0.5",
+    "1_000", "٣", "½", "1e3e3", "é" * 300, "\x1b[31mred", "a\nb", "../../../etc/passwd", "/dev/zero", "/dev/null",
+    "/nowhere/at/all.h5", ".", "/", "~", "$HOME", "$(touch pwned)", "'; import os", "None", "True", "[]", "{}", "--",
+    "-", "cuda:99", "cuda:-1", "%s%s%s", "\udcff", "a" * 5000, "file.toml", "file.json", "no:Such", "os:system",
+    "missing.py:Class",
 )  # fmt: skip
 """Values that hardly an option takes; where one does, the command goes on and is stopped."""
 
@@ -57,7 +58,7 @@ def _options() -> list[tuple[str, str, bool]]:
     return found
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="module", autouse=True)
 def _stopped() -> Iterator[None]:
     """Raise `Reached` where the commands begin to work."""
     from glassnf import Ensemble, certify, flows
@@ -97,7 +98,7 @@ def test_all_commands_are_here() -> None:
 @pytest.mark.parametrize("command", sorted(BASE))
 @settings(max_examples=25, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
 @given(draw=st.data())
-def test_bad_values(command: str, draw: st.DataObject, tmp_path_factory: pytest.TempPathFactory, _stopped: None) -> None:
+def test_bad_values(command: str, draw: st.DataObject, tmp_path_factory: pytest.TempPathFactory) -> None:
     option, takes_value = draw.draw(st.sampled_from([(o, v) for c, o, v in _options() if c == command]))
     value = draw.draw(st.sampled_from(BAD_TEXT))
     more = [option, value] if takes_value else [option]
@@ -106,7 +107,7 @@ def test_bad_values(command: str, draw: st.DataObject, tmp_path_factory: pytest.
 
 @pytest.mark.slow
 @pytest.mark.parametrize("command, option, takes_value", _options())
-def test_all_bad_values(command: str, option: str, takes_value: bool, tmp_path: Path, _stopped: None) -> None:
+def test_all_bad_values(command: str, option: str, takes_value: bool, tmp_path: Path) -> None:
     for value in BAD_TEXT if takes_value else ("",):
         for json_too in (False, True):
             check(command, [option, value] if takes_value else [option], tmp_path, json_too=json_too)

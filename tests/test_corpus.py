@@ -74,7 +74,7 @@ def test_a_recipe_describes_a_whole_file(tmp_path: Path) -> None:
 
 
 def test_nothing_is_unpickled_or_evaluated() -> None:
-    """No module of the package calls what would run code from a file; samplers of a user's own are imported by `plugin` alone."""
+    """No module calls what would run code from a file; samplers of a user's own are imported by `plugin` alone."""
     forbidden = {"eval", "exec", "compile", "pickle", "marshal", "shelve", "load_module", "np.load", "torch.load", "yaml.load"}
     for path in Path(glassnf.__file__).parent.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

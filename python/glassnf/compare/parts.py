@@ -19,6 +19,7 @@ from typing import IO, Any, Final
 import numpy as np
 
 from ..io.runfile import differences
+from ..io.text import parse_json
 from .algorithms import Training, get_algorithm
 from .analysis import ErrorCurve
 from .jsonable import dumps, jsonable
@@ -152,7 +153,7 @@ class Parts:
             first, _, text = (self._folder / file).read_text(encoding="utf-8").partition("\n")
             if first != f"{_SEAL}{hashlib.sha256(text.encode()).hexdigest()}":
                 return None
-            data = json.loads(text)
+            data = parse_json(text.encode("utf-8"))
         except (OSError, ValueError):
             return None
         return data if isinstance(data, dict) else None
