@@ -222,10 +222,10 @@ def table(results: dict[str, Any]) -> str:
         lines.append(
             f"| **{row['name']}**: {row['breaks']} | `{row['file']}` | {short(row['certify'])} | {short(row['suite'])} |"
         )
-    certified, tested = (sum(bool(by_physics(row[name])) for row in rows) for name in ("certify", "suite"))
+    caught = [sum(bool(by_physics(row[name])) for row in rows) for name in ("certify", "suite")]
     head = (
-        f"{sum(row['caught'] for row in rows)} of {len(rows)} are caught: {certified} by `certify`, {tested} by the tests beside "
-        "it. What counts is a p-value, a limit, or a failed assertion; crashes, time-outs and exceptions do not."
+        f"{sum(row['caught'] for row in rows)} of {len(rows)} are caught: {caught[0]} by `certify`, {caught[1]} by the tests "
+        "beside it. What counts is a p-value, a limit, or a failed assertion; crashes, time-outs and exceptions do not."
     )
     return "\n".join([head, "", *lines])
 
