@@ -106,6 +106,30 @@ def build(session: nox.Session) -> None:
 
 
 @nox.session
+def certify(session: nox.Session) -> None:
+    """Certify a fresh installation; arguments go to the command, ``--quick`` for a minute in place of ten."""
+    session.install(*CONSTRAINED, ".[analysis,flow]")
+    session.run("glassnf", "certify", *session.posargs)
+
+
+@nox.session
+def mutations(session: nox.Session) -> None:
+    """Apply deliberate errors to a copy of the source and see that each is caught; an hour on two cores."""
+    session.install(*CONSTRAINED, ".[test]", "cmake", "ninja", "pybind11")
+    session.run("python", "tests/mutations/run.py", *session.posargs)
+
+
+@nox.session
+def kills(session: nox.Session) -> None:
+    """Kill every algorithm 100 times; result in bench/results, table in docs/restart.md; half an hour on a quiet machine."""
+    session.install(*CONSTRAINED, ".[test]")
+    result = ("-o", "bench/results/kills.json")
+    arguments = session.posargs or ("--kills", "100", "--at-calls", "20")
+    session.run("python", "tests/kill_harness.py", *arguments, *result)
+    session.run("python", "tests/kill_harness.py", *result, "--write", "docs/restart.md")
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """Run the Python benchmarks and print their report; minutes, on a quiet machine."""
     session.install(*CONSTRAINED, ".[flow]")

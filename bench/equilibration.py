@@ -9,17 +9,15 @@ and into its first records, and every piece gets a verdict of its own; pieces of
 records. Anneals of populations are judged alike: slow ones by swap moves, and fast ones by local moves.
 
     python bench/equilibration.py -o bench/results/equilibration.json
-    python bench/equilibration.py --table bench/results/equilibration.json
+    python bench/report.py bench/results/equilibration.json --write docs/equilibration.md
 """
 
 from __future__ import annotations
 
-import json
 import math
 import sys
 import warnings
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -226,7 +224,7 @@ def anneals(options: Any, seed: int) -> list[dict[str, Any]]:
     return rows
 
 
-# -------------------------------------------------------------------------------------------------------------------- tables
+# -------------------------------------------------------------------------------------------------------------------- rates
 
 
 def added(rows: list[dict[str, Any]]) -> dict[str, int]:
@@ -252,21 +250,6 @@ def rates(rows: list[dict[str, Any]]) -> dict[str, dict[str, dict[str, int]]]:
     return found
 
 
-def share(count: int, total: int) -> str:
-    return f"{count} of {total}" + (f" ({100.0 * count / total:.3g}%)" if count and total else "")
-
-
-def table(document: dict[str, Any]) -> str:
-    """Return the rates as markdown."""
-    lines = ["| | known | equilibrated | cannot tell | not equilibrated |", "| --- | --- | ---: | ---: | ---: |"]
-    for name, by_truth in document["rates"].items():
-        for state, counts in by_truth.items():
-            total = sum(counts.values())
-            cells = [share(counts[status], total) for status in STATUSES]
-            lines.append(f"| {name} | {'in equilibrium' if state == 'equilibrium' else 'not'} | {' | '.join(cells)} |")
-    return "\n".join(lines)
-
-
 def parser() -> Any:
     made = common.arguments(__doc__.partition("\n")[0] if __doc__ else "")
     made.add_argument("--temperatures", type=float, nargs="+", default=(1.0, 0.5, 0.3, 0.2), help="in epsilon / k_B")
@@ -280,15 +263,11 @@ def parser() -> Any:
     made.add_argument("--slow", type=int, default=20, help="sweeps per temperature of a slow anneal")
     made.add_argument("--seeds", type=int, nargs="+", default=(1,), help="of independent repetitions")
     made.add_argument("--threads", type=int, default=1, help="threads")
-    made.add_argument("--table", type=Path, help="print the table of a result, and do nothing else")
     return made
 
 
 def main() -> None:
     options = parser().parse_args()
-    if options.table is not None:
-        print(table(json.loads(options.table.read_text(encoding="utf-8"))))
-        return
     rows: list[dict[str, Any]] = []
     for seed in options.seeds:
         runs = Runs(options, seed)
@@ -299,7 +278,13 @@ def main() -> None:
             whole = [row for row in made if row["records"] == options.records and row["replicas"] == max(options.groups)]
             for row in whole:
                 log(f"T = {temperature:g}, {row['case']}: off by {row['bias']:.2f}({row['bias_error']:.2f}), {row['verdicts']}")
+            write(rows, options)
         rows += [{"seed": seed, **row} for row in anneals(options, seed)]
+    log(str(write(rows, options)["rates"]))
+
+
+def write(rows: list[dict[str, Any]], options: Any) -> dict[str, Any]:
+    """Write what there is so far, and return it."""
     names = (
         "temperatures",
         "replicas",
@@ -313,8 +298,8 @@ def main() -> None:
         "seeds",
     )
     results = {"settings": {name: getattr(options, name) for name in names}, "rates": rates(rows), "rows": rows}
-    log(table(results))
     common.report("equilibration", None, options.output, results, quiet=True)
+    return results
 
 
 if __name__ == "__main__":

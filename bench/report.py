@@ -458,6 +458,42 @@ def comparison_consistency(document: dict[str, Any]) -> list[str]:
     ]
 
 
+def equilibration(document: dict[str, Any]) -> list[str]:
+    """Return how often verdicts are wrong."""
+
+    def share(count: int, total: int) -> str:
+        return f"{count} of {total}" + (f" ({100.0 * count / total:.3g}%)" if count else "")
+
+    head = ("judged together", "known", "equilibrated", "cannot tell", "not equilibrated")
+    rows = [
+        (
+            name,
+            "in equilibrium" if state == "equilibrium" else "not",
+            *(share(one, sum(counts.values())) for one in counts.values()),
+        )
+        for name, by_truth in document["rates"].items()
+        for state, counts in by_truth.items()
+    ]
+    wrong = [
+        (
+            f"{row['temperature']:g}",
+            row["case"],
+            str(row["records"]),
+            str(row["replicas"]),
+            f"{row['bias']:+.2f}({row['bias_error']:.2f})",
+            *map(str, row["verdicts"].values()),
+        )
+        for row in document["rows"]
+        if row["replicas"] == max(document["settings"]["groups"]) or row["case"].startswith("anneal")
+    ]
+    columns = ("T", "runs", "records", "replicas", "off by", "equilibrated", "cannot tell", "not equilibrated")
+    return [
+        table(head, rows),
+        "The largest groups one by one; what they are off by is in standard deviations:",
+        table(columns, wrong),
+    ]
+
+
 def long_run(document: dict[str, Any]) -> list[str]:
     rows = (
         (
@@ -483,6 +519,7 @@ def large_system(document: dict[str, Any]) -> list[str]:
 
 
 SECTIONS = {
+    "equilibration": equilibration,
     "long_run": long_run,
     "large_system": large_system,
     "comparison_consistency": comparison_consistency,

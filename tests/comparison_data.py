@@ -39,7 +39,7 @@ KINDS: dict[str, tuple[str, str, str, float, float, float, float]] = {
 def comparison_data(
     temperatures: tuple[float, ...] = (0.4,), names: tuple[str, ...] = tuple(KINDS), *, not_run: bool = True
 ) -> dict[str, Any]:
-    """Return the content of a compare.json, format 3, with `names` of the algorithms; the first is the baseline.
+    """Return the content of a compare.json, format 4, with `names` of the algorithms; the first is the baseline.
 
     Parameters
     ----------

@@ -15,13 +15,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import glassnf as gnf
-from bad_input import analysis_calls, sampling_calls
+from bad_input import analysis_calls, flow_calls, sampling_calls
 from bad_input.call import Call
 from bad_input.public import EXEMPT, RECORDS, needed, public
 from bad_input.values import HUGE, same_arrays, wrong
 from bad_input.verdict import judge_error, not_finite, same
 
-CALLS: dict[str, Call] = {**sampling_calls.calls(), **analysis_calls.calls()}
+CALLS: dict[str, Call] = {**sampling_calls.calls(), **flow_calls.calls(), **analysis_calls.calls()}
 
 _EXAMPLES = 12
 _MEMORY = 2 << 30  # bytes that a call may take beyond what the process has
@@ -60,7 +60,7 @@ def attempt(call: Call, argument: str, value: Any) -> str | None:
         try:
             result = function(**{**arguments, argument: value})
         except Exception as error:
-            return judge_error(error, argument, arguments)
+            return judge_error(error, argument, arguments, call.names)
     return None if call.nan else not_finite(result)
 
 
@@ -91,7 +91,7 @@ def test_numbers_stored_otherwise_are_the_same_numbers(name: str) -> None:
             try:
                 result = function(**{**fresh, argument: variant})
             except TypeError as error:
-                assert judge_error(error, argument, arguments) is None
+                assert judge_error(error, argument, arguments, call.names) is None
                 continue
             assert same(expected, result), (argument, variant.dtype, variant.strides)
 

@@ -221,6 +221,33 @@ def test_comparison_consistency(tmp_path: Path) -> None:
     assert "| swap, mean_energy, 0.1 |" in run("report.py", path)
 
 
+def test_equilibration(tmp_path: Path) -> None:
+    path = tmp_path / "equilibration.json"
+    sizes = ("--temperatures", 0.5, "--replicas", 8, "--groups", 1, 4, "--records", 40, "--preparation", 80)
+    document = result("equilibration.py", path, *sizes, "--population", 30, "--anneals", 2, "--slow", 1)
+    rows = document["rows"]
+    assert {row["case"] for row in rows if row["replicas"] == 4} == {
+        *(f"{name}, from {side}" for name in ("swap", "local") for side in ("above", "below", "both sides", "equilibrium"))
+    }
+    assert all(sum(row["verdicts"].values()) == (8 if row["replicas"] == 1 else 2) for row in rows if "both" not in row["case"])
+    known = document["rates"]["4 replicas"]
+    assert sum(known["equilibrium"].values()) == sum(
+        sum(row["verdicts"].values()) for row in rows if (row["replicas"], row["truth"]) == (4, "equilibrium")
+    )
+    assert "| 4 replicas | in equilibrium |" in run("report.py", path)
+
+
+def test_the_rates_of_verdicts_in_the_documentation() -> None:
+    """They are those of the result that comes with them, and no worse than the text says."""
+    path = BENCH / "results" / "equilibration.json"
+    assert run("report.py", path).strip() in (BENCH.parent / "docs" / "equilibration.md").read_text(encoding="utf-8")
+    rates = json.loads(path.read_text(encoding="utf-8"))["rates"]
+    for name, by_truth in rates.items():
+        for known, counts in by_truth.items():
+            wrong = counts["not equilibrated" if known == "equilibrium" else "equilibrated"]
+            assert wrong <= 0.01 * sum(counts.values()) + 1, (name, known)
+
+
 def test_consistency_of_speed_ups(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two intervals of a factor 1.5 each way are consistent up to a ratio of exp(sqrt(2) log 1.5) = 1.77."""
     monkeypatch.syspath_prepend(str(BENCH))

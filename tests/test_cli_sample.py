@@ -148,7 +148,8 @@ def test_the_result_as_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert 0.0 < result["displacement_acceptance"] < 1.0
     assert 0.0 < result["swap_acceptance"] < 1.0
     assert result["r_hat"] > 0.9
-    assert result["equilibrated"] in (True, False)
+    assert result["equilibrated"] is None  # of so short a run
+    assert result["verdict"]["sentence"].startswith("cannot tell: ")
 
 
 def test_the_error_is_never_below_the_spread_of_the_replicas(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

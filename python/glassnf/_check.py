@@ -7,9 +7,12 @@ Every function returns the validated value, converted to the plain Python or Num
 from __future__ import annotations
 
 import difflib
+import functools
 import math
 import operator
+import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,23 +20,34 @@ import numpy.typing as npt
 
 from . import _arrays
 
+try:
+    import resource
+except ImportError:  # not on Windows
+    resource = None  # type: ignore[assignment]
+
 __all__ = [
     "array_shape",
     "boolean",
+    "callback",
     "choice",
     "describe",
     "finite_float",
     "first_place",
+    "fits_memory",
     "float_array",
     "int_array",
     "integer",
     "keys",
+    "magnitude",
+    "memory_limit",
     "nearest",
     "nonnegative_float",
     "nonnegative_int",
     "number_in",
+    "path",
     "positive_float",
     "positive_int",
+    "printable",
     "probability",
     "string",
 ]
@@ -42,13 +56,28 @@ Shape = Sequence["int | None"]
 """A shape in which ``None`` stands for any length."""
 
 _LONGEST_DESCRIPTION = 80
+_SMALLEST, _LARGEST = 1e-70, 1e70
+_LONGEST_PATH, _LONGEST_PART = 4095, 255  # bytes, on Linux and nearly everywhere else
+_LARGEST_SHOWN = 10**1000  # longer integers are described by their number of digits: writing them out may take minutes
+
+
+def printable(text: str, longest: int = 1000) -> str:
+    """Return `text` on one line of at most so many characters, without any that would move the cursor of a terminal."""
+    line = " ".join(text[: 4 * longest].split())
+    shown = "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode("ascii") for letter in line)
+    return shown if len(shown) <= longest else shown[: longest - 3] + "..."
 
 
 def describe(value: object) -> str:
-    """Return a short description of `value` for an error message."""
+    """Return a short description of `value` for an error message, which can be printed whatever `value` is."""
     if isinstance(value, np.ndarray) and value.ndim > 0:
-        return f"an array of shape {value.shape} and type {value.dtype}"
-    text = " ".join(repr(value).split())
+        return printable(f"an array of shape {value.shape} and type {value.dtype}", 2 * _LONGEST_DESCRIPTION)
+    if isinstance(value, int) and abs(value) > _LARGEST_SHOWN:
+        return f"an integer of about {math.ceil(abs(value).bit_length() * math.log10(2.0))} digits"
+    try:
+        text = printable(repr(value))
+    except Exception:  # of an object that cannot even say what it is
+        text = f"an object of type {type(value).__name__}"
     if len(text) > _LONGEST_DESCRIPTION:
         text = text[: _LONGEST_DESCRIPTION - 3] + "..."
     return text
@@ -95,6 +124,12 @@ def _as_float(name: str, value: object, expected: str) -> float:
         raise _type_error(name, expected, value) from None
 
 
+def _in_64_bits(name: str, number: int) -> int:
+    if number >= 2**63:
+        raise _value_error(name, "an integer below 2**63", number)
+    return number
+
+
 def integer(name: str, value: object, low: int | None = None, high: int | None = None) -> int:
     """Return `value` as an int with ``low <= value <= high``.
 
@@ -123,7 +158,7 @@ def positive_int(name: str, value: object) -> int:
     number = _as_int(name, value, "a positive integer")
     if number <= 0:
         raise _value_error(name, "a positive integer", value)
-    return number
+    return _in_64_bits(name, number)
 
 
 def nonnegative_int(name: str, value: object) -> int:
@@ -131,7 +166,7 @@ def nonnegative_int(name: str, value: object) -> int:
     number = _as_int(name, value, "a non-negative integer")
     if number < 0:
         raise _value_error(name, "a non-negative integer", value)
-    return number
+    return _in_64_bits(name, number)
 
 
 def finite_float(name: str, value: object) -> float:
@@ -147,6 +182,14 @@ def positive_float(name: str, value: object) -> float:
     number = _as_float(name, value, "a positive finite number")
     if not (math.isfinite(number) and number > 0.0):
         raise _value_error(name, "a positive finite number", value)
+    return number
+
+
+def magnitude(name: str, value: object) -> float:
+    """Return `value` as a float from 1e-70 to 1e70, whose fourth power and inverse are finite; TypeError or ValueError."""
+    number = positive_float(name, value)
+    if not _SMALLEST <= number <= _LARGEST:
+        raise _value_error(name, f"a number from {_SMALLEST:g} to {_LARGEST:g}", value)
     return number
 
 
@@ -191,6 +234,73 @@ def string(name: str, value: object) -> str:
     if not value.strip() or not value.isprintable():
         raise _value_error(name, expected, value)
     return str(value)
+
+
+def callback(name: str, value: object) -> Any:
+    """Return `value`, a function or None; TypeError for anything else."""
+    if value is not None and not callable(value):
+        raise _type_error(name, "a function or None", value)
+    return value
+
+
+def path(name: str, value: object) -> Path:
+    """Return `value` as a Path; TypeError unless it is a string or a path, ValueError if no file can have that name."""
+    if not isinstance(value, (str, os.PathLike)) or not isinstance(os.fspath(value), str):
+        raise _type_error(name, "a file name", value)
+    text = os.fspath(value)
+    try:
+        encoded = os.fsencode(text)
+    except UnicodeEncodeError:
+        encoded = b""
+    if not encoded or b"\0" in encoded or len(encoded) > _LONGEST_PATH or max(map(len, encoded.split(b"/"))) > _LONGEST_PART:
+        raise _value_error(name, "a file name", text)
+    return Path(text)
+
+
+# ----------------------------------------------------------------------------------------------------------------- memory
+
+
+@functools.cache
+def _physical_memory() -> int:
+    """Return the bytes of memory of the machine, or of the container that the process runs in."""
+    try:
+        total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError):  # not on Windows
+        return 2**62
+    for file in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        try:
+            total = min(total, int(Path(file).read_text(encoding="ascii")))
+        except (OSError, ValueError):
+            continue
+    return total
+
+
+def memory_limit() -> int:
+    """Return how many bytes an array may have at most: the memory of the machine or container, or the limit of the process."""
+    most = _physical_memory()
+    limits = () if resource is None else (resource.RLIMIT_AS, resource.RLIMIT_DATA)
+    return min([most, *(soft for soft, _ in map(resource.getrlimit, limits) if soft >= 0)])
+
+
+def fits_memory(name: str, value: object, count: float, what: str = "numbers") -> None:
+    """Raise ValueError where an argument asks for more than fits into memory, before any of it is asked for.
+
+    Parameters
+    ----------
+    name, value
+        The argument.
+    count
+        How many numbers of 8 bytes the work needs at once, at the least.
+    what
+        What these are.
+    """
+    limit = memory_limit()
+    if not 8 * count <= limit:
+        needed = f"{8 * count / 2**30:.3g} GiB" if count < 1e300 else "far more"
+        raise ValueError(
+            f"{name}: expected no more {what} than fit into {limit / 2**30:.3g} GiB of memory, got {describe(value)}, "
+            f"which needs {needed}"
+        )
 
 
 # ---------------------------------------------------------------------------------------------------------- names and keys
@@ -271,6 +381,11 @@ def _as_array(name: str, value: object, expected: str, device: _arrays.Device) -
         if found != device:
             raise ValueError(f"{name}: expected an array on {device.name} or the CPU, got one on {found.name}")
         return array
+    try:
+        entries = value.size if isinstance(value, np.ndarray) else len(value)  # type: ignore[arg-type]
+    except (TypeError, OverflowError):
+        entries = 0
+    fits_memory(name, value, entries, "entries")
     try:
         array = _arrays.to_host(value) if _arrays.on_gpu(value) else np.asarray(value)
     except (TypeError, ValueError, RuntimeError, OverflowError) as error:  # ragged sequences, tensors that need a gradient

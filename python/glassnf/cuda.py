@@ -107,7 +107,7 @@ def find_device(name: object) -> _arrays.Device:
     CudaUnavailableError
         If it names a CUDA device and CUDA cannot be used.
     """
-    if name == "cpu":
+    if isinstance(name, str) and name == "cpu":
         return _arrays.HOST
     numbered = re.fullmatch(r"cuda:(0|[1-9][0-9]{0,8})", name) if isinstance(name, str) else None
     if numbered is None:

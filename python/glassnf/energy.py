@@ -27,6 +27,7 @@ from .systems import System
 __all__ = ["PRECISIONS", "energy", "energy_and_forces", "forces", "pressure", "virial"]
 
 PRECISIONS = ("float64", "mixed")
+_HOTTEST = 1e300  # times the number of particles it is finite
 
 
 def evaluate(
@@ -72,7 +73,7 @@ def run_kernels(
 
 def is_mixed(precision: object, device: _arrays.Device) -> bool:
     """Return whether pair arithmetic is to be in single precision, which only a GPU does."""
-    mixed = precision != "float64" and _check.choice("precision", precision, PRECISIONS) == "mixed"
+    mixed = _check.choice("precision", precision, PRECISIONS) == "mixed"
     if mixed and device == _arrays.HOST:
         raise ValueError("precision: expected 'float64' for arrays on the CPU, got 'mixed', which only CUDA devices have")
     return mixed
@@ -164,8 +165,8 @@ def pressure(
     (R,) or a scalar, epsilon/sigma^d
     """
     kinetic = _check.float_array("temperature", temperature)
-    if not (kinetic > 0.0).all():
-        raise ValueError(f"temperature: expected positive numbers, got {_check.describe(temperature)}")
+    if not ((kinetic > 0.0) & (kinetic <= _HOTTEST)).all():
+        raise ValueError(f"temperature: expected positive numbers of at most {_HOTTEST:g}, got {_check.describe(temperature)}")
     batch = as_batch(system, positions, species)
     replicas = int(batch.positions.shape[0])
     if kinetic.shape not in ((), (replicas,)):

@@ -6,7 +6,7 @@ Units are reduced Lennard-Jones units with mass 1 and k_B = 1: lengths in sigma,
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -31,6 +31,7 @@ MAX_STEP = 2**44 - 1
 _MAX_SEED = 2**64 - 1
 _MAX_IMAGE = 2**30  # half the range of images: no run between two checks comes that far, and kernels need not look
 _DEFAULT_MOVE_SIZE = 0.1
+_COLDEST = 1e-300  # its inverse is finite, and so are products of that with reasonable energies
 _ARRAYS = ("positions", "images", "species", "velocities", "beta", "energy", "ids", "move_size")
 
 
@@ -59,8 +60,16 @@ def wrap_positions(positions: FloatArray, box: FloatArray) -> tuple[FloatArray, 
     ValueError
         If a coordinate is not finite or lies 2**31 box lengths or more from the origin.
     """
+    given: object = positions
+    if not (isinstance(given, np.ndarray) or _arrays.on_gpu(given)):
+        raise TypeError(f"positions: expected an array, got {_check.describe(positions)}")
+    if positions.dtype != np.float64 or positions.ndim == 0:
+        raise TypeError(f"positions: expected an array of type float64, got {positions.ndim} axes of {positions.dtype}")
     xp = _arrays.namespace(positions)
-    sides = xp.asarray(box)
+    lengths = _check.float_array("box", box, (positions.shape[-1],))
+    if not (lengths > 0.0).all():
+        raise ValueError(f"box: expected positive sides, got {lengths.tolist()}")
+    sides = xp.asarray(lengths)
     with np.errstate(over="ignore"):
         cells = xp.floor(positions / sides)
     near = xp.abs(cells) < 2.0**31
@@ -139,6 +148,16 @@ def per_replica(name: str, value: object, replicas: int, device: Device = HOST) 
         (place,) = _check.first_place(~(array > 0.0))
         raise ValueError(f"{name}: expected positive numbers, got {float(array[place])!r} for replica {place}")
     return array
+
+
+def inverse(name: str, temperatures: FloatArray) -> FloatArray:
+    """Return 1 / T for positive temperatures; ValueError where that is not finite."""
+    if (temperatures < _COLDEST).any():
+        (place,) = _check.first_place(temperatures < _COLDEST)
+        raise ValueError(
+            f"{name}: expected numbers with a finite inverse, got {float(temperatures[place])!r} for replica {place}"
+        )
+    return 1.0 / temperatures
 
 
 class Ensemble:
@@ -318,7 +337,7 @@ class Ensemble:
                 images=_check.int_array("images", crossings, dtype=np.int32, device=place),
                 species=_every_replica(system, system.species if species is None else species, replicas, place),
                 velocities=velocities,
-                beta=1.0 / per_replica("temperature", temperature, replicas, place),
+                beta=inverse("temperature", per_replica("temperature", temperature, replicas, place)),
                 energy=place.xp.zeros(replicas),
                 ids=_check_ids(np.arange(replicas) if ids is None else ids, replicas, place).copy(),
                 move_size=per_replica(
@@ -340,12 +359,15 @@ class Ensemble:
         ValueError
             If the list is empty, the ensembles differ in one of these, two replicas share an id, or only some have velocities.
         """
+        if isinstance(ensembles, Ensemble) or not isinstance(ensembles, Iterable):
+            raise TypeError(f"ensembles: expected a list of ensembles, got {_check.describe(ensembles)}")
         parts = list(ensembles)
         if not parts:
             raise ValueError("ensembles: expected at least one ensemble, got an empty list")
         for place, part in enumerate(parts):
             if not isinstance(part, Ensemble):
                 raise TypeError(f"ensembles[{place}]: expected an Ensemble, got {type(part).__name__}")
+            part.validate()
             for name in ("system", "seed", "step", "device"):
                 if getattr(part, name) != getattr(parts[0], name):
                     expected, given = getattr(parts[0], name), getattr(part, name)
@@ -675,10 +697,11 @@ def _check_system(system: object) -> None:
 
 
 def _check_memory(system: System, replicas: int, device: Device) -> None:
-    """Raise at once, before the replicas are made in host memory, where they cannot fit into the memory of a CUDA device."""
+    """Raise at once, before the replicas are made in host memory, where they fit neither there nor into a CUDA device."""
+    n, d = system.n, system.dimension
+    _check.fits_memory("replicas", replicas, 2 * replicas * n * d, "replicas")
     if device.ordinal is None:
         return
-    n, d = system.n, system.dimension
     needed, total = replicas * (n * d * (8 + 4) + n * 4 + 4 * 8), cuda.memory(device.ordinal).total
     if needed > total:
         raise cuda.CudaOutOfMemoryError(

@@ -25,6 +25,8 @@ class Call:
         Whether a result may hold NaN or infinities for arguments that are accepted, and why.
     exact
         Whether the same numbers, stored otherwise, give the same bits.
+    names
+        Other names by which messages call an argument.
     """
 
     make: Make
@@ -32,29 +34,48 @@ class Call:
     loose: Collection[str] = ()
     nan: str = ""
     exact: bool = True
-    names: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    names: dict[str, str] = field(default_factory=dict)
 
 
-def call(function: Callable[..., Any], /, *, work: Collection[str] = (), loose: Collection[str] = (), nan: str = "",
-         exact: bool = True, **arguments: Any) -> Call:  # fmt: skip
+def call(
+    function: Callable[..., Any],
+    /,
+    *,
+    work: Collection[str] = (),
+    loose: Collection[str] = (),
+    nan: str = "",
+    exact: bool = True,
+    names: dict[str, str] | None = None,
+    **arguments: Any,
+) -> Call:
     """Return a call with arguments that are made anew each time where they are functions without a name of their own."""
 
     def make() -> tuple[Callable[..., Any], dict[str, Any]]:
         made = {name: value.make() if isinstance(value, New) else value for name, value in arguments.items()}
         return function, made
 
-    return Call(make, work, loose, nan, exact)
+    return Call(make, work, loose, nan, exact, names or {})
 
 
-def method(owner: Callable[[], Any], name: str, /, *, work: Collection[str] = (), loose: Collection[str] = (), nan: str = "",
-           exact: bool = True, **arguments: Any) -> Call:  # fmt: skip
+def method(
+    owner: Callable[[], Any],
+    name: str,
+    /,
+    *,
+    work: Collection[str] = (),
+    loose: Collection[str] = (),
+    nan: str = "",
+    exact: bool = True,
+    names: dict[str, str] | None = None,
+    **arguments: Any,
+) -> Call:
     """Return a call of a method of a new object."""
     plain = call(len, **arguments)
 
     def make() -> tuple[Callable[..., Any], dict[str, Any]]:
         return getattr(owner(), name), plain.make()[1]
 
-    return Call(make, work, loose, nan, exact)
+    return Call(make, work, loose, nan, exact, names or {})
 
 
 @dataclass(frozen=True)

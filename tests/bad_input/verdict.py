@@ -24,8 +24,8 @@ def innermost(error: BaseException) -> str:
     return traceback.extract_tb(error.__traceback__)[-1].filename
 
 
-def judge_error(error: BaseException, argument: str, parameters: Iterable[str]) -> str | None:
-    """Return what is wrong with an error, or None."""
+def judge_error(error: BaseException, argument: str, parameters: Iterable[str], others: Mapping[str, str]) -> str | None:
+    """Return what is wrong with an error, or None; `others` are names by which messages call an argument."""
     text = str(error)
     kind = f"{type(error).__name__}: {text[:300]!r}"
     if not isinstance(error, ALLOWED):
@@ -35,7 +35,8 @@ def judge_error(error: BaseException, argument: str, parameters: Iterable[str]) 
     if not text.strip() or not text.isprintable() or len(text) > LONGEST:
         return f"not one printable sentence of at most {LONGEST} characters, {kind}"
     names = "|".join(re.escape(name) for name in parameters)
-    if not re.search(rf"\b{re.escape(argument)}\b", text) and not re.match(rf"({names})\b", text):
+    own = f"{re.escape(argument)}|{re.escape(others.get(argument, argument))}"
+    if not re.search(rf"\b({own})\b", text) and not re.match(rf"({names})\b", text):
         return f"a message that does not name {argument}, {kind}"
     return None
 

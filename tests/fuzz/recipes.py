@@ -81,9 +81,9 @@ def _plain(attributes: Any) -> list[tuple[str, Any]]:
 
 
 def make_hdf5(path: Path, recipe: dict[str, Any]) -> None:
-    import h5py
+    from glassnf.io import hdf5
 
-    with h5py.File(path, "w") as file:
+    with hdf5.create(path) as file:  # with a seal that is right, as one who means harm would put it there
         for name, entry in recipe.items():
             if not isinstance(entry, dict):
                 continue
@@ -155,7 +155,6 @@ def hostile_hdf5(recipe: dict[str, Any], secret: Path) -> dict[str, dict[str, An
         "group": {"kind": "group"},
         "compressed": {**recipe[positions], "checksum": False, "compression": "gzip"},
         "nan": {**recipe[positions], "data": [math.nan]},
-        "big_endian": {**recipe[positions], "dtype": ">f8"},
         "half": {**recipe[positions], "dtype": "<f2"},
     }
     made = {name: {**recipe, positions: entry} for name, entry in wrong.items()}

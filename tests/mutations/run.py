@@ -105,16 +105,17 @@ class Copy:
         return [check["name"] for check in checks if check["outcome"] == "failed"]
 
     def tests(self, suite: tuple[str, ...]) -> list[str]:
-        """Return the names of the tests that fail, up to the third."""
+        """Return the name of the first test that fails, or nothing."""
         if not suite:
             return []
-        options = ["-q", "-n", "0", "-p", "no:cacheprovider", "--no-header", "--maxfail=3", "-rfE"]
+        options = ["-q", "-n", "0", "-p", "no:cacheprovider", "--no-header", "--maxfail=1", "-rfE"]
         tests = [str(self.source / "tests" / name) for name in suite]
         configuration = ["-c", str(self.source / "pyproject.toml"), "--rootdir", str(self.source)]
         done = self._timed([sys.executable, "-m", "pytest", *options, *configuration, *tests])
         if done is None:
             return ["no end within the time limit"]
-        failed = [line.split(" ")[1] for line in done.stdout.splitlines() if line.startswith(("FAILED ", "ERROR "))]
+        lines = [line for line in done.stdout.splitlines() if line.startswith(("FAILED ", "ERROR "))]
+        failed = [line.split(" - ")[0].split(" ", 1)[1] for line in lines]
         if done.returncode not in (0, 1) and not failed:
             return [f"exit code {done.returncode}"]
         return [name.removeprefix("tests/") for name in failed]
@@ -219,6 +220,7 @@ def main() -> None:
     parser.add_argument("--python", action="store_true", help="only mutants that need no build")
     parser.add_argument("--native", action="store_true", help="only mutants that need a build")
     parser.add_argument("--keep", type=Path, help="folder of the copy and its build, kept (default: a temporary one)")
+    parser.add_argument("--missing", action="store_true", help="only mutants that the output does not have yet")
     parser.add_argument("--no-control", action="store_true", help="leave out the source as it is")
     parser.add_argument("--write", type=Path, help="write the table into this document, and run nothing")
     arguments = parser.parse_args()
@@ -227,6 +229,9 @@ def main() -> None:
         return
     wanted = {False: not arguments.native, True: not arguments.python}
     chosen = [m for m in MUTANTS if wanted[m.native] and (not arguments.only or m.name in arguments.only)]
+    if arguments.missing and arguments.output is not None and arguments.output.exists():
+        there = {row["name"] for row in json.loads(arguments.output.read_text(encoding="utf-8"))["mutants"]}
+        chosen = [m for m in chosen if m.name not in there]
     if not chosen:
         raise SystemExit(f"--only: expected names among {', '.join(m.name for m in MUTANTS)}")
     with tempfile.TemporaryDirectory() as temporary:

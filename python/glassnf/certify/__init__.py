@@ -16,21 +16,10 @@ from .._lazy import lazy_names
 
 if TYPE_CHECKING:
     from .certificate import Certificate, load
-    from .plan import Case, Context, Finding
-    from .run import FALSE_ALARM, all_cases, certify, findings_of
+    from .run import FALSE_ALARM, certify
 
-__all__ = ["FALSE_ALARM", "Case", "Certificate", "Context", "Finding", "all_cases", "certify", "findings_of", "load"]
+__all__ = ["FALSE_ALARM", "Certificate", "certify", "load"]
 
-_MODULES = {
-    "FALSE_ALARM": "run",
-    "Case": "plan",
-    "Certificate": "certificate",
-    "Context": "plan",
-    "Finding": "plan",
-    "all_cases": "run",
-    "certify": "run",
-    "findings_of": "run",
-    "load": "certificate",
-}
+_MODULES = {"FALSE_ALARM": "run", "Certificate": "certificate", "certify": "run", "load": "certificate"}
 
 __getattr__, __dir__ = lazy_names(__name__, _MODULES, __all__)

@@ -121,12 +121,16 @@ def load(path: str | os.PathLike[str]) -> Certificate:
 
     Raises
     ------
+    TypeError
+        If `path` is not a path.
     OSError
         If the file cannot be read.
     ValueError
         If it is not a certificate.
     """
-    file = Path(path)
+    from ..io.files import existing_file
+
+    file = existing_file(path)
     if file.stat().st_size > _MOST_BYTES:
         raise ValueError(f"{file}: expected a certificate, got a file of {file.stat().st_size} bytes")
     try:

@@ -159,7 +159,7 @@ def conservation(ctx: Context) -> Findings:
 
 def hybrid(ctx: Context) -> Findings:
     """Langevin dynamics with swaps of three unlike particles, whose separations have densities by convolution."""
-    three = ThreeUnlike(0.9)
+    three = ThreeUnlike.at(0.9)
     replicas = ctx.count(12_000, 60_000)
     ensemble = three.ensemble(replicas, ctx.number("chain"))
     MonteCarlo(three.system, swap_probability=0.0, threads=ctx.threads).run(ensemble, 60)

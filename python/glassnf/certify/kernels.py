@@ -16,7 +16,7 @@ from ..energy import energy_and_forces, pressure, virial
 from ..ensemble import Ensemble
 from ..samplers.molecular_dynamics import MolecularDynamics
 from ..samplers.monte_carlo import MonteCarlo
-from ..systems import System
+from ..systems import PairPotential, System
 from . import reference
 from .pairs import TwoParticles
 from .plan import BOTH, Case, Context, Finding, close, counted, equal, replicated
@@ -77,9 +77,9 @@ def derivative(ctx: Context) -> Findings:
 
 
 def pressures(ctx: Context) -> Findings:
-    """The pressure of exact samples of two particles, with its error from their spread."""
+    """The pressure of exact samples of two particles that repel each other, with its error from their spread."""
     for dimension in (2, 3):
-        two, temperature = TwoParticles(dimension=dimension), 0.8
+        two, temperature = TwoParticles(potential=PairPotential("wca", 1.0, 1.0), dimension=dimension), 0.8
         start = two.draw(ctx.count(20_000, 200_000), temperature, ctx.number(dimension))
         values = pressure(two.system, start.positions, start.species, temperature=temperature, threads=ctx.threads)
         yield replicated(f"pressure of two particles, {dimension}D", values, two.pressure(temperature))

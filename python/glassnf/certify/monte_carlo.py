@@ -146,7 +146,7 @@ def through_cells(ctx: Context) -> Findings:
 
 def three_unlike(ctx: Context) -> Findings:
     """Displacements and swaps of three unlike particles, whose separations have densities by convolution."""
-    three = ThreeUnlike(0.6)
+    three = ThreeUnlike.at(0.6)
     replicas = ctx.count(20_000, 100_000)
     ensemble = ctx.there(three.ensemble(replicas, ctx.number("chain")))
     MonteCarlo(three.system, swap_probability=0.3, threads=ctx.threads).run(ensemble, 60)

@@ -83,7 +83,7 @@ def walks(ctx: Context) -> Findings:
 
 def fluctuations(ctx: Context) -> Findings:
     """A Gaussian density of states: C_v, reweighting, and the partition function, whose answers are closed formulas."""
-    width, beta, new_beta, n = 2.0, 1.0, 1.25, 10
+    width, beta, new_beta, n = 2.0, 1.25, 1.5, 10
     records, replicas = ctx.count(400, 4_000), 64
     energy = -beta * width**2 + width * ctx.rng("energies").standard_normal((records, replicas))
     heat = obs.specific_heat(energy, 1.0 / beta, n, 2)

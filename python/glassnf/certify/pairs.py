@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
@@ -19,6 +20,12 @@ Array = npt.NDArray[Any]
 _CUTOFF = 2.5
 _SPHERE = {2: 2.0 * math.pi, 3: 4.0 * math.pi}
 _NODES = 2000
+
+
+@functools.cache
+def _quadrature() -> tuple[Array, Array]:
+    nodes, weights = np.polynomial.legendre.leggauss(_NODES)
+    return nodes, weights
 
 
 def distance_bins(system: System, beta: float) -> tuple[Array, Array]:
@@ -70,7 +77,7 @@ class TwoParticles:
         self.cutoff = float(pair.cutoff_distance)
         self.dimension = dimension
         self.system = custom("pair", potential=pair, composition=composition, box=2.2 * self.cutoff, dimension=dimension)
-        nodes, weights = np.polynomial.legendre.leggauss(_NODES)
+        nodes, weights = _quadrature()
         self.r, self.dr = 0.5 * self.cutoff * (nodes + 1.0), 0.5 * self.cutoff * weights
         self.u = self.energy(self.r)
         self.shell = _SPHERE[dimension] * self.r ** (dimension - 1)

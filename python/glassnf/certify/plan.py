@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -46,11 +46,10 @@ class Finding:
 
     @property
     def within(self) -> bool:
-        """Whether a comparison without chance is within its limit."""
-        assert self.limit is not None
-        assert self.observed is not None
-        assert self.expected is not None
-        return abs(self.observed - self.expected) <= self.limit  # False for NaN
+        """Whether a comparison without chance is within its limit; NaN, and what an error left without numbers, is not."""
+        if self.observed is None or self.expected is None or self.limit is None:
+            return False
+        return abs(self.observed - self.expected) <= self.limit
 
 
 @dataclass(frozen=True)
@@ -66,6 +65,8 @@ class Context:
     quick : bool
     device : str
     threads : int or None
+    share : float
+        Of the samples; less than 1 where p-values are to be uniform, and need not see small errors.
     """
 
     seed: int
@@ -73,7 +74,7 @@ class Context:
     quick: bool = True
     device: str = "cpu"
     threads: int | None = None
-    options: dict[str, Any] = field(default_factory=dict)
+    share: float = 1.0
 
     def number(self, *names: object) -> int:
         """Return a seed of 63 bits for a purpose."""
@@ -86,7 +87,7 @@ class Context:
 
     def count(self, quick: int, full: int) -> int:
         """Return a number of samples or of sweeps."""
-        return quick if self.quick else full
+        return max(2, round(self.share * (quick if self.quick else full)))
 
     def there(self, ensemble: Ensemble) -> Ensemble:
         """Return an ensemble on the device of the case."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -66,6 +67,12 @@ class ThreeUnlike:
             seed=seed,
             move_size=0.25 * self.side,
         )
+
+    @classmethod
+    @functools.cache
+    def at(cls, temperature: float) -> ThreeUnlike:
+        """Return the one of a temperature; its densities take a second."""
+        return cls(temperature)
 
     def probabilities(self, a: int, b: int) -> Array:
         """Return the probabilities of 16 x 16 bins of |x| and |y| of the separation of two species."""

@@ -191,8 +191,8 @@ Full = Annotated[
     bool,
     option(
         None,
-        "T from 0.5 to 0.2 unless -T is given, 8 hours unless --budget is; an algorithm that is out of equilibrium at two "
-        "temperatures in a row is not run at lower ones.",
+        "T from 0.5 to 0.2 unless -T is given, 8 hours unless --budget is; an algorithm that is not known to be in equilibrium "
+        "at two temperatures in a row is not run at lower ones.",
         "--full",
     ),
 ]
@@ -293,7 +293,7 @@ FlowOutput = Annotated[Text, option("FILE", "File to write, in safetensors forma
 ResumeTraining = Annotated[bool, option(None, "Go on with an interrupted training of the same options.", "--resume")]
 
 # Options of glassnf certify.
-QuickCertificate = Annotated[bool, option(None, "Fewer samples and systems: half a minute in place of ten.", "--quick")]
+QuickCertificate = Annotated[bool, option(None, "Fewer samples and systems: a minute of one core in place of ten.", "--quick")]
 FalseAlarmRate = Annotated[
     Text,
     option("NUMBER", "Probability that a correct program fails, all checks together (default: 0.005).", "--false-alarm-rate"),

@@ -13,6 +13,7 @@ from typing import Any, Final, TypeVar
 import typer
 
 from .. import cuda
+from .._check import printable
 from ..flows.transport import FlowError
 
 __all__ = [
@@ -48,7 +49,7 @@ class CommandError(Exception):
 
     def __init__(self, message: str, code: int = BAD_INPUT) -> None:
         super().__init__(message)
-        self.message = " ".join(message.split())
+        self.message = printable(message, 4000)
         self.code = code
 
 
@@ -127,7 +128,7 @@ def guarded(command: Command) -> Command:
             fail(error.message, error.code, json=bool(options.get("json")))
             raise typer.Exit(error.code) from None
         except (cuda.CudaUnavailableError, cuda.CudaOutOfMemoryError, FlowError) as error:
-            message = " ".join(str(error).split())
+            message = printable(str(error), 4000)
             fail(message, BAD_INPUT, json=bool(options.get("json")))
             raise typer.Exit(BAD_INPUT) from None
 

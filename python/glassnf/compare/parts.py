@@ -216,8 +216,11 @@ def _numbers(data: Mapping[str, Any]) -> dict[str, Any]:
     return {name: math.nan if value is None else value for name, value in data.items()}
 
 
-def _verdict(data: Mapping[str, Any]) -> Verdict:
+def _verdict(data: Any) -> Verdict:
     """Return a verdict; None stands for NaN in its numbers, but not in its outcomes."""
+    outcomes = [data["equilibrated"], *(check["outcome"] for check in data["checks"])]
+    if not all(outcome is None or isinstance(outcome, bool) for outcome in outcomes):
+        raise ValueError(f"verdict: expected outcomes that are true, false or null, got {outcomes}")
     checks = tuple(Check(**{**_numbers(check), "outcome": check["outcome"]}) for check in data["checks"])
     return Verdict(**{**_numbers(data), "equilibrated": data["equilibrated"], "checks": checks})
 

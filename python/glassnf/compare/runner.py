@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from .. import _check
 from .algorithms import Algorithm, AlgorithmSpec, DiagnosedAlgorithm, Diagnosis, RunOptions, TrainedAlgorithm, get_algorithm
 from .analysis import ErrorCurve, amortised_speed_up, break_even_runs, error_curve, speed_up
 from .jsonable import jsonable
@@ -115,6 +116,9 @@ def compare(
     OSError
         If a file cannot be read or written.
     """
+    if not isinstance(settings, Settings):
+        raise TypeError(f"settings: expected Settings, got {_check.describe(settings)}")
+    _check.callback("listener", listener)
     check_reference(settings)
     if folder is None:
         if resume:
@@ -191,8 +195,7 @@ class _Run:
                 not_run.append(outcome)
                 continue
             results.append(outcome)
-            failed = outcome.verdict.equilibrated is False
-            self._failures[name] = [*self._failures.get(name, []), temperature] if failed else []
+            self._failures[name] = [] if outcome.verdict.equilibrated else [*self._failures.get(name, []), temperature]
         curves = {result.spec.name: result.curves["mean_energy", "wall_time"] for result in results}
         ranking = rank(curves) if curves else ()
         return TemperatureResult(temperature, reference, tuple(results), self._speed_ups(results), ranking, tuple(not_run))
@@ -202,7 +205,7 @@ class _Run:
         failures = self._failures.get(name, [])
         if not self._settings.stop_when_failed or len(failures) < 2 or name == self._settings.algorithms[0]:
             return None
-        return f"it was out of equilibrium at T = {failures[-2]:g} and {failures[-1]:g} already"
+        return f"it was not known to be in equilibrium at T = {failures[-2]:g} and {failures[-1]:g} already"
 
     def _remark_on(self, reference: Reference) -> None:
         settings, where = self._settings, f"T = {reference.temperature:g}"

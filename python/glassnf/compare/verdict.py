@@ -145,7 +145,8 @@ def judge(
         sentence = f"equilibrated: energy and specific heat agree with the reference within {SIGMA_LIMIT:g} sigma"
         if math.isfinite(r_hat):
             sentence += f", R-hat {r_hat:.3f}"
-    sentence = "; ".join([sentence, *told.remarks])
+    unsaid = told.doubts if found.equilibrated is False else ()
+    sentence = "; ".join([sentence, *unsaid, *told.remarks])
     return Verdict(found.equilibrated, r_hat, excess, distance, heat_distance, drift, tuple(checks), sentence)
 
 

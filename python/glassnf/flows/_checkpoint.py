@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .. import _check
 from ..io import hdf5
 from ..io.files import (
     CheckpointWarning,
@@ -30,7 +31,6 @@ from ..io.files import (
     Stamp,
     output_file,
     previous_file,
-    remove_leftovers,
     stamp_of,
 )
 from ..io.runfile import differences
@@ -66,7 +66,6 @@ class TrainingCheckpoint:
             if resume:
                 raise ValueError("checkpoint: expected the file to resume from, got None")
             return
-        remove_leftovers(self.path)
         if resume:
             self._recover(self.path)
         else:
@@ -154,11 +153,14 @@ def _content(file: Any, about: dict[str, Any]) -> tuple[list[NodeSamples], list[
         positions = hdf5.read_dataset(group, "positions", (None, None, None), np.float64)
         species = hdf5.read_dataset(group, "species", positions.shape[:2], np.int32)
         groups = hdf5.read_dataset(group, "groups", positions.shape[:1], np.int64)
-        nodes.append(NodeSamples(float(beta), positions, species, groups))
+        _check.float_array("positions", positions)
+        _check.int_array("species", species, low=0)
+        nodes.append(NodeSamples(_check.positive_float("betas", beta), positions, species, groups))
     layers = []
     for k in range(count):
         group = hdf5.read_group(file, f"layers/{k}")
-        layers.append(
-            (hdf5.read_dataset(group, "pair", dtype=np.float64), hdf5.read_dataset(group, "message", dtype=np.float64))
-        )
+        pair = hdf5.read_dataset(group, "pair", (None,) * 4, np.float64)
+        message = hdf5.read_dataset(group, "message", (None,) * 5, np.float64)
+        layers.append((_check.float_array("pair", pair), _check.float_array("message", message)))
+    _check.float_array("costs", costs)
     return nodes, [(float(seconds), int(pairs)) for seconds, pairs in costs.tolist()], layers

@@ -251,6 +251,7 @@ def polish(
         If a loss is not finite, or the reverse functional falls below -log Z ratio by more than five standard errors: then the
         integrated divergence is not that of the map.
     """
+    _check.callback("progress", progress)
     module, rate_of = _trainee(flow)
     objective = _check.choice("objective", objective, OBJECTIVES)
     iterations, batch = _check.nonnegative_int("iterations", iterations), _check.positive_int("batch", batch)

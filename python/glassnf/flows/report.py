@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
+
+from .. import _check
 
 __all__ = ["NodeReport", "TrainingReport"]
 
@@ -90,5 +92,19 @@ class TrainingReport:
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> TrainingReport:
         """Return the report that `to_dict` gave."""
-        nodes = tuple(NodeReport(**node) for node in data["nodes"])
-        return cls(**{**data, "nodes": nodes})
+        values = _check.keys("report", data, [field.name for field in fields(cls)])
+        if not isinstance(values["nodes"], (list, tuple)):
+            raise TypeError(f"report: expected a list of nodes, got {_check.describe(values['nodes'])}")
+        names = [field.name for field in fields(NodeReport)]
+        nodes = tuple(NodeReport(**_numbers(_check.keys("report", node, names))) for node in values["nodes"])
+        provenance = _check.keys("report", values["provenance"], (), tuple(map(str, values["provenance"])))
+        rest = {name: value for name, value in values.items() if name not in ("nodes", "provenance")}
+        return cls(nodes=nodes, provenance=provenance, **_numbers(rest))
+
+
+def _numbers(values: dict[str, Any]) -> dict[str, Any]:
+    """Return values after checking that each is a number, finite or not, or None; TypeError otherwise."""
+    for name, value in values.items():
+        if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float))):
+            raise TypeError(f"report: expected a number for {name}, got {_check.describe(value)}")
+    return values

@@ -9,8 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from .. import _check
 from .._core import __version__
 from ..io.files import FileFormatError, atomic_write, existing_file
+from ..io.text import parse_json
 from ..systems import System
 from .message_field import MessageField
 from .radial_flow import RadialFlow
@@ -21,6 +23,7 @@ __all__ = ["load", "save"]
 
 _FORMAT = "glassnf.radial_flow"
 _VERSION = 1
+_MOST_STEPS = 2**20
 
 
 def save(path: str | os.PathLike[str], flow: RadialFlow) -> None:
@@ -94,7 +97,7 @@ def load(path: str | os.PathLike[str], system: System | None = None) -> RadialFl
     about, tensors = _read(file)
     try:
         flow = _flow_of(about, tensors)
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
         raise FileFormatError(f"{file}: not a flow that glassnf can use: {error}") from error
     if flow.hash != about.get("hash") or flow.system.hash != about.get("system_hash"):
         raise FileFormatError(f"{file}: the contents do not agree with the hash stored with them: the file is damaged")
@@ -119,7 +122,7 @@ def _read(file: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         found = metadata.get("format")
         raise FileFormatError(f"{file}: expected a flow of glassnf, got a safetensors file of format {found!r}")
     try:
-        about = json.loads(metadata["flow"])
+        about = parse_json(metadata["flow"].encode("utf-8", "replace"))
     except (KeyError, ValueError) as error:
         raise FileFormatError(
             f"{file}: expected a description of the flow in the metadata, got none that can be read"
@@ -133,9 +136,10 @@ def _read(file: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 def _flow_of(about: dict[str, Any], tensors: dict[str, Any]) -> RadialFlow:
     """Return the flow of a description."""
     system = System.from_dict(about["system"])
-    bases = [RadialBasis(float(i), float(o), int(k)) for i, o, k in (about["pair_basis"], about["message_basis"])]
-    pair, message = (np.asarray(tensors[name], dtype=np.float64) for name in ("pair", "message"))
-    beta_hot, beta_cold = (float(beta) for beta in about["beta_range"])
+    bases = [RadialBasis(i, o, k) for i, o, k in (about["pair_basis"], about["message_basis"])]
+    pair, message = (_check.float_array(name, tensors[name]) for name in ("pair", "message"))
+    beta_hot, beta_cold = (_check.positive_float("beta_range", beta) for beta in about["beta_range"])
+    _check.integer("steps", about["steps"], 1, _MOST_STEPS)
     temperature = TemperatureBasis(beta_hot, beta_cold, int(pair.shape[1]))
     field = MessageField(system.n_species, bases[0], bases[1], temperature, pair, message)
     report = None if about["report"] is None else TrainingReport.from_dict(about["report"])

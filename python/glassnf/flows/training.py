@@ -137,6 +137,7 @@ def train(
     FlowError
         If the fitted field cannot be integrated.
     """
+    _check.callback("progress", progress)
     plan = _Plan.checked(
         system,
         hot,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy.typing as npt
@@ -40,11 +39,11 @@ _WRITERS: dict[str, Callable[..., None]] = {
 
 
 def _suffix(path: str | os.PathLike[str]) -> str:
-    if not isinstance(path, (str, os.PathLike)):
-        raise TypeError(f"path: expected a file name, got {path!r} ({type(path).__name__})")
-    suffix = Path(path).suffix.lower()
+    suffix = _check.path("path", path).suffix.lower()
     if suffix not in (*_HDF5, *_READERS):
-        raise ValueError(f"path: expected a name that ends in {', '.join((*_HDF5, *_READERS))}, got {str(path)!r}")
+        raise ValueError(
+            f"path: expected a name that ends in {', '.join((*_HDF5, *_READERS))}, got {_check.describe(str(path))}"
+        )
     return suffix
 
 
@@ -106,7 +105,7 @@ def read(
     TypeError, ValueError
         If the suffix is unknown, the file is not one of this system, or no temperature is known.
     """
-    from ..ensemble import per_replica
+    from ..ensemble import inverse, per_replica
 
     suffix = _suffix(path)
     if not isinstance(system, System):
@@ -116,12 +115,12 @@ def read(
         try:
             return frames.to_ensemble(system, temperature=temperature, seed=0 if seed is None else seed)
         except ValueError as error:
-            raise type(error)(f"{os.fspath(path)}: {error}") from error
+            raise type(error)(f"{_check.printable(os.fspath(path))}: {error}") from error
     ensemble = hdf5.load_ensemble(path)
     if ensemble.system != system:
         raise ValueError(f"system: expected {system!r}, got {ensemble.system!r} in {os.fspath(path)!r}")
     if temperature is not None:
-        ensemble.beta = 1.0 / per_replica("temperature", temperature, ensemble.replicas)
+        ensemble.beta = inverse("temperature", per_replica("temperature", temperature, ensemble.replicas))
     if seed is not None:
         ensemble.seed = seed
     ensemble.validate()

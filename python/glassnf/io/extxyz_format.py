@@ -23,7 +23,7 @@ import numpy.typing as npt
 
 from .. import _optional
 from .files import FileFormatError, atomic_write, existing_file
-from .frames import Frames, FramesSource, as_frames, ascii_types, frames_from_file
+from .frames import Frames, FramesSource, as_frames, ascii_types, check_dimension, frames_from_file
 
 __all__ = ["read_extxyz", "write_extxyz"]
 
@@ -159,6 +159,7 @@ def read_extxyz(path: str | os.PathLike[str], *, dimension: int | None = None) -
     FileFormatError
         If the file is malformed or truncated, has no box or a tilted one, or if particles or box change between frames.
     """
+    check_dimension(dimension)
     library = _library()
     file = existing_file(path)
     try:

@@ -11,6 +11,9 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+from .._check import path as check_path
+from .._check import printable
+
 try:
     import fcntl
 except ImportError:  # not on Windows
@@ -27,7 +30,6 @@ __all__ = [
     "hint_of_previous",
     "output_file",
     "previous_file",
-    "remove_leftovers",
     "stamp_of",
 ]
 
@@ -41,7 +43,13 @@ _NO_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EBADF, errno.EA
 
 
 class FileFormatError(ValueError):
-    """A file cannot be read: it is truncated, damaged, of another format or version, or contradicts itself."""
+    """A file cannot be read: it is truncated, damaged, of another format or version, or contradicts itself.
+
+    The message is one line that can be printed on a terminal, whatever the file holds.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(printable(message))
 
 
 class DamagedFileError(FileFormatError):
@@ -66,9 +74,7 @@ def output_file(path: str | os.PathLike[str]) -> Path:
     FileNotFoundError, IsADirectoryError
         If the folder does not exist, or `path` is a folder.
     """
-    if not isinstance(path, (str, os.PathLike)):
-        raise TypeError(f"path: expected a file name, got {path!r} ({type(path).__name__})")
-    target = Path(os.path.realpath(path))
+    target = Path(os.path.realpath(check_path("path", path)))
     if target.is_dir():
         raise IsADirectoryError(f"path: expected a file name, got the folder {str(target)!r}")
     if not target.parent.is_dir():
@@ -88,15 +94,11 @@ def existing_file(path: str | os.PathLike[str]) -> Path:
     FileFormatError
         If it is a folder or a device.
     """
-    if not isinstance(path, (str, os.PathLike)):
-        raise TypeError(f"path: expected a file name, got {path!r} ({type(path).__name__})")
-    file = Path(path)
+    file = check_path("path", path)
     try:
         mode = file.stat().st_mode
     except (FileNotFoundError, NotADirectoryError):
         raise FileNotFoundError(f"path: expected an existing file, got {str(file)!r}{hint_of_previous(file)}") from None
-    except ValueError:  # a null byte in the name
-        raise ValueError(f"path: expected a file name, got {str(file)!r}") from None
     if not stat.S_ISREG(mode):
         raise FileFormatError(f"path: expected a regular file, got {str(file)!r}")
     try:
@@ -143,13 +145,12 @@ def stamp_of(path: str | os.PathLike[str]) -> Stamp | None:
     return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
 
 
-def remove_leftovers(path: str | os.PathLike[str]) -> None:
+def _remove_leftovers(target: Path) -> None:
     """Remove the temporary files that killed processes have left beside a file; those of living processes stay.
 
     A temporary file is locked for as long as it is written to, and a lock ends with its process. Where the file system has no
     locks, nothing is removed.
     """
-    target = output_file(path)
     if os.name != "posix":
         return
     pattern = re.compile(re.escape(f".{target.name[:_LONGEST_STEM]}.") + r"[0-9a-f]{16}\.tmp")
@@ -202,7 +203,7 @@ def _temporary(target: Path) -> tuple[Path, int]:
 
 
 def _is_ours(descriptor: int) -> bool:
-    """Lock a file that was just made; False if `remove_leftovers` of another process was faster, and removes it."""
+    """Lock a file that was just made; False if another process has taken it for a leftover, and removes it."""
     if os.name != "posix":
         return True
     try:
@@ -236,7 +237,7 @@ def _keep(target: Path, previous: Path) -> bool:
         try:
             os.replace(link, previous)
             return False
-        except FileNotFoundError:  # `remove_leftovers` of another process has taken the link for one
+        except FileNotFoundError:  # another process has taken the link for a leftover
             continue
         finally:  # renaming one name of a file to another name of the same file does nothing
             with contextlib.suppress(OSError):
@@ -250,7 +251,7 @@ def atomic_write(path: str | os.PathLike[str], *, keep_previous: bool = False) -
     The body of the ``with`` statement writes the file whose name it is given: an empty temporary file in the same folder. When
     the body ends, that file is flushed to disk and renamed over `path`, and the renaming is flushed too. When the body raises,
     the temporary file is removed and `path` is untouched. A process killed meanwhile may leave a file named
-    ``.<name>.<random>.tmp`` behind, which `remove_leftovers` removes, and the old file untouched.
+    ``.<name>.<random>.tmp`` behind, which the next one to write the file removes, and the old file untouched.
 
     A symbolic link stays, and the file that it points to is replaced. The permissions of an existing file are kept; a new file
     gets those of the umask.
@@ -275,6 +276,7 @@ def atomic_write(path: str | os.PathLike[str], *, keep_previous: bool = False) -
     target, moved = output_file(path), False
     previous = previous_file(target) if keep_previous else None
     try:
+        _remove_leftovers(target)
         temporary, lock = _temporary(target)
         try:
             yield temporary

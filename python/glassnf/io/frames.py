@@ -21,6 +21,8 @@ __all__ = ["Frames", "FramesSource", "as_frames", "ascii_types", "frames_from_fi
 
 FloatArray = npt.NDArray[np.float64]
 
+_LONGEST_NAME = 200
+
 _BOX_TOLERANCE = 1e-6
 """Relative difference of box sides that counts as rounding: GSD stores float32, text files often six digits."""
 
@@ -175,9 +177,13 @@ def as_frames(source: FramesSource, *, types: Sequence[str] | None = None, steps
 
 
 def _check_types(types: Sequence[str], at_least: int) -> tuple[str, ...]:
+    if not isinstance(types, (list, tuple)):
+        raise TypeError(f"types: expected a sequence of names, got {_check.describe(types)}")
     names = tuple(_check.string("types", name) for name in types)
+    if max(map(len, names), default=0) > _LONGEST_NAME:
+        raise ValueError(f"types: expected names of at most {_LONGEST_NAME} characters, got {_check.describe(names)}")
     if len(set(names)) < len(names) or len(names) < at_least:
-        raise ValueError(f"types: expected at least {at_least} different names, got {names}")
+        raise ValueError(f"types: expected at least {at_least} different names, got {_check.describe(names)}")
     return names
 
 
@@ -226,6 +232,12 @@ def _frames_of_arrays(
         raise ValueError(f"species: expected integers below the number of types, {len(names)}, got {int(kinds.max())}")
     numbers = np.arange(len(coordinates), dtype=np.int64) if steps is None else steps
     return Frames(wrapped, kinds, sides, counts, names, numbers, temperature)
+
+
+def check_dimension(dimension: object) -> None:
+    """Raise TypeError or ValueError unless the argument of a reader is 2, 3 or None."""
+    if dimension is not None:
+        _check.integer("dimension", dimension, 2, 3)
 
 
 def frames_from_file(
@@ -306,15 +318,26 @@ def _flattened(
     return np.ascontiguousarray(coordinates), np.ascontiguousarray(crossings), sides
 
 
+def _check_names(names: Sequence[str]) -> None:
+    """Raise FileFormatError unless the names of species in a file are distinct and can be printed."""
+    for name in names:
+        if not name.strip() or not name.isprintable() or len(name) > _LONGEST_NAME:
+            raise FileFormatError(f"species: expected printable names of at most {_LONGEST_NAME} characters, got {name[:80]!r}")
+    if len(set(names)) < len(names):
+        raise FileFormatError(f"species: expected different names, got {', '.join(names)[:200]}")
+
+
 def _index_labels(
     labels: Sequence[npt.NDArray[Any]], types: Sequence[str] | None
 ) -> tuple[tuple[str, ...], npt.NDArray[np.int32]]:
     stacked = np.stack(list(labels))
     if types is not None:
+        _check_names([str(name) for name in types])
         if stacked.min() < 0 or stacked.max() >= len(types):
             raise FileFormatError(f"species: expected indices below the number of types, {len(types)}, got {stacked.max()}")
         return tuple(types), np.asarray(stacked, dtype=np.int32)
     distinct, inverse = np.unique(stacked, return_inverse=True)
     names = sorted_labels([str(label) for label in distinct])
+    _check_names(names)
     order = np.array([names.index(str(label)) for label in distinct], dtype=np.int32)
     return names, order[inverse.reshape(stacked.shape)]

@@ -20,6 +20,7 @@ import datetime
 import importlib
 import io
 import json
+import math
 import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -31,6 +32,7 @@ from .._arrays import to_host
 from ..systems import System
 from . import container
 from .files import DamagedFileError, FileFormatError, atomic_write, existing_file, hint_of_previous
+from .text import parse_json
 
 if TYPE_CHECKING:
     from ..ensemble import Ensemble
@@ -260,10 +262,27 @@ def read_integer(group: Any, name: str) -> int:
 
 def read_group(parent: Any, name: str) -> Any:
     """Return a subgroup."""
+    _refuse_link(parent, name)
     group = parent.get(name)
     if not isinstance(group, _h5py().Group):
         raise FileFormatError(f"{name}: expected a group of this name in {parent.name!r}, got {_kind(group)}")
     return group
+
+
+def _refuse_link(group: Any, name: str) -> None:
+    """Refuse what is not in the group itself: a link may lead to another file."""
+    if name in group and not isinstance(group.get(name, getlink=True), _h5py().HardLink):
+        raise FileFormatError(f"{name}: expected an array or a group in {group.name!r} itself, got a link to another place")
+
+
+def _check_layout(dataset: Any, name: str) -> None:
+    """Refuse an array whose numbers lie in other files, or are compressed: so that its size in the file is that in memory."""
+    if dataset.is_virtual or dataset.external:
+        raise FileFormatError(f"{name}: expected numbers in the file itself, got some in other files")
+    properties = dataset.id.get_create_plist()
+    codes = [properties.get_filter(number)[0] for number in range(properties.get_nfilters())]
+    if any(code != _h5py().h5z.FILTER_FLETCHER32 for code in codes):
+        raise FileFormatError(f"{name}: expected numbers that are not compressed, got the filters {codes}")
 
 
 def find_dataset(group: Any, name: str) -> Any:
@@ -271,17 +290,21 @@ def find_dataset(group: Any, name: str) -> Any:
 
     A dataset may promise any shape: HDF5 fills in what was never written.
     """
+    _refuse_link(group, name)
     dataset = group.get(name)
     if not isinstance(dataset, _h5py().Dataset):
         raise FileFormatError(f"{name}: expected a dataset of this name in {group.name!r}, got {_kind(dataset)}")
     if dataset.shape is None or dataset.dtype.kind not in "iuf":
         raise FileFormatError(f"{name}: expected numbers, got type {dataset.dtype}")
+    _check_layout(dataset, name)
     needed = dataset.dtype.itemsize
     for length in dataset.shape:
         needed *= int(length)
     stored = int(dataset.id.get_storage_size())
     if stored < needed:
         raise FileFormatError(f"{name}: expected {needed} bytes for shape {dataset.shape}, got {stored} in the file")
+    if needed and dataset.chunks is not None and math.prod(dataset.chunks) * dataset.dtype.itemsize > stored:
+        raise FileFormatError(f"{name}: expected chunks within the size of the array, got {dataset.chunks}")
     return dataset
 
 
@@ -312,8 +335,8 @@ def read_json(group: Any, name: str) -> Any:
     """Read a value that `write_json` wrote."""
     content = read_dataset(group, name, (None,), np.uint8).tobytes()
     try:
-        return json.loads(content.decode("utf-8"))
-    except (ValueError, RecursionError) as error:
+        return parse_json(content)
+    except ValueError as error:
         raise FileFormatError(f"{name}: expected JSON text, got text that is not: {error}") from None
 
 

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from .. import _optional
 from .files import FileFormatError, atomic_write, existing_file
-from .frames import Frames, FramesSource, as_frames, frames_from_file
+from .frames import Frames, FramesSource, as_frames, check_dimension, frames_from_file
 
 __all__ = ["read_lammps_dump", "write_lammps_dump"]
 
@@ -101,6 +101,7 @@ def read_lammps_dump(path: str | os.PathLike[str], *, dimension: int | None = No
         If the file is malformed or truncated, lacks columns or has a tilted box, or if columns, particles or box change between
         frames.
     """
+    check_dimension(dimension)
     library = _library()
     file = existing_file(path)
     try:

@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from .. import _check
 from . import hdf5
 from .files import (
     DamagedFileError,
@@ -37,7 +38,6 @@ from .files import (
     Stamp,
     output_file,
     previous_file,
-    remove_leftovers,
     stamp_of,
 )
 
@@ -89,6 +89,9 @@ def differences(parameters_a: Mapping[str, Any], parameters_b: Mapping[str, Any]
     list of str
         Sorted by name; empty if all are the same.
     """
+    for name, value in (("parameters_a", parameters_a), ("parameters_b", parameters_b)):
+        if not isinstance(value, Mapping):
+            raise TypeError(f"{name}: expected a mapping, got {type(value).__name__}")
     return _differences("", plain("parameters_a", parameters_a), plain("parameters_b", parameters_b))
 
 
@@ -211,7 +214,7 @@ class RunFile:
             raise TypeError(f"parameters: expected a mapping, got {type(parameters).__name__}")
         values = plain("parameters", parameters)
         target = output_file(path)
-        if target.exists() and not overwrite:
+        if not _check.boolean("overwrite", overwrite) and target.exists():
             raise FileExistsError(f"path: expected the name of a new file, got {str(path)!r}, which exists")
         run = cls(target, ensemble=ensemble, parameters=values, state={}, records={}, counters={}, created=None)
         run.begin()
@@ -252,8 +255,6 @@ class RunFile:
     def recover(cls, path: str | os.PathLike[str]) -> RunFile:
         """Read a run file to go on with it, or the checkpoint before, where the latest one is damaged or missing.
 
-        What killed processes have left beside the file is removed.
-
         Warns
         -----
         PreviousCheckpointWarning
@@ -264,7 +265,6 @@ class RunFile:
         FileNotFoundError, FileFormatError
             As `open`, if there is no checkpoint before that can be read, or a later version of glassnf wrote the file.
         """
-        remove_leftovers(path)
         try:
             return cls.open(path)
         except (DamagedFileError, FileNotFoundError) as error:
@@ -279,7 +279,6 @@ class RunFile:
 
     def begin(self) -> None:
         """Write the first checkpoint of a new run; nothing of an old run in a file of that name remains."""
-        remove_leftovers(self.path)
         self.remove_previous()
         self.checkpoint(self.ensemble)
 
@@ -326,7 +325,8 @@ class RunFile:
         """
         new = {name: _numbers(f"records[{name!r}]", value) for name, value in _check_names("records", records).items()}
         sums = {
-            name: _numbers(f"counters[{name!r}]", value) for name, value in _check_names("counters", counters or {}).items()
+            name: _numbers(f"counters[{name!r}]", value)
+            for name, value in _check_names("counters", {} if counters is None else counters).items()
         }
         self._check_records(new)
         for name, array in sums.items():
@@ -383,7 +383,7 @@ class RunFile:
         ensemble.validate()
         if ensemble.system != self.ensemble.system:
             raise ValueError(f"ensemble: expected an ensemble of {self.ensemble.system!r}, got one of {ensemble.system!r}")
-        items = _check_names("state", state or {})
+        items = _check_names("state", {} if state is None else state)
         arrays = {key: _numbers(f"state[{key!r}]", item) for key, item in items.items() if isinstance(item, np.ndarray)}
         values = plain("state", {key: item for key, item in items.items() if key not in arrays})
         untouched = self._stamp is not None and self._stamp == stamp_of(self.path)
@@ -406,7 +406,7 @@ class RunFile:
 
 
 def _write_arrays(group: Any, arrays: Arrays) -> None:
-    for name, array in arrays.items():
+    for name, array in sorted(arrays.items()):  # so that the bytes do not depend on which came first
         hdf5.write_dataset(group, name, array)
 
 

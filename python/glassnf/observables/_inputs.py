@@ -14,6 +14,9 @@ FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 ComplexArray = npt.NDArray[np.complex128]
 
+LARGEST = 1e70
+"""Largest magnitude of a number in a series."""
+
 MAX_SPECIES = 255
 """Largest species label."""
 
@@ -33,7 +36,19 @@ def series_2d(name: str, value: object) -> FloatArray:
         raise ValueError(
             f"{name}: expected a non-empty array of shape (records,) or (records, replicas), got shape {array.shape}"
         )
+    moderate(name, array)
     return array.reshape(array.shape[0], -1)
+
+
+def moderate(name: str, array: FloatArray) -> FloatArray:
+    """Return `array` if the fourth powers of its numbers are finite, as averages of products need; ValueError otherwise."""
+    far = ~(np.abs(array) <= LARGEST)
+    if far.any():
+        place = _check.first_place(far)
+        raise ValueError(
+            f"{name}: expected numbers of magnitude at most {LARGEST:g}, got {array[place].item()} at index {place}"
+        )
+    return array
 
 
 def same_shape(name: str, value: object, other: FloatArray) -> FloatArray:
@@ -49,8 +64,8 @@ def box_sides(name: str, value: object, dimension: int | None = None) -> FloatAr
     box = _check.float_array(name, value, (dimension,))
     if box.size not in (2, 3):
         raise ValueError(f"{name}: expected 2 or 3 box sides, got {box.size}")
-    if not (box > 0.0).all():
-        raise ValueError(f"{name}: expected positive sides, got {box.tolist()}")
+    if not ((box >= 1e-30) & (box <= 1e30)).all():
+        raise ValueError(f"{name}: expected positive sides in [1e-30, 1e30], got {box.tolist()}")
     return box
 
 
@@ -124,6 +139,8 @@ def frames(positions: object, box: object, species: object = None) -> Frames:
     coordinates = _check.float_array("positions", positions)
     if coordinates.ndim < 2 or coordinates.shape[-1] != d or coordinates.size == 0:
         raise ValueError(f"positions: expected a non-empty array of shape (..., N, {d}), got shape {coordinates.shape}")
+    if not (np.abs(coordinates) <= 2.0**52 * sides).all():
+        raise ValueError(f"positions: expected coordinates within 2**52 box lengths, got up to {np.abs(coordinates).max():g}")
     lead, n = coordinates.shape[:-2], coordinates.shape[-2]
     flat = wrap(coordinates.reshape(-1, n, d), sides)
     if species is None:

@@ -69,7 +69,8 @@ LEAST_SAMPLES: Final = 400.0
 LEAST_RECORDS: Final = 8
 _LEAST_REPLICAS: Final = 4  # that R-hat may condemn
 _RESOLUTION: Final = 0.25  # of a difference, in standard deviations of the series, for agreement to mean anything
-_MOST_VALUES: Final = 1 << 16  # that R-hat ranks; of more, every so many records are taken
+_MOST_VALUES: Final = 1 << 16  # that R-hat ranks; of more, every so many records and replicas are taken, but at least
+_LEAST_RANKED: Final = 64
 
 
 @dataclass(frozen=True)
@@ -115,8 +116,20 @@ class Verdict:
 
     @classmethod
     def of(cls, checks: Iterable[Check]) -> Verdict:
-        """Return the verdict that follows from checks; without any, nothing can be told."""
-        asked = tuple(checks)
+        """Return the verdict that follows from checks; without any, nothing can be told.
+
+        Raises
+        ------
+        TypeError
+            If they are something else.
+        """
+        try:
+            asked = tuple(checks)
+        except TypeError:
+            raise TypeError(f"checks: expected several checks, got {_check.describe(checks)}") from None
+        for check in asked:
+            if not isinstance(check, Check):
+                raise TypeError(f"checks: expected checks, got {_check.describe(check)}")
         outcomes = [check.outcome for check in asked]
         if False in outcomes:
             status = NOT_EQUILIBRATED
@@ -241,7 +254,9 @@ def drift_check(groups: list[FloatArray]) -> Check:
 
 def r_hat_check(x: FloatArray) -> Check:
     """Return whether replicas (records, R) agree with each other and with themselves."""
-    thinned = x[:: max(1, math.ceil(x.size / _MOST_VALUES))] if len(x) > 4 * math.ceil(x.size / _MOST_VALUES) else x
+    thinned = x[:: max(1, min(math.ceil(x.size / _MOST_VALUES), len(x) // _LEAST_RANKED))]
+    if x.shape[1] > _LEAST_RANKED:
+        thinned = thinned[:, :: max(1, min(math.ceil(thinned.size / _MOST_VALUES), x.shape[1] // _LEAST_RANKED))]
     value = split_rhat(thinned, rank_normalised=True)
     limit = R_HAT_LIMIT if x.shape[1] >= AUTO_REPLICAS else R_HAT_FEW
     if value <= limit:
@@ -274,7 +289,7 @@ def chain_checks(series: object, *, from_cold: object = None, regular: bool = Tr
         return [Check("records", float(len(x)), float(LEAST_RECORDS), None, words)]
     if not np.isfinite(x).all():
         return [Check("records", math.nan, math.nan, None, "an energy is not finite")]
-    x = series_2d("series", x)
+    (x,) = _scaled(series_2d("series", x))
     cold = _cold(from_cold, x.shape[1])
     checks = [r_hat_check(x), drift_check([x] if cold is None else [x[:, ~cold], x[:, cold]])]
     if cold is not None:
@@ -282,6 +297,15 @@ def chain_checks(series: object, *, from_cold: object = None, regular: bool = Tr
     if not _check.boolean("regular", regular):
         return [*checks, Check("run / tau", math.nan, LEAST_TIMES, None, "records at unequal intervals have no tau")]
     return [*checks, *_lengths(x)]
+
+
+def _scaled(*arrays: FloatArray) -> list[FloatArray]:
+    """Shift and scale arrays alike, so that squares neither overflow nor vanish; no check depends on the unit."""
+    largest = max(float(np.abs(array).max()) for array in arrays) or 1.0
+    shares = [array / largest for array in arrays]
+    centred = [share - shares[0].mean() for share in shares]
+    spread = max(float(np.abs(array).max()) for array in centred)
+    return [array / spread for array in centred] if spread > 0.0 else centred
 
 
 def _cold(from_cold: object, replicas: int) -> npt.NDArray[np.bool_] | None:
@@ -354,7 +378,7 @@ def forward_backward(hot: object, cold: object) -> Check:
     TypeError, ValueError
         On a bad series.
     """
-    sides = [series_2d("hot", hot), series_2d("cold", cold)]
+    sides = _scaled(series_2d("hot", hot), series_2d("cold", cold))
     name, limit = "forward-backward", sigma_limit()
     difference = float(sides[0].mean() - sides[1].mean())
     variances = [_variance_of_mean(side) for side in sides]

@@ -120,6 +120,7 @@ class PAResult:
             ("smallest ESS", f"{self.ess.min():.3g} of the population"),
             ("cost", f"{self.pair_evaluations:.4g} pair evaluations, {self.wall_time:.4g} s"),
         ]
+        rows.append(("equilibrium", self.verdict.sentence))
         if self.flow_time > 0.0:
             rows.append(("flow", f"error of log weights {self.flow_error.max():.2g}, {self.flow_time:.4g} s of the time"))
         return "\n".join(["Population annealing", *(f"  {name:<13} {value}" for name, value in rows)])
@@ -131,7 +132,7 @@ class PAResult:
 
     @property
     def verdict(self) -> Verdict:
-        """Whether the population was in equilibrium all the way, by families and, if they were kept, energies."""
+        """Whether the population was large enough, by its families and the variance of log Z."""
         from .verdicts import of_anneal
 
         return of_anneal(self)
@@ -232,7 +233,7 @@ def weighted_average(results: Sequence[PAResult]) -> WeightedAverage:
         ess=float(1.0 / (weights**2).sum()),
         rho_f=float((sizes * centred**2).sum() / (len(runs) - 1)),
         runs=len(runs),
-        verdict=of_runs(runs, weights, log_z, sizes),
+        verdict=of_runs(runs, log_z, sizes),
     )
 
 
@@ -244,6 +245,8 @@ def _jackknife(statistic: Callable[[npt.NDArray[np.bool_]], float], runs: int) -
 
 
 def _checked(results: Sequence[PAResult]) -> list[PAResult]:
+    if isinstance(results, (str, bytes)) or not isinstance(results, (list, tuple)):
+        raise TypeError(f"results: expected a list of results, got {_check.describe(results)}")
     runs = list(results)
     for place, run in enumerate(runs):
         if not isinstance(run, PAResult):

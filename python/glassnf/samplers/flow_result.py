@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from .. import _check
 from ..ensemble import Ensemble
+from ..observables._inputs import moderate
 from ..observables.estimate import format_uncertainty
 from ..observables.weights import WeightSummary, normalised_weights, weighted_mean
 from ._population import copy_replicas, parents_of, reweight
@@ -236,6 +237,7 @@ class FlowResult:
             ("log Z ratio", format_uncertainty(self.log_z_ratio, self.log_z_ratio_error)),
             ("ESS", f"{self.ess:.3g} of the samples, largest weight {self.largest_weight:.2g}, k-hat {self.pareto_k:.2f}"),
             ("integration", f"{self.steps} steps, error {self.integration_error:.2g}"),
+            ("equilibrium", self.verdict.sentence),
             ("cost", f"{self.pair_evaluations:.4g} pair evaluations, {self.wall_time:.4g} s ({self.base_time:.4g} s base)"),
         ]
         text = "\n".join(["Flow sampler", *(f"  {name:<13} {value}" for name, value in rows)])
@@ -258,7 +260,7 @@ class FlowResult:
         ----------
         values : (S,) floats
         """
-        return weighted_mean(values, self.log_weights, self.groups)
+        return weighted_mean(moderate("values", _check.float_array("values", values)), self.log_weights, self.groups)
 
     def resampled(self, seed: int) -> Ensemble:
         """Return S configurations of equal weight, by systematic resampling: heavy ones more than once, light ones not at all.

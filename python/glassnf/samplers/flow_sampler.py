@@ -201,6 +201,7 @@ class FlowSampler:
         DominatedWeightsWarning
             If one sample has more than a tenth of the weight, or more than a hundredth while Pareto k-hat is above its limit.
         """
+        _check.callback("progress", progress)
         count = _check.integer("samples", samples, 2, _MAX_SAMPLES)
         if seed is None:
             raise TypeError("seed: expected an integer, got None")
@@ -245,6 +246,7 @@ class FlowSampler:
         device, reference, reference_groups, progress
             As in `run`.
         """
+        _check.callback("progress", progress)
         samples = samples_at("base", base, self.system, self.hot, 2)
         number = _groups("groups", groups, samples.replicas)
         if seed is not None:

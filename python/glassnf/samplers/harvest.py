@@ -101,6 +101,7 @@ def harvest(
     glassnf.cuda.CudaError, ImportError
         If the device cannot be used.
     """
+    _check.callback("progress", progress)
     if not isinstance(explorer, Explorer):
         raise TypeError(f"explorer: expected a sampler such as MonteCarlo, got {type(explorer).__name__}")
     hot = _check.positive_float("temperature", temperature)
@@ -108,6 +109,8 @@ def harvest(
     size = min(_check.integer("replicas", replicas, 2), count)
     interval = _check.positive_int("spacing", spacing)
     equilibration = _check.nonnegative_int("equilibration_sweeps", equilibration_sweeps)
+    system = explorer.system
+    _check.fits_memory("samples", samples, 3 * count * (system.n * (system.dimension + 1) + 4), "samples")
     clock = time.perf_counter()
     moving = Ensemble.random(explorer.system, size, hot, seed, device=device)
     records = math.ceil(count / size)

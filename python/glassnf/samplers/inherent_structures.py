@@ -84,6 +84,7 @@ def inherent_structures(
     >>> bool(found.converged.all())
     True
     """
+    _check.callback("progress", progress)
     if not isinstance(ensemble, Ensemble):
         raise TypeError(f"ensemble: expected an Ensemble, got {type(ensemble).__name__}")
     scale = max(max(row) for row in ensemble.system.potential.epsilon)

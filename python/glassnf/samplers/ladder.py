@@ -93,7 +93,9 @@ def geometric_ladder(first: float, last: float, count: int) -> FloatArray:
     (count,) float64, epsilon
     """
     first, last = _check.positive_float("first", first), _check.positive_float("last", last)
-    ladder = np.geomspace(first, last, _check.integer("count", count, 2))
+    rungs = _check.integer("count", count, 2)
+    _check.fits_memory("count", count, 4 * rungs, "temperatures")
+    ladder = np.geomspace(first, last, rungs)
     ladder[0], ladder[-1] = first, last
     return check_temperatures(ladder)
 

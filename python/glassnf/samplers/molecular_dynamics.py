@@ -19,7 +19,7 @@ from ..ensemble import MAX_STEP, Ensemble
 from ..systems import System
 from ._swaps import by_species, pair_thresholds, swap_weights_of
 from .monte_carlo import _ratio
-from .schedule import check_advance, record_sweeps
+from .schedule import check_advance, check_explore, check_records, record_sweeps
 
 if TYPE_CHECKING:
     from ..observables.equilibration import Verdict
@@ -231,6 +231,7 @@ class MolecularDynamics:
 
     def equilibrate(self, ensemble: Ensemble, steps: int = 10_000, *, progress: Progress | None = None) -> MDRecord:
         """Advance the ensemble without recording: nothing adapts, the thermostat does the work."""
+        _check.callback("progress", progress)
         return self.run(ensemble, steps, progress=progress)
 
     @exclusive("ensemble")
@@ -274,10 +275,12 @@ class MolecularDynamics:
         glassnf.cuda.CudaError
             If the ensemble is on a CUDA device that has not the memory.
         """
+        _check.callback("progress", progress)
         at = record_sweeps(_check.nonnegative_int("steps", steps), record_every, record_at)
-        _check.boolean("record_positions", record_positions)
-        _check.boolean("record_velocities", record_velocities)
+        vectors = int(_check.boolean("record_positions", record_positions))
+        vectors += int(_check.boolean("record_velocities", record_velocities))
         total = self.prepare(ensemble, steps)
+        check_records(at.size, ensemble, vectors)
         with self._device(ensemble):
             return self._run(ensemble, total, at, record_positions, record_velocities, progress)
 
@@ -285,7 +288,7 @@ class MolecularDynamics:
 
     def prepare(self, ensemble: Ensemble, sweeps: int) -> int:
         """Check an ensemble that is about to be advanced by `sweeps` time steps, and give it velocities if it has none."""
-        count = check_advance(self.system, ensemble, "steps", sweeps)
+        count = check_advance(self.system, ensemble, "sweeps", sweeps)
         with cuda.find_device(ensemble.device).current():
             coldest = float(ensemble.beta.min())
         if coldest == 0.0 and (self.thermostat != "nve" or ensemble.velocities is None):
@@ -297,9 +300,10 @@ class MolecularDynamics:
     @exclusive("ensemble")
     def explore(self, ensemble: Ensemble, sweeps: int) -> int:
         """Advance an ensemble that `prepare` has checked by `sweeps` time steps, and return the pair evaluations."""
+        count = check_explore(ensemble, sweeps)
         with self._device(ensemble):
             counters = self._counters(ensemble)
-            self._advance(ensemble, sweeps, counters)
+            self._advance(ensemble, count, counters)
             return int(counters.pair_evaluations.sum())
 
     @exclusive("ensemble")

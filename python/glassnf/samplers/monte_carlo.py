@@ -18,7 +18,7 @@ from .._native import native_system, threads_of
 from ..ensemble import Ensemble
 from ..systems import System
 from ._swaps import by_species, pair_thresholds, swap_weights_of
-from .schedule import check_advance, record_sweeps
+from .schedule import check_advance, check_explore, check_records, record_sweeps
 
 if TYPE_CHECKING:
     from ..observables.equilibration import Verdict
@@ -255,6 +255,7 @@ class MonteCarlo:
         glassnf.cuda.CudaError
             If it is on a CUDA device that has not the memory.
         """
+        _check.callback("progress", progress)
         total = self.prepare(ensemble, sweeps)
         with cuda.find_device(ensemble.device).current(), _arrays.out_of_memory("Monte Carlo of this ensemble"):
             return self._equilibrate(ensemble, total, progress)
@@ -317,9 +318,10 @@ class MonteCarlo:
         glassnf.cuda.CudaError
             If the ensemble is on a CUDA device that has not the memory.
         """
+        _check.callback("progress", progress)
         total = self.prepare(ensemble, sweeps)
         at = record_sweeps(total, record_every, record_at)
-        _check.boolean("record_positions", record_positions)
+        check_records(at.size, ensemble, int(_check.boolean("record_positions", record_positions)))
         with cuda.find_device(ensemble.device).current(), _arrays.out_of_memory("Monte Carlo of this ensemble"):
             return self._run(ensemble, total, at, record_positions, progress)
 
@@ -375,9 +377,10 @@ class MonteCarlo:
         `counters`, of `new_counters`, are added to; they are complete if ``ensemble.step`` has advanced, whatever ended the
         call.
         """
+        count = check_explore(ensemble, sweeps)
         with cuda.find_device(ensemble.device).current(), _arrays.out_of_memory("Monte Carlo of this ensemble"):
             counters = self.counters(ensemble) if counters is None else counters
-            self._advance(ensemble, sweeps, counters)
+            self._advance(ensemble, count, counters)
             return int(counters.pair_evaluations.sum())
 
     def new_counters(self, ensemble: Ensemble) -> Counters:

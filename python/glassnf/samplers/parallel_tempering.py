@@ -22,7 +22,7 @@ from ._tempering import Exchanges, Recorder, advance_monte_carlo, has_native_loo
 from .explorer import Explorer
 from .monte_carlo import MonteCarlo
 from .pt_record import ENOUGH_RECORDS, PTEquilibration, PTRecord, warn_of_poor_exchange
-from .schedule import record_sweeps
+from .schedule import check_records, record_sweeps
 
 __all__ = ["ParallelTempering"]
 
@@ -263,9 +263,10 @@ class ParallelTempering:
         glassnf.cuda.CudaError
             If the ensemble is on a CUDA device that has not the memory.
         """
+        _check.callback("progress", progress)
         total, order = self._prepare(ensemble, sweeps)
         at = record_sweeps(total, record_every, record_at)
-        _check.boolean("record_positions", record_positions)
+        check_records(at.size, ensemble, int(_check.boolean("record_positions", record_positions)))
         visits, steps = read_state(state, self.replicas, self.temperatures.size - 1)
         device = cuda.find_device(ensemble.device)
         with device.current(), _arrays.out_of_memory("parallel tempering of this ensemble"):
@@ -373,6 +374,7 @@ class ParallelTempering:
         TypeError, ValueError
             As for `run`.
         """
+        _check.callback("progress", progress)
         total, order = self._prepare(ensemble, sweeps)
         _check.boolean("adapt_ladder", adapt_ladder)
         device = cuda.find_device(ensemble.device)

@@ -182,6 +182,7 @@ class PopulationAnnealing:
 
         Parameters are those of `begin` and `advance`.
         """
+        _check.callback("progress", progress)
         anneal = self.begin(population, seed, device=device)
         while not anneal.finished:
             self.advance(anneal, progress=progress)
@@ -248,6 +249,7 @@ class PopulationAnnealing:
             If the flow fails on the way to the next temperature, or its weights are not as exact as wanted; the anneal is then
             where it was, all sweeps done.
         """
+        _check.callback("progress", progress)
         self._check(anneal)
         self._prepare(anneal)
         while not anneal.finished:

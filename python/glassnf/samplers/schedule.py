@@ -11,7 +11,7 @@ from .. import _check
 from ..ensemble import MAX_STEP, Ensemble
 from ..systems import System
 
-__all__ = ["check_advance", "log_schedule", "record_sweeps"]
+__all__ = ["check_advance", "check_explore", "check_records", "log_schedule", "record_sweeps"]
 
 
 def log_schedule(sweeps: int, records: int) -> npt.NDArray[np.int64]:
@@ -31,6 +31,7 @@ def log_schedule(sweeps: int, records: int) -> npt.NDArray[np.int64]:
     """
     last = _check.positive_int("sweeps", sweeps)
     count = _check.positive_int("records", records)
+    _check.fits_memory("records", records, 4 * count, "records")
     return np.unique(np.rint(np.geomspace(1.0, last, count)).astype(np.int64)) if count > 1 else np.array([last])
 
 
@@ -47,6 +48,19 @@ def check_advance(system: System, ensemble: Ensemble, name: str, value: object) 
     return count
 
 
+def check_explore(ensemble: object, sweeps: object) -> int:
+    """Check no more than types, as outer algorithms call this often; return the number of sweeps or time steps."""
+    if not isinstance(ensemble, Ensemble):
+        raise TypeError(f"ensemble: expected an Ensemble, got {_check.describe(ensemble)}")
+    return _check.nonnegative_int("sweeps", sweeps)
+
+
+def check_records(records: int, ensemble: Ensemble, vectors: int) -> None:
+    """Raise ValueError where so many records, with so many vectors for each particle, do not fit into memory."""
+    per_replica = 2 + ensemble.system.n * (ensemble.system.dimension * vectors + (0.5 if vectors else 0.0))
+    _check.fits_memory("records", records, records * ensemble.replicas * per_replica, "records")
+
+
 def record_sweeps(sweeps: int, record_every: int | None, record_at: Any) -> npt.NDArray[np.int64]:
     """Return the relative sweeps (1 ... sweeps) at which to record, from either of the two arguments."""
     if record_every is not None and record_at is not None:
@@ -61,4 +75,5 @@ def record_sweeps(sweeps: int, record_every: int | None, record_at: Any) -> npt.
     if record_every is None:
         return np.empty(0, dtype=np.int64)
     every = _check.positive_int("record_every", record_every)
+    _check.fits_memory("record_every", record_every, sweeps // every, "records")
     return np.arange(every, sweeps + 1, every, dtype=np.int64)

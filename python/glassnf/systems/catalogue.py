@@ -7,7 +7,7 @@ from typing import Final
 
 from .. import _check
 from .potential import PairPotential
-from .system import System, custom, smallest_n
+from .system import LARGEST_N, System, custom, smallest_n
 
 __all__ = ["by_name", "ka", "ka2d", "names", "register"]
 
@@ -28,9 +28,17 @@ def apportion(n: int, ratio: Sequence[int]) -> tuple[int, ...]:
     return tuple(counts)
 
 
+def _count(n: object) -> int:
+    count = _check.positive_int("n", n)
+    if count > LARGEST_N:
+        raise ValueError(f"n: expected at most {LARGEST_N} particles, got {count}")
+    return count
+
+
 def _check_size(n: int, density: float, dimension: int, potential: PairPotential) -> int:
     """Return `n`, large enough for the box of a named model."""
-    count = _check.positive_int("n", n)
+    count = _count(n)
+    _check.fits_memory("n", count, count, "particles")
     least = smallest_n(density, dimension, potential.cutoff_distance)
     if count < least:
         raise ValueError(
@@ -141,7 +149,7 @@ def by_name(name: str, n: int | None = None) -> System:
     """
     name = _check.choice("system", name, names())
     factory = _BUILT_IN[name] if name in _BUILT_IN else _registered[name]
-    system = factory() if n is None else factory(n=_check.positive_int("n", n))
+    system = factory() if n is None else factory(n=_count(n))
     if not isinstance(system, System):
         raise TypeError(f"system: expected the factory of {name!r} to return a System, got {_check.describe(system)}")
     return system

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import secrets
-import stat
-import sys
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,6 +14,7 @@ __all__ = ["load", "save_json", "save_toml"]
 
 _FORMAT: Final = "glassnf-system"
 _VERSION: Final = 1
+_MOST_BYTES: Final = 64 << 20
 
 
 def load(path: str | os.PathLike[str]) -> System:
@@ -37,17 +34,19 @@ def load(path: str | os.PathLike[str]) -> System:
         If it is not such a file, if a key is missing or unknown (the message names the nearest valid one), or if a value is
         not acceptable; the message starts with the path.
     """
-    file = Path(path)
+    from ..io.text import read_bytes
+
+    file = _check.path("path", path)
     if file.suffix.lower() not in (".toml", ".json"):
-        raise ValueError(f"path: expected a name that ends in .toml or .json, got {str(file)!r}")
-    content = file.read_bytes()
+        raise ValueError(f"path: expected a name that ends in .toml or .json, got {_check.describe(str(file))}")
+    content = read_bytes(file, _MOST_BYTES)
     try:
         data = _parse_toml(content) if file.suffix.lower() == ".toml" else _parse_json(content)
         return System.from_dict(_without_header(data))
     except TypeError as error:
-        raise TypeError(f"{file}: {error}") from None
+        raise TypeError(_check.printable(f"{file}: {error}")) from None
     except ValueError as error:
-        raise ValueError(f"{file}: {error}") from None
+        raise ValueError(_check.printable(f"{file}: {error}")) from None
 
 
 def save_json(path: str | os.PathLike[str], system: System) -> None:
@@ -64,9 +63,9 @@ def save_toml(path: str | os.PathLike[str], system: System) -> None:
 
 
 def _path_with_suffix(path: str | os.PathLike[str], suffix: str) -> Path:
-    file = Path(path)
+    file = _check.path("path", path)
     if file.suffix.lower() != suffix:
-        raise ValueError(f"path: expected a name that ends in {suffix}, got {str(file)!r}")
+        raise ValueError(f"path: expected a name that ends in {suffix}, got {_check.describe(str(file))}")
     return file
 
 
@@ -87,20 +86,20 @@ def _without_header(data: dict[str, Any]) -> dict[str, Any]:
 
 
 def _parse_toml(content: bytes) -> dict[str, Any]:
-    if sys.version_info >= (3, 11):
-        import tomllib
-    else:
-        import tomli as tomllib
+    from ..io.text import parse_toml
+
     try:
-        return tomllib.loads(content.decode("utf-8"))
+        return parse_toml(content)
     except ValueError as error:  # UnicodeDecodeError and TOMLDecodeError
         raise ValueError(f"expected a TOML file, got text that is not: {error}") from None
 
 
 def _parse_json(content: bytes) -> dict[str, Any]:
+    from ..io.text import parse_json
+
     try:
-        data = json.loads(content.decode("utf-8"), object_pairs_hook=_unique_keys)
-    except (ValueError, RecursionError) as error:
+        data = parse_json(content, object_pairs_hook=_unique_keys)
+    except ValueError as error:
         raise ValueError(f"expected a JSON file, got text that is not: {error}") from None
     if not isinstance(data, dict):
         raise TypeError(f"expected a JSON object, got {_check.describe(data)}")
@@ -118,32 +117,7 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _write_atomically(path: Path, content: bytes) -> None:
-    """Replace `path` by `content` in one step, so that readers and crashes see the old file or the new one.
+    from ..io.files import atomic_write
 
-    A symbolic link is followed and stays; the permissions of an existing file stay too.
-    """
-    target = Path(os.path.realpath(path))
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(8)}.tmp")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
-    try:
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        with contextlib.suppress(FileNotFoundError):
-            os.chmod(temporary, stat.S_IMODE(target.stat().st_mode))
-        os.replace(temporary, target)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    _sync_folder(target.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a renaming in `folder` survive a power cut, where the system can."""
-    with contextlib.suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+    with atomic_write(path) as temporary:
+        temporary.write_bytes(content)

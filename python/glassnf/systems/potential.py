@@ -201,6 +201,11 @@ class PairPotential:
             raise ValueError(f"r: expected distances of at least zero, got {distance.min()}")
         first = _check.int_array("a", a, low=0, high=self.n_species - 1)
         second = _check.int_array("b", b, low=0, high=self.n_species - 1)
+        shapes = {"r": distance.shape, "a": first.shape, "b": second.shape}
+        try:
+            np.broadcast_shapes(*shapes.values())
+        except ValueError:
+            raise ValueError(f"r: expected shapes of r, a and b that go together, got {_check.describe(shapes)}") from None
         table = self.coefficients()[first, second]
         return distance * np.sqrt(table[..., 0]), table
 
@@ -236,7 +241,11 @@ class PairPotential:
 
     def describe(self, species_names: tuple[str, ...] | None = None) -> str:
         """Return the parameters as a readable table, one row per pair of species."""
-        names = species_names if species_names is not None else tuple(str(a) for a in range(self.n_species))
+        names = tuple(str(a) for a in range(self.n_species))
+        if species_names is not None:
+            if not isinstance(species_names, (list, tuple)) or len(species_names) != self.n_species:
+                raise TypeError(f"species_names: expected {self.n_species} names, got {_check.describe(species_names)}")
+            names = tuple(_check.string("species_names", name) for name in species_names)
         title = f"{self.kind} (exponent {self.exponent})" if self.kind == "inverse_power" else self.kind
         width = max(4, 2 * max(len(name) for name in names) + 1)
         lines = [title, f"{'pair':<{width}}{'sigma':>10}{'epsilon':>10}{'cutoff':>10}"]

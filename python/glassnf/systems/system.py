@@ -17,11 +17,12 @@ import numpy.typing as npt
 from .. import _check
 from .potential import PairPotential
 
-__all__ = ["System", "custom", "default_species_names", "smallest_n"]
+__all__ = ["LARGEST_N", "System", "custom", "default_species_names", "smallest_n"]
 
 _DIMENSIONS = (2, 3)
-_LARGEST_N = 2**31 - 1  # particle indices are 32-bit integers in the kernels
+LARGEST_N = 2**31 - 1  # particle indices are 32-bit integers in the kernels
 _BOX_LIMIT = 1e30
+_BOX_RANGE = f"[{1.0 / _BOX_LIMIT:g}, {_BOX_LIMIT:g}]"
 
 
 @dataclass(frozen=True, init=False, eq=False, repr=False)
@@ -273,7 +274,10 @@ def custom(
         if dimension is None:
             raise ValueError("dimension: expected 2 or 3 together with density, got none")
         count = int(_check.int_array("species", index, (None,)).size)
-        sides = np.full(dimension, side_length(count, _check.positive_float("density", density), dimension))
+        side = side_length(count, _check.positive_float("density", density), dimension)
+        if not 1.0 / _BOX_LIMIT <= side <= _BOX_LIMIT:
+            raise ValueError(f"density: expected a number whose box has sides in {_BOX_RANGE}, got {_check.describe(density)}")
+        sides = np.full(dimension, side)
     else:
         sides = _sides_of(box, dimension)
     return System(name, index, sides, potential, names)
@@ -313,7 +317,7 @@ def _check_box(box: npt.ArrayLike) -> npt.NDArray[np.float64]:
     if sides.size not in _DIMENSIONS:
         raise ValueError(f"box: expected 2 or 3 sides, got {sides.size}")
     if not ((sides >= 1.0 / _BOX_LIMIT) & (sides <= _BOX_LIMIT)).all():
-        raise ValueError(f"box: expected positive sides in [{1.0 / _BOX_LIMIT:g}, {_BOX_LIMIT:g}], got {_text(sides)}")
+        raise ValueError(f"box: expected positive sides in {_BOX_RANGE}, got {_text(sides)}")
     return sides
 
 
@@ -326,7 +330,7 @@ def _check_sides(sides: npt.NDArray[np.float64], n: int, potential: PairPotentia
     if (sides == sides[0]).all():
         density = n / math.prod(float(side) for side in sides)
         enough = density * least**sides.size
-        if enough < _LARGEST_N:
+        if enough < LARGEST_N:
             enough = smallest_n(density * (1.0 - 1e-12), sides.size, potential.cutoff_distance)
             message += f" for n = {n}; at this density the smallest n whose box fits is {enough}"
     raise ValueError(message)
@@ -353,10 +357,11 @@ def _species_of(composition: Any, names: tuple[str, ...]) -> npt.NDArray[np.int3
     if isinstance(composition, Mapping):
         values = _check.keys("composition", composition, (), names)
         composition = [_check.nonnegative_int(f"composition[{name!r}]", values.get(name, 0)) for name in names]
-    counts = _check.int_array("composition", composition, (len(names),), low=0, high=_LARGEST_N)
+    counts = _check.int_array("composition", composition, (len(names),), low=0, high=LARGEST_N)
     total = sum(int(count) for count in counts)
-    if not 1 <= total <= _LARGEST_N:
-        raise ValueError(f"composition: expected from 1 to {_LARGEST_N} particles in all, got {total}")
+    if not 1 <= total <= LARGEST_N:
+        raise ValueError(f"composition: expected from 1 to {LARGEST_N} particles in all, got {total}")
+    _check.fits_memory("composition", composition, total, "particles")
     return np.repeat(np.arange(len(names), dtype=np.int32), counts)
 
 

@@ -238,9 +238,8 @@ class PopulationAnnealingRunner(Runner):
         from ...observables.outer_checks import anneal_checks
 
         records, population = self.run.records, self.parameters["population"]
-        energy = records.get("energy", np.empty((0, population))) if self.parameters.get("flow") is None else None
-        steps = records.get("temperature", np.empty(0))
-        checks = anneal_checks(population, records.get("rho_t", np.empty(0)), steps, energy)
+        error = float(records["log_z_error"][-1]) if len(records.get("log_z_error", ())) else math.nan
+        checks = anneal_checks(population, records.get("rho_t", np.empty(0)), population * error**2)
         if not self.done:
             checks.append(Check("target", math.nan, math.nan, None, "the target has not been reached"))
         return Verdict.of(checks)
