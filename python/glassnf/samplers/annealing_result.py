@@ -246,7 +246,7 @@ def _jackknife(statistic: Callable[[npt.NDArray[np.bool_]], float], runs: int) -
 
 
 def _checked(results: Sequence[PAResult]) -> list[PAResult]:
-    if isinstance(results, (str, bytes)) or not isinstance(results, (list, tuple)):
+    if not isinstance(results, (list, tuple)):
         raise TypeError(f"results: expected a list of results, got {_check.describe(results)}")
     runs = list(results)
     for place, run in enumerate(runs):
