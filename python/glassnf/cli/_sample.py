@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from ._chain import Chain, StopRequest, catch_signals
+from ._chain import Chain, StopRequest, Turn, catch_signals
 from ._console import Bar, print_tables
 from ._errors import CANNOT_WRITE, CommandError, cannot_write, shown_warnings, user_input, warn
 from ._options import Choices, choose
@@ -73,7 +73,7 @@ def sample(given: dict[str, Any], config: str | None) -> int:
     if choices["output"] is None:
         raise CommandError("--output (-o): expected the name of a file, got none")
     with catch_signals() as stop, _alone(choices["output"]), shown_warnings(CheckpointWarning):
-        run = _open(choices) if choices["resume"] else _new(choices)
+        run = _open(choices) if choices["resume"] else _new(choices, stop)
         runner = _runner(run, choices["threads"])
         if not choices["resume"]:  # now that every option has been accepted
             _begin(run)
@@ -181,7 +181,7 @@ def _new_parameters(choices: Choices) -> tuple[dict[str, Any], System]:
     return {**common, **own}, system
 
 
-def _new(choices: Choices) -> RunFile:
+def _new(choices: Choices, stop: StopRequest) -> RunFile:
     """Make the starting configurations of a new run, in host memory; its file is not written yet."""
     from .. import cuda
     from ..io.files import hint_of_previous, previous_file
@@ -200,7 +200,9 @@ def _new(choices: Choices) -> RunFile:
         raise CommandError(f"--output: expected a file in a folder that exists, got {path}")
     with user_input():
         _ = cuda.find_device(parameters["device"]).xp  # raises where the device cannot be used
-        ensemble = runner_of(parameters["algorithm"]).start(parameters, system)
+        with Bar(choices["quiet"] or choices["json"]) as bar:
+            turn = Turn(bar.update, stop)
+            ensemble = runner_of(parameters["algorithm"]).start(parameters, system, choices["threads"], turn)
         values = plain("parameters", parameters)
         return RunFile(path, ensemble=ensemble, parameters=values, state={}, records={}, counters={}, created=None)
 

@@ -21,6 +21,7 @@ import numpy as np
 
 from ..io.locks import Lock
 from ..io.runfile import differences
+from ..io.text import parse_json
 from .algorithms import Training, get_algorithm
 from .analysis import ErrorCurve
 from .jsonable import dumps, jsonable
@@ -150,7 +151,7 @@ class Parts:
             settings, _, content = text.partition("\n")
             if settings != f"{_OF}{'' if file == _SETTINGS else self._settings}":
                 return None
-            data = json.loads(content)
+            data = parse_json(content.encode("utf-8"))
         except (OSError, ValueError):
             return None
         return data if isinstance(data, dict) else None

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from .. import _check
 from ..ensemble import Ensemble
 from ..observables.estimate import format_uncertainty
 

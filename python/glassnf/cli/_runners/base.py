@@ -126,8 +126,21 @@ class Runner(ABC):
 
     @staticmethod
     @abstractmethod
-    def start(parameters: dict[str, Any], system: System) -> Ensemble:
-        """Return the replicas from which a new run starts, in host memory."""
+    def start(parameters: dict[str, Any], system: System, threads: int | None, turn: Turn) -> Ensemble:
+        """Return the replicas from which a new run starts, in host memory.
+
+        Parameters
+        ----------
+        threads
+            Number of threads, or None for all; no bit depends on it.
+        turn
+            Where progress is shown, and whether a signal has come.
+
+        Raises
+        ------
+        CommandError
+            If a signal has come.
+        """
 
     # ---- the run -----------------------------------------------------------------------------------------------------------
 
