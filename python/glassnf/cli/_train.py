@@ -113,7 +113,7 @@ def train_command(given: dict[str, Any], config: str | None) -> int:
             return stop.exit_code if stop.number is not None else 130
     with writing(output, f"; go on with --resume (checkpoint {checkpoint})"):
         flow.save(output)
-    for file in (checkpoint, previous_file(checkpoint)):
+    for file in (previous_file(checkpoint), checkpoint):  # in this order: a kill in between leaves one to go on from
         file.unlink(missing_ok=True)
     _report(flow, output, choices)
     return 0

@@ -37,6 +37,7 @@ from .files import (
     FileFormatError,
     PreviousCheckpointWarning,
     Stamp,
+    existing_file,
     hint_of_previous,
     output_file,
     previous_file,
@@ -235,7 +236,7 @@ class RunFile:
         FileFormatError
             If it is truncated, foreign, of another version or inconsistent.
         """
-        stamp = stamp_of(path)
+        stamp = stamp_of(existing_file(path))
         with hdf5.open_for_reading(path) as file:
             parameters = hdf5.read_json(file, "parameters")
             state_group = hdf5.read_group(file, "state")
