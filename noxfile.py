@@ -16,6 +16,11 @@ CONSTRAINED = ("-c", "constraints.txt")
 SANITIZED_TESTS = [
     f"tests/test_{name}.py" for name in ("energy", "monte_carlo_invariants", "threads", "large_steps", "flow_native")
 ]
+FUZZED = (
+    "hdf5", "hdf5_content", "training", "gsd", "gsd_content", "extxyz", "lammps", "system_toml", "system_json", "config",
+    "comparison", "part", "flow",
+)  # fmt: skip
+_NO_FINDINGS = "import pathlib, sys; sys.exit('\\n'.join(map(str, pathlib.Path('build/fuzz/findings').iterdir())) or 0)"
 CPP_SOURCES = ("*.hpp", "*.cpp", "*.cu", "*.c")
 
 
@@ -93,6 +98,23 @@ def cuda(session: nox.Session) -> None:
     options = ("-G", "Ninja", "-DGLASSNF_PYTHON=OFF", "-DGLASSNF_CUDA=ON")
     session.run("cmake", "-S", ".", "-B", "build/cuda", *options)
     session.run("cmake", "--build", "build/cuda")
+
+
+@nox.session(python="3.11")
+def fuzz(session: nox.Session) -> None:
+    """Fuzz every reader for ten minutes each, then sweep all wrong arguments; ``nox -s fuzz -- 60 gsd flow`` for less."""
+    session.install(*CONSTRAINED, ".[test]", "atheris")
+    seconds = session.posargs[0] if session.posargs else "600"
+    names = session.posargs[1:] or FUZZED
+    environment = {"OMP_NUM_THREADS": "1", "PYTHONPATH": "tests"}
+    report = ("--report", "build/fuzz/report.json")
+    codes = (0, 1)  # all readers are fuzzed, whatever is found in one; what was found is in build/fuzz/findings
+    for name in names:
+        session.run("python", "tests/fuzz/run.py", name, "--seconds", seconds, *report, env=environment, success_codes=codes)
+    session.run("python", "-c", _NO_FINDINGS)
+    if not session.posargs:
+        session.run("python", "-m", "bad_input.sweep", env=environment)
+        session.run("pytest", "tests/test_bad_options.py", "-m", "slow")
 
 
 @nox.session

@@ -160,6 +160,7 @@ def of_files() -> dict[str, Call]:
         "glassnf.io.RunFile.create": call(
             io.RunFile.create, path=str(folder() / "new.h5"), ensemble=FRESH, parameters={"a": 1}, overwrite=True
         ),
+        "glassnf.io.RunFile.recover": call(io.RunFile.recover, path=_file("r.h5", seeds.hdf5()["run"])),
         "glassnf.io.RunFile.open": call(io.RunFile.open, path=_file("r.h5", seeds.hdf5()["run"])),
         "glassnf.io.RunFile.recover": call(io.RunFile.recover, path=_file("s.h5", seeds.hdf5()["run"])),
         "glassnf.io.RunFile.append": method(_fresh_run, "append", records={"sweep": np.arange(3)}, counters={"accepts": 3}),
@@ -260,8 +261,8 @@ def of_comparisons() -> dict[str, Call]:
             stop_when_failed=False,
             profile=None,
         ),
-        "glassnf.compare.Settings.least_budget": call(settings.least_budget, name="mc"),
-        "glassnf.compare.Settings.obstacle": call(settings.obstacle, name="mc", temperature=0.5),
+        "glassnf.compare.Settings.least_budget": call(settings.least_budget, name="mc", names={"name": "algorithm"}),
+        "glassnf.compare.Settings.obstacle": call(settings.obstacle, names={"name": "algorithm"}, name="mc", temperature=0.5),
         "glassnf.compare.compare": call(
             compare.compare, settings=settings, listener=nothing, loose=("listener", "folder", "resume")
         ),
@@ -288,10 +289,12 @@ def of_comparisons() -> dict[str, Call]:
             log_weights=np.zeros(4),
             loose=("positions", "species", "log_weights"),
         ),
-        "glassnf.compare.find_sampler": call(compare.find_sampler, where="own_samplers:Reference"),
-        "glassnf.compare.load_samplers": call(compare.load_samplers, where=("own_samplers:Reference",)),
-        "glassnf.compare.spec_of": call(compare.spec_of, kind=_Sampler, name="mine"),
-        "glassnf.compare.get_algorithm": call(compare.get_algorithm, name="mc"),
+        "glassnf.compare.find_sampler": call(compare.find_sampler, where="own_samplers:Reference", names={"where": "sampler"}),
+        "glassnf.compare.load_samplers": call(
+            compare.load_samplers, where=("own_samplers:Reference",), names={"where": "sampler"}
+        ),
+        "glassnf.compare.spec_of": call(compare.spec_of, kind=_Sampler, name="mine", names={"kind": "sampler"}),
+        "glassnf.compare.get_algorithm": call(compare.get_algorithm, name="mc", names={"name": "algorithm"}),
         "glassnf.compare.register_algorithm": call(compare.register_algorithm, spec=None),
         "glassnf.compare.comparison_to_csv": call(compare.comparison_to_csv, data=_data()),
         "glassnf.compare.comparison_to_dict": call(compare.comparison_to_dict, comparison=None, command=None),
@@ -302,7 +305,10 @@ def of_comparisons() -> dict[str, Call]:
 class _Sampler:
     """A sampler of a user's own, which does nothing."""
 
-    def run(self, problem: Any, budget: int) -> Any:
+    def __init__(self, problem: Any) -> None:
+        self.problem = problem
+
+    def run(self, budget: int) -> Any:
         return None
 
 

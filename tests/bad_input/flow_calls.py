@@ -125,7 +125,13 @@ def of_flow_samplers() -> dict[str, Call]:
             nan=few,
         ),
         "glassnf.FlowSampler.check_against": method(
-            _sampler, "check_against", result=New(_flow_result), cold=New(lambda: _cold().copy()), groups=groups, nan=few
+            _sampler,
+            "check_against",
+            names={"cold": "reference", "groups": "reference_groups"},
+            result=New(_flow_result),
+            cold=New(lambda: _cold().copy()),
+            groups=groups,
+            nan=few,
         ),
         "glassnf.FlowResult.resampled": method(_flow_result, "resampled", seed=1),
         "glassnf.FlowResult.average": method(_flow_result, "average", values=np.arange(24.0)),

@@ -308,6 +308,7 @@ def of_outer() -> dict[str, Call]:
             **common,
             work=("flow_max_steps",),
         ),
+        "glassnf.ParallelTempering.check": method(_tempering, "check", ensemble=New(lambda: _rungs().copy())),
         "glassnf.ParallelTempering.random": method(_tempering, "random", seed=3, device="cpu"),
         "glassnf.ParallelTempering.check": method(_tempering, "check", ensemble=rungs),
         "glassnf.ParallelTempering.start": method(_tempering, "start", ensemble=New(lambda: _rungs().copy())),

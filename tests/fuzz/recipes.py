@@ -121,7 +121,7 @@ def _make_item(file: Any, name: str, entry: dict[str, Any]) -> Any:
         return file.create_dataset(name, shape=shape, dtype=str(entry["dtype"]), chunks=entry.get("chunks"))
     if kind == "names":  # many hard links to one array
         for number in range(min(int(entry["count"]), 10_000)):
-            file[f"{name}{number}"] = file[str(entry["target"])]
+            file[f"{entry['target']}{number}"] = file[str(entry["target"])]
     elif kind == "link":
         file[name] = h5py.SoftLink(str(entry["target"]))
     elif kind == "external link":
@@ -161,7 +161,8 @@ def hostile_hdf5(recipe: dict[str, Any], secret: Path) -> dict[str, dict[str, An
         "half": {**recipe[positions], "dtype": "<f2"},
     }
     made = {name: {**recipe, positions: entry} for name, entry in wrong.items()}
-    made["many_names"] = {**recipe, "counters/x": {"kind": "names", "target": positions, "count": 400}}
+    big = {"kind": "array", "dtype": "<f8", "shape": [20_000], "data": [0.0], "checksum": True}
+    made["many_names"] = {**recipe, "counters/x": big, "more": {"kind": "names", "target": "counters/x", "count": 5}}
     made["loop"] = {**recipe, "ensemble/system": {"kind": "link", "target": "/ensemble/system"}}
     made["more_particles"] = {**recipe, "ensemble/system": _with_composition(recipe["ensemble/system"], [2**31 - 1, 0])}
     return made

@@ -38,7 +38,7 @@ def _count(n: object) -> int:
 def _check_size(n: int, density: float, dimension: int, potential: PairPotential) -> int:
     """Return `n`, large enough for the box of a named model."""
     count = _count(n)
-    _check.fits_memory("n", count, count, "particles")
+    _check.fits_memory("n", count, 32 * count, "particles")
     least = smallest_n(density, dimension, potential.cutoff_distance)
     if count < least:
         raise ValueError(

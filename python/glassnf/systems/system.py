@@ -21,6 +21,7 @@ __all__ = ["LARGEST_N", "System", "custom", "default_species_names", "smallest_n
 
 _DIMENSIONS = (2, 3)
 LARGEST_N = 2**31 - 1  # particle indices are 32-bit integers in the kernels
+_NUMBERS_PER_PARTICLE = 32  # of 8 bytes, at the least, that work with a single configuration takes
 _BOX_LIMIT = 1e30
 _BOX_RANGE = f"[{1.0 / _BOX_LIMIT:g}, {_BOX_LIMIT:g}]"
 
@@ -361,7 +362,7 @@ def _species_of(composition: Any, names: tuple[str, ...]) -> npt.NDArray[np.int3
     total = sum(int(count) for count in counts)
     if not 1 <= total <= LARGEST_N:
         raise ValueError(f"composition: expected from 1 to {LARGEST_N} particles in all, got {total}")
-    _check.fits_memory("composition", composition, total, "particles")
+    _check.fits_memory("composition", composition, _NUMBERS_PER_PARTICLE * total, "particles")
     return np.repeat(np.arange(len(names), dtype=np.int32), counts)
 
 
