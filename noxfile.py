@@ -13,6 +13,9 @@ nox.options.default_venv_backend = "venv"
 
 PYTHONS = ["3.10", "3.11", "3.12", "3.13"]
 CONSTRAINED = ("-c", "constraints.txt")
+SANITIZED_TESTS = [
+    f"tests/test_{name}.py" for name in ("energy", "monte_carlo_invariants", "threads", "large_steps", "flow_native")
+]
 CPP_SOURCES = ("*.hpp", "*.cpp", "*.cu", "*.c")
 
 
@@ -57,9 +60,18 @@ def cpp(session: nox.Session) -> None:
 
 @nox.session
 def sanitizers(session: nox.Session) -> None:
-    """Run the C++ tests under the address, undefined-behaviour and thread sanitizers (needs doctest)."""
+    """Run C++ and Python tests under the sanitizers of GCC: address, undefined behaviour, thread (needs doctest and gcc)."""
     _ctest(session, "address", ASAN_OPTIONS="detect_leaks=1", UBSAN_OPTIONS="print_stacktrace=1")
     _ctest(session, "thread", TSAN_OPTIONS="halt_on_error=1")
+    session.install(*CONSTRAINED, ".[test]", "pybind11")
+    session.run("bash", "tests/sanitized.sh", "build/sanitized", *(session.posargs or SANITIZED_TESTS), external=True)
+
+
+@nox.session
+def memory(session: nox.Session) -> None:
+    """Call every entry point ten thousand times and see that memory stays flat; a quarter of an hour."""
+    session.install(*CONSTRAINED, ".[test]")
+    session.run("pytest", "-m", "slow", "tests/test_memory.py")
 
 
 @nox.session
@@ -105,6 +117,16 @@ def mutations(session: nox.Session) -> None:
     """Apply deliberate errors to a copy of the source and see that each is caught; an hour on two cores."""
     session.install(*CONSTRAINED, ".[test]", "cmake", "ninja", "pybind11")
     session.run("python", "tests/mutations/run.py", *session.posargs)
+
+
+@nox.session
+def kills(session: nox.Session) -> None:
+    """Kill every algorithm 100 times; result in bench/results, table in docs/restart.md; half an hour on a quiet machine."""
+    session.install(*CONSTRAINED, ".[test]")
+    result = ("-o", "bench/results/kills.json")
+    arguments = session.posargs or ("--kills", "100", "--at-calls", "20")
+    session.run("python", "tests/kill_harness.py", *arguments, *result)
+    session.run("python", "tests/kill_harness.py", *result, "--write", "docs/restart.md")
 
 
 @nox.session

@@ -159,13 +159,18 @@ def command(output: Path | None) -> str:
     return " ".join(["python", f"bench/{Path(sys.argv[0]).name}", *words])
 
 
-def report(name: str, cpu: int | None, output: Path | None, results: dict[str, Any], *, quiet: bool = False) -> None:
-    """Write a result to a file, with the date, the command and the machine, and print it."""
+def report(
+    name: str, cpu: int | None, output: Path | None, results: dict[str, Any], *, quiet: bool = False, flags: bool = True
+) -> None:
+    """Write a result to a file, with the date, the command and the machine, and print it.
+
+    `flags`: whether C programs took part, which were compiled with them.
+    """
     document = {
         "benchmark": name,
         "date": dt.datetime.now(dt.timezone.utc).isoformat(timespec="seconds"),
         "command": command(output),
-        "machine": machine(cpu),
+        "machine": {key: value for key, value in machine(cpu).items() if flags or key != "flags"},
         **results,
     }
     text = json.dumps(document, indent=2, allow_nan=False)

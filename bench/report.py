@@ -462,7 +462,7 @@ def equilibration(document: dict[str, Any]) -> list[str]:
     """Return how often verdicts are wrong."""
 
     def share(count: int, total: int) -> str:
-        return f"{count} of {total}" + (f" ({100.0 * count / total:.2g}%)" if count else "")
+        return f"{count} of {total}" + (f" ({100.0 * count / total:.3g}%)" if count else "")
 
     head = ("judged together", "known", "equilibrated", "cannot tell", "not equilibrated")
     rows = [
@@ -494,8 +494,34 @@ def equilibration(document: dict[str, Any]) -> list[str]:
     ]
 
 
+def long_run(document: dict[str, Any]) -> list[str]:
+    rows = (
+        (
+            case["what"],
+            number(case["trials"]),
+            f"{case['largest_relative_drift']:.1g}",
+            "yes" if case.get("same_bits_as_a_fresh_kernel") else "",
+        )
+        for case in document["cases"].values()
+        if case["records"]
+    )
+    return [table(("one call", "trial moves", "largest relative drift", "bits of a fresh kernel"), rows)]
+
+
+def large_system(document: dict[str, Any]) -> list[str]:
+    parts = {"2": document["two_dimensions"], "3": document["three_dimensions"]}
+    rows = (
+        (f"{name}, d = {d}", f"{case['processor_seconds']:.1f}", f"{case['largest_memory_bytes'] / 1e9:.2f}")
+        for d, part in parts.items()
+        for name, case in part.items()
+    )
+    return [table((f"N = {document['particles']}", "processor s", "largest memory, GB"), rows)]
+
+
 SECTIONS = {
     "equilibration": equilibration,
+    "long_run": long_run,
+    "large_system": large_system,
     "comparison_consistency": comparison_consistency,
     "shipped_flow": shipped_flow,
     "escorted_swap": escorted_swap,

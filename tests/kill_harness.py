@@ -1,6 +1,7 @@
 """Kill every algorithm with SIGKILL at random moments, go on, and compare the file with that of an uninterrupted run.
 
     python tests/kill_harness.py --kills 100 -o bench/results/kills.json
+    python tests/kill_harness.py -o bench/results/kills.json --write docs/restart.md
     python tests/kill_harness.py --kills 4 --at-calls 4 swap "pt md"       # two of them, quickly
 
 Each run is a process of its own, forked from one that has imported everything, which executes `glassnf.cli.run` as the command
@@ -247,7 +248,7 @@ class Trials:
         killed = self._wait(self._start("straight"), "straight")
         assert not killed
         self.outcome.seconds_of_a_run = time.perf_counter() - begin
-        self._calls = self._box.calls
+        self._longest, self._calls = 0.7 * self.outcome.seconds_of_a_run, self._box.calls
         self.outcome.bytes = self._result("straight").stat().st_size
         self._left = self._listing("straight")
         return canonical(self._result("straight"))
@@ -269,9 +270,11 @@ class Trials:
             fatal = int(self._rng.integers(1, max(2, self._calls // 2))) if at_calls and done < kills else None
             process = self._start(name, fatal, str(self._rng.choice(["before", "within", "after"])))
             if not at_calls and done < kills:
-                time.sleep(float(self._rng.uniform(0.0, 0.7 * self.outcome.seconds_of_a_run)))
+                time.sleep(float(self._rng.uniform(0.0, self._longest)))
                 os.kill(process, signal.SIGKILL)  # a process that has ended is there until it is waited for
             if not self._wait(process, name):
+                if not at_calls and done < kills:  # faster than the signal
+                    self._longest *= 0.8
                 break
             done += 1
             self.outcome.kills_while_writing += int(self._box.writing and not at_calls)
@@ -362,8 +365,12 @@ def main() -> int:
     parser.add_argument("--at-calls", type=int, default=25, help="at system calls of writing, of each algorithm")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--folder", type=Path, help="where to work; default: a temporary folder")
-    parser.add_argument("-o", "--output", type=Path, help="JSON file for the result")
+    parser.add_argument("-o", "--output", type=Path, help="JSON file for the result; those of other algorithms stay in it")
+    parser.add_argument("--write", type=Path, metavar="DOCUMENT", help="only put the table of the JSON file into a document")
     options = parser.parse_args()
+    if options.write is not None:
+        _write(options.write, json.loads(options.output.read_text(encoding="utf-8")))
+        return 0
     output = None if options.output is None else options.output.absolute()
     failed = False
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
@@ -381,6 +388,25 @@ def main() -> int:
                 _store(output, f"{command} --seed {options.seed} -o {output.name}", outcome)
         os.chdir("/")
     return int(failed)
+
+
+def _write(document: Path, result: dict[str, Any]) -> None:
+    """Put the table of a result between the marks of a document."""
+    lines = [
+        "| algorithm | kills | of these while writing | kills at system calls | runs | bytes of the file | the same bytes |"
+    ]
+    lines.append("| --- | " + "---: | " * 5 + "--- |")
+    for one in result["algorithms"]:
+        numbers = [one[name] for name in ("kills", "kills_while_writing", "kills_at_calls", "runs", "bytes")]
+        verdict = "yes" if one["identical"] else "NO"
+        lines.append(f"| {one['algorithm']} | {' | '.join(f'{number:,}' for number in numbers)} | {verdict} |")
+    versions = ", ".join(f"{name} {value}" for name, value in result["versions"].items())
+    table = "\n".join([*lines, "", f"`{result['command']}`, {result['date']}; {versions}."])
+    text = document.read_text(encoding="utf-8")
+    before, _, rest = text.partition("<!-- kills -->\n")
+    _, _, after = rest.partition("<!-- /kills -->")
+    with atomic_write(document) as temporary:
+        temporary.write_text(f"{before}<!-- kills -->\n{table}\n<!-- /kills -->{after}", encoding="utf-8")
 
 
 def _store(path: Path, command: str, outcome: Outcome) -> None:

@@ -131,7 +131,8 @@ def save_and_load() -> Call:
 
 
 def random_start() -> Call:
-    return lambda: gnf.Ensemble.random(small(), replicas=1, temperature=1.0, seed=1)
+    gas = gnf.systems.custom("gas", potential=small().potential, composition=[4, 2, 2], density=0.2, dimension=2)
+    return lambda: gnf.Ensemble.random(gas, replicas=1, temperature=1.0, seed=1)
 
 
 def pickled() -> Call:

@@ -15,13 +15,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import glassnf as gnf
-from bad_input import analysis_calls, sampling_calls
+from bad_input import analysis_calls, flow_calls, sampling_calls
 from bad_input.call import Call
 from bad_input.public import EXEMPT, RECORDS, needed, public
 from bad_input.values import HUGE, same_arrays, wrong
 from bad_input.verdict import judge_error, not_finite, same
 
-CALLS: dict[str, Call] = {**sampling_calls.calls(), **analysis_calls.calls()}
+CALLS: dict[str, Call] = {**sampling_calls.calls(), **flow_calls.calls(), **analysis_calls.calls()}
 
 _EXAMPLES = 12
 _MEMORY = 2 << 30  # bytes that a call may take beyond what the process has

@@ -277,3 +277,28 @@ def test_consistency_of_speed_ups(monkeypatch: pytest.MonkeyPatch) -> None:
     found = script.shrinkage(made, 4, 8, "x")
     assert (found["count"], found["narrower"]) == (2, 2)
     assert found["median"] == pytest.approx(0.6)
+
+
+def test_long_run(tmp_path: Path) -> None:
+    path = tmp_path / "long_run.json"
+    small = ("--trials", 2e4, "--records", 4, "--equilibration", 100, "--every", 0.2)
+    document = result("long_run.py", path, "--case", "pairs", "cells", *small)
+    assert set(document["cases"]) == {"pairs", "cells"}
+    document = result("long_run.py", path, "--case", "local", *small)
+    assert list(document["cases"]) == ["pairs", "local", "cells"]
+    for case in document["cases"].values():
+        assert case["largest_relative_drift"] < 1e-11
+        assert case["same_bits_as_a_fresh_kernel"]
+        assert case["trials"] >= 2e4
+    assert document["cases"]["local"]["first_step"] == 2**32 - 10**6
+    assert "| ka2d, N = 43: all pairs, kept | 20" in run("report.py", path)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="other systems do not limit the address space")
+def test_large_system(tmp_path: Path) -> None:
+    path = tmp_path / "large_system.json"
+    document = result("large_system.py", path, "--particles", 400, "--operations", "load", "swap, 5 sweeps")
+    assert set(document["two_dimensions"]) == {"glassnf sample", "load", "swap, 5 sweeps"}
+    assert set(document["three_dimensions"]) == {"lattice start", "load", "swap, 5 sweeps"}
+    assert 1e7 < document["largest_memory_bytes"] < 4e9
+    assert "| glassnf sample, d = 2 |" in run("report.py", path)

@@ -7,9 +7,6 @@ import io
 import json
 import re
 import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -143,33 +140,6 @@ def test_a_population_stopped_early_names_its_sweeps(tmp_path: Path, capsys: pyt
         _stop_after(patch, 1)
         assert run(_arguments("pa", tmp_path / "a.h5")) == 130
     assert re.search(r"stopped after \d+ of 50 sweeps of equilibration; resume", capsys.readouterr().err)
-
-
-LONG = {
-    "md": ["-T", "0.5", "--replicas", "2", "--equilibration", "200", "--steps", "200000", "--record-every", "100"],
-    "pt": [*LADDER, "--explorer", "mc", "--equilibration", "200", "--sweeps", "20000", "--record-every", "100"],
-    "pa": ["-T", "0.5", "--population", "32", "--equilibration", "200", "--sweeps-per-step", "600"],
-}
-
-
-@pytest.mark.parametrize("name", LONG)
-def test_a_killed_process_leaves_a_file_to_go_on_from(name: str, tmp_path: Path) -> None:
-    arguments = [*COMMON, "--algorithm", name, *LONG[name], "--checkpoint-every", "0.01"]
-    path = tmp_path / "killed.h5"
-    process = subprocess.Popen([sys.executable, "-c", "from glassnf.cli import main; main()", *arguments, "-o", str(path)])
-    deadline = time.monotonic() + 60.0
-    while not path.exists() or RunFile.open(path).n_records < 2:
-        assert process.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
-    killed = RunFile.open(path)
-    assert killed.n_records >= 2
-    assert run(["sample", "--resume", "-o", str(path), "--quiet"]) == 0
-    assert RunFile.open(path).n_records > killed.n_records
-    assert run([*arguments, "-o", str(tmp_path / "straight.h5")]) == 0
-    same_runs(RunFile.open(tmp_path / "straight.h5"), RunFile.open(path))
 
 
 def test_molecular_dynamics_is_that_of_the_library(straight: Straight) -> None:

@@ -114,7 +114,9 @@ def _check_algorithm(algorithm: dict[str, Any], reference: dict[str, Any]) -> No
         assert (np.array(errors["high"]) >= errors["rms"]).all()
     words = {True: "equilibrated: ", False: "not equilibrated: ", None: "cannot tell: "}[algorithm["verdict"]["equilibrated"]]
     assert algorithm["verdict"]["sentence"].startswith(words)
-    assert {"reference energy", "reference specific heat", "resolution"} <= {one["name"] for one in algorithm["verdict"]["checks"]}
+    assert {"reference energy", "reference specific heat", "resolution"} <= {
+        one["name"] for one in algorithm["verdict"]["checks"]
+    }
     assert algorithm["relaxation"]["sweeps"][0] == (160 if algorithm["name"] in ("pa", "nf") else 0)
     assert 600 < algorithm["relaxation"]["sweeps"][-1] <= 640  # whole sweeps of all replicas of a ladder
     assert algorithm["relaxation"]["wall_time"][-1] == pytest.approx(algorithm["cost"]["wall_time"][-1], rel=0.1)

@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -218,47 +214,6 @@ def test_a_failing_checkpoint_leaves_the_previous_one(tmp_path: Path, monkeypatc
     run.checkpoint(make(4), {"a": 2})
     found = RunFile.open(path)
     assert (found.n_records, found.ensemble.step, found.state) == (4, 4, {"a": 2})
-
-
-CHILD = """
-import sys
-import numpy as np
-from glassnf.io import RunFile
-
-run = RunFile.open(sys.argv[1])
-print("ready", flush=True)
-ensemble = run.ensemble.copy()
-while True:
-    ensemble.step += 1
-    run.append({"sweep": [ensemble.step], "noise": np.full((1, 20000), float(ensemble.step))}, {"sum": ensemble.step})
-    run.checkpoint(ensemble, {"step": ensemble.step})
-"""
-
-
-@pytest.mark.skipif(os.name != "posix", reason="needs SIGKILL")
-def test_a_kill_at_any_moment_leaves_a_checkpoint(tmp_path: Path) -> None:
-    path = tmp_path / "run.h5"
-    RunFile.create(path, make(), {"p": 1})
-    step = 0
-    for delay in (0.0, 0.013, 0.031, 0.1, 0.2, 2.0):  # the last for busy machines
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
-        child = subprocess.Popen([sys.executable, "-c", CHILD, str(path)], stdout=subprocess.PIPE, env=environment)
-        try:
-            assert child.stdout is not None
-            assert child.stdout.readline() == b"ready\n"
-            time.sleep(delay)
-            found = RunFile.open(path)  # readers see whole files meanwhile
-        finally:
-            child.send_signal(signal.SIGKILL)
-            child.communicate()
-        assert child.returncode == -signal.SIGKILL
-        for run in (found, RunFile.open(path)):
-            assert run.ensemble.step >= step
-            step = run.ensemble.step
-            assert run.state == ({"step": step} if step else {})
-            np.testing.assert_array_equal(run.records.get("sweep", []), np.arange(1, step + 1))
-            assert run.counters.get("sum", 0) == step * (step + 1) // 2
-    assert step > 0
 
 
 @pytest.mark.parametrize("part", [0.05, 0.3, 0.6, 0.9, 0.999])

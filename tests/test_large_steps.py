@@ -112,3 +112,23 @@ def test_kernels_refuse_steps_beyond_the_last(step: int) -> None:
     with pytest.raises(ValueError, match=r"step: expected step \+ sweeps to stay below 2\^44"):
         _core.monte_carlo(gnf._native.native_system(system), **{**arguments, "step": step}, threads=1)
     assert ensemble.identical_to(before)
+
+
+@pytest.mark.parametrize("name", ["mc", "checkerboard", "langevin"])
+def test_images_far_away(name: str) -> None:
+    """A liquid far from the origin moves as one at the origin; its images have room for a run, or are refused."""
+    system, run = RUNS[name]()
+    ends = []
+    for far in (0, 2**30, -(2**30)):
+        ensemble = start(system, 1, 0, temperature=LADDER)
+        ensemble.images[...] = far
+        ensemble.positions[...] = gnf.ensemble.wrap_positions(ensemble.positions - ensemble.positions[:, :1], system.box)[0]
+        ensemble.update_energy()
+        run(ensemble, 20)
+        ensemble.images -= far
+        ends.append(bits(ensemble).tobytes())
+        assert ensemble.images.any()
+    assert ends[0] == ends[1] == ends[2]
+    ensemble.images[0, 0, 0] = 2**30 + 1
+    with pytest.raises(ValueError, match=f"images: expected integers from -{2**30} to {2**30}, got {2**30 + 1}"):
+        run(ensemble, 1)

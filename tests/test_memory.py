@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import statistics
 import subprocess
 import sys
 from pathlib import Path
@@ -12,13 +13,13 @@ import pytest
 
 FOLDER = Path(__file__).resolve().parent
 CALLS = 10_000
+PARTS = 5
 
 needs_proc = pytest.mark.skipif(
     not Path("/proc/self/statm").exists(), reason="this system does not say how much memory is in use"
 )
 
-# Growth after the first tenth of the calls, in bytes a call. An array or a list that is lost is at least 100; allocators settle
-# within a few hundred kilobytes, which is some 30 bytes a call of ten thousand.
+# Growth in bytes a call. An array or a list that is lost is at least 100.
 LIMIT = 100.0
 
 LEAK = "a leak of one array a call"
@@ -30,18 +31,21 @@ def resident() -> int:
 
 
 def growth(name: str, calls: int) -> float:
-    """Return by how many bytes a call memory grows."""
+    """Return by how many bytes a call memory grows: the median of five parts, because allocators grow in single steps."""
     import memory_calls
 
     call = (memory_calls.leak if name == LEAK else memory_calls.CALLS[name])()
     for _ in range(calls // 10):
         call()
     gc.collect()
-    before = resident()
-    for _ in range(calls):
-        call()
-    gc.collect()
-    return (resident() - before) / calls
+    before, grown = resident(), []
+    for _ in range(PARTS):
+        for _ in range(calls // PARTS):
+            call()
+        gc.collect()
+        grown.append((resident() - before) / (calls // PARTS))
+        before = resident()
+    return statistics.median(grown)
 
 
 def measure(names: list[str], calls: int) -> dict[str, float]:

@@ -147,6 +147,45 @@ def test_an_ensemble_in_use_is_refused(name: str, tmp_path: Path) -> None:
     mc.run(ensemble, 1)
 
 
+def test_brief_work_waits_for_brief_work(tmp_path: Path) -> None:
+    """Threads that only copy, check and save an ensemble do not disturb each other, nor keep a sampler from beginning."""
+    ensemble = start(small(), 1, 0)
+    expected, sampler = ensemble.copy(), local(small())
+    sampler.run(expected, 20)
+    alone = ensemble.copy()
+
+    def look(thread: int) -> None:
+        for k in range(20):
+            path = tmp_path / f"{thread}-{k % 2}.h5"
+            for copied in (ensemble.copy(), pickle.loads(pickle.dumps(ensemble)), copy.deepcopy(ensemble)):
+                assert copied.identical_to(alone)
+            ensemble.validate()
+            ensemble.update_energy()
+            assert ensemble[thread % 3].replicas == 1
+            ensemble.save(path)
+            assert gnf.Ensemble.load(path).identical_to(alone)
+
+    with ThreadPoolExecutor(6) as pool:
+        assert list(pool.map(look, range(6))) == [None] * 6
+    reading, stop = threading.Event(), threading.Event()
+
+    def save_slowly() -> None:
+        with ensemble._turn.taken(briefly=True):
+            reading.set()
+            assert stop.wait(60.0)
+
+    with ThreadPoolExecutor(2) as pool:
+        slow = pool.submit(save_slowly)
+        assert reading.wait(60.0)
+        begun = pool.submit(sampler.run, ensemble, 20)
+        assert not begun.done()
+        assert ensemble.step == 0
+        stop.set()
+        slow.result()
+        begun.result()
+    assert ensemble.identical_to(expected)
+
+
 def test_the_thread_that_uses_an_ensemble_may_look_at_it(tmp_path: Path) -> None:
     ensemble = start(small(), 1, 0)
     local(small()).run(ensemble, 20, progress=lambda *_: ensemble.save(tmp_path / "now.h5"))

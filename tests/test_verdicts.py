@@ -379,6 +379,16 @@ def test_verdicts_come_back_from_the_pieces_of_a_comparison() -> None:
         np.testing.assert_equal(dataclasses.asdict(again), dataclasses.asdict(verdict))
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [{"equilibrated": "yes"}, {"checks": [{"outcome": 1}]}, {"checks": [[1, 2]]}, {"checks": 3}, {"colour": "red"}],
+    ids=["outcome", "outcome of a check", "no check", "no checks", "unknown"],
+)
+def test_damaged_verdicts_are_refused(damage: dict[str, Any]) -> None:
+    with pytest.raises((KeyError, TypeError, ValueError)):
+        _verdict({**jsonable(_judge()), **damage})
+
+
 @pytest.fixture
 def doubtful() -> dict[str, Any]:
     """Two temperatures; of swap MC nothing can be told at either, and PT is out of equilibrium."""

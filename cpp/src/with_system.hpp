@@ -10,12 +10,12 @@
 namespace glassnf {
 inline namespace GLASSNF_ISA {
 
-// Whether the kernels of a pair potential are part of this build.
-constexpr bool built_for(PotentialKind kind) {
-#if defined(GLASSNF_LENNARD_JONES_ONLY)
-  return kind == PotentialKind::lennard_jones;
+// Whether the kernels for a pair potential are part of this build.
+constexpr bool built_for([[maybe_unused]] PotentialKind kind, [[maybe_unused]] int dimension) {
+#if defined(GLASSNF_FEW_KERNELS)
+  return kind == PotentialKind::lennard_jones && dimension == 2;
 #else
-  return kind == PotentialKind::lennard_jones || kind == PotentialKind::inverse_power || kind == PotentialKind::harmonic;
+  return true;
 #endif
 }
 
@@ -31,6 +31,14 @@ GLASSNF_HOST bool uniform_coefficients(const SystemView& system) {
 // Calls f.template operator()<D, Potential, flag>(potential) for the system at hand.
 template <class F>
 GLASSNF_HOST void with_system(const SystemView& system, bool flag, F&& f) {
+#if defined(GLASSNF_FEW_KERNELS)
+  if (!built_for(static_cast<PotentialKind>(system.kind), system.dimension))
+    throw std::invalid_argument("potential: this build, for tests, knows Lennard-Jones in two dimensions only");
+  if (flag)
+    f.template operator()<2, LennardJones, true>(LennardJones{0});
+  else
+    f.template operator()<2, LennardJones, false>(LennardJones{0});
+#else
   const auto with_potential = [&](auto potential) GLASSNF_INLINE {
     using P = decltype(potential);
     if (system.dimension == 2) {
@@ -47,13 +55,10 @@ GLASSNF_HOST void with_system(const SystemView& system, bool flag, F&& f) {
   };
   switch (static_cast<PotentialKind>(system.kind)) {
     case PotentialKind::lennard_jones: with_potential(LennardJones{0}); break;
-#if !defined(GLASSNF_LENNARD_JONES_ONLY)
     case PotentialKind::inverse_power: with_potential(InversePower{system.exponent}); break;
     case PotentialKind::harmonic: with_potential(Harmonic{0}); break;
-#else
-    default: throw std::invalid_argument("potential: this build, for tests, knows Lennard-Jones only");
-#endif
   }
+#endif
 }
 
 }  // namespace GLASSNF_ISA

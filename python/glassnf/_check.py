@@ -38,6 +38,7 @@ __all__ = [
     "int_array",
     "integer",
     "keys",
+    "magnitude",
     "memory_limit",
     "nearest",
     "nonnegative_float",
@@ -55,6 +56,7 @@ Shape = Sequence["int | None"]
 """A shape in which ``None`` stands for any length."""
 
 _LONGEST_DESCRIPTION = 80
+_SMALLEST, _LARGEST = 1e-70, 1e70
 _LONGEST_PATH, _LONGEST_PART = 4095, 255  # bytes, on Linux and nearly everywhere else
 _LARGEST_SHOWN = 10**1000  # longer integers are described by their number of digits: writing them out may take minutes
 
@@ -183,6 +185,14 @@ def positive_float(name: str, value: object) -> float:
     return number
 
 
+def magnitude(name: str, value: object) -> float:
+    """Return `value` as a float from 1e-70 to 1e70, whose fourth power and inverse are finite; TypeError or ValueError."""
+    number = positive_float(name, value)
+    if not _SMALLEST <= number <= _LARGEST:
+        raise _value_error(name, f"a number from {_SMALLEST:g} to {_LARGEST:g}", value)
+    return number
+
+
 def nonnegative_float(name: str, value: object) -> float:
     """Return `value` as a finite float of at least zero; TypeError or ValueError otherwise."""
     number = _as_float(name, value, "a non-negative finite number")
@@ -288,8 +298,8 @@ def fits_memory(name: str, value: object, count: float, what: str = "numbers") -
     if not 8 * count <= limit:
         needed = f"{8 * count / 2**30:.3g} GiB" if count < 1e300 else "far more"
         raise ValueError(
-            f"{name}: expected no more {what} than fit into {limit / 2**30:.3g} GiB of memory, got {describe(value)}, which needs "
-            f"{needed}"
+            f"{name}: expected no more {what} than fit into {limit / 2**30:.3g} GiB of memory, got {describe(value)}, "
+            f"which needs {needed}"
         )
 
 

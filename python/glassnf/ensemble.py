@@ -6,7 +6,7 @@ Units are reduced Lennard-Jones units with mass 1 and k_B = 1: lengths in sigma,
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,7 @@ MAX_STEP = 2**44 - 1
 """Largest step: steps take 44 bits of the counter of the random numbers."""
 
 _MAX_SEED = 2**64 - 1
+_MAX_IMAGE = 2**30  # half the range of images: no run between two checks comes that far, and kernels need not look
 _DEFAULT_MOVE_SIZE = 0.1
 _COLDEST = 1e-300  # its inverse is finite, and so are products of that with reasonable energies
 _ARRAYS = ("positions", "images", "species", "velocities", "beta", "energy", "ids", "move_size")
@@ -59,7 +60,8 @@ def wrap_positions(positions: FloatArray, box: FloatArray) -> tuple[FloatArray, 
     ValueError
         If a coordinate is not finite or lies 2**31 box lengths or more from the origin.
     """
-    if not (isinstance(positions, np.ndarray) or _arrays.on_gpu(positions)):
+    given: object = positions
+    if not (isinstance(given, np.ndarray) or _arrays.on_gpu(given)):
         raise TypeError(f"positions: expected an array, got {_check.describe(positions)}")
     if positions.dtype != np.float64 or positions.ndim == 0:
         raise TypeError(f"positions: expected an array of type float64, got {positions.ndim} axes of {positions.dtype}")
@@ -171,7 +173,7 @@ class Ensemble:
     positions : (R, N, d) float64, sigma
         Wrapped into [0, box).
     images : (R, N, d) int32
-        Box crossings; unwrapped coordinates are ``positions + images * box``.
+        Box crossings, from -2**30 to 2**30; unwrapped coordinates are ``positions + images * box``.
     species : (R, N) int32
         Species index of each particle; each replica has the composition of the system, in an order of its own.
     velocities : (R, N, d) float64, sigma/tau, or None
@@ -357,7 +359,10 @@ class Ensemble:
         ValueError
             If the list is empty, the ensembles differ in one of these, two replicas share an id, or only some have velocities.
         """
-        parts = list(ensembles) if isinstance(ensembles, (list, tuple)) else [ensembles]
+        given: object = ensembles
+        if isinstance(given, Ensemble) or not isinstance(given, Iterable):
+            raise TypeError(f"ensembles: expected a list of ensembles, got {_check.describe(given)}")
+        parts = list(ensembles)
         if not parts:
             raise ValueError("ensembles: expected at least one ensemble, got an empty list")
         for place, part in enumerate(parts):
@@ -465,7 +470,7 @@ class Ensemble:
 
     # ------------------------------------------------------------------------------------------------------------- methods
 
-    @exclusive("self")
+    @exclusive("self", briefly=True)
     def validate(self) -> None:
         """Check every field, and replace it by a contiguous array of the right type where it fits but for that.
 
@@ -501,7 +506,10 @@ class Ensemble:
             raise ValueError(f"beta: expected non-negative numbers, got {float(beta[replica])!r} for replica {replica}")
         writable = _arrays.writable
         self.positions = writable(positions)
-        self.images = writable(_check.int_array("images", self.images, (replicas, n, d), dtype=np.int32, device=place))
+        images = _check.int_array(
+            "images", self.images, (replicas, n, d), low=-_MAX_IMAGE, high=_MAX_IMAGE, dtype=np.int32, device=place
+        )
+        self.images = writable(images)
         self.species = writable(species)
         if self.velocities is not None:
             self.velocities = writable(_float64("velocities", self.velocities, (replicas, n, d), place))
@@ -511,7 +519,7 @@ class Ensemble:
         move_size = _check.float_array("move_size", self.move_size, (replicas,), device=place)
         self.move_size = writable(per_replica("move_size", move_size, replicas, place))
 
-    @exclusive("self")
+    @exclusive("self", briefly=True)
     def wrap(self) -> None:
         """Fold `positions` into [0, box) and add the crossings to `images`; unwrapped coordinates stay the same.
 
@@ -528,14 +536,14 @@ class Ensemble:
             self.images = _check.int_array("images", crossings + images, dtype=np.int32, device=place)
             self.positions = wrapped
 
-    @exclusive("self")
+    @exclusive("self", briefly=True)
     def update_energy(self) -> None:
         """Compute `energy` from positions and species."""
         from .energy import energy
 
         self.energy = self._place.xp.asarray(energy(self.system, self.positions, self.species))
 
-    @exclusive("self")
+    @exclusive("self", briefly=True)
     def draw_velocities(self) -> None:
         """Draw `velocities` from the Maxwell-Boltzmann distribution of each replica's temperature, mass 1.
 
@@ -577,7 +585,7 @@ class Ensemble:
     def __deepcopy__(self, memo: dict[int, Any]) -> Ensemble:
         return self.copy()
 
-    @exclusive("self")
+    @exclusive("self", briefly=True)
     def __getstate__(self) -> dict[str, Any]:
         """Return the fields, in host memory: pickles need no GPU, and are read where there is the same device."""
         arrays = {name: getattr(self, name) for name in _ARRAYS}
@@ -618,7 +626,7 @@ class Ensemble:
             raise ValueError("index: expected distinct replicas, got one more than once")
         return self._with_replicas(chosen)
 
-    @exclusive("self")
+    @exclusive("self", briefly=True)
     def _with_replicas(self, index: slice | npt.NDArray[np.int64]) -> Ensemble:
         arrays = {name: getattr(self, name) for name in _ARRAYS}
         xp = self._place.xp
@@ -631,7 +639,7 @@ class Ensemble:
             raise ValueError(f"index: expected at least one of the {self.replicas} replicas, got none")
         return Ensemble(self.system, **chosen, seed=self.seed, step=self.step, device=self.device)
 
-    @exclusive("self")
+    @exclusive("self", briefly=True)
     def to(self, device: str) -> Ensemble:
         """Return the ensemble on `device`: itself where it is there already, else a copy.
 
@@ -661,7 +669,7 @@ class Ensemble:
             }
             return Ensemble(self.system, **moved, seed=self.seed, step=self.step, device=target.name)
 
-    @exclusive("self")
+    @exclusive("self", briefly=True)
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the ensemble to an HDF5 file, replacing an old one atomically; `load` restores it bit for bit."""
         from .io.hdf5 import save_ensemble

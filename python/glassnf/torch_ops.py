@@ -193,7 +193,9 @@ def _species_tensor(species: Any, replicas: int, n: int, device: torch.device) -
         try:
             kinds = torch.as_tensor(species, device=device if isinstance(species, (list, tuple)) else None)
         except (TypeError, ValueError, RuntimeError, OverflowError) as error:
-            raise TypeError(f"species: expected integers, got {_check.describe(species)} ({_check.printable(str(error), 200)})") from None
+            raise TypeError(
+                f"species: expected integers, got {_check.describe(species)} ({_check.printable(str(error), 200)})"
+            ) from None
     if kinds.is_floating_point() or kinds.is_complex() or kinds.dtype == torch.bool:
         raise TypeError(f"species: expected integers, got a tensor of type {kinds.dtype}")
     if kinds.device != device:

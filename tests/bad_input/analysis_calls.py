@@ -42,22 +42,43 @@ def of_statistics() -> dict[str, Call]:
         "estimate_mean_per_replica": call(o.estimate_mean_per_replica, series=SERIES, method="gamma", nan=FLAT),
         "mean_energy": call(o.mean_energy, energy=SERIES, n=12, method="auto", nan=FLAT),
         "mean_energy_per_replica": call(o.mean_energy_per_replica, energy=SERIES, n=12, method="gamma", nan=FLAT),
-        "specific_heat": call(o.specific_heat, energy=SERIES, temperature=0.5, n=12, dimension=2, kind="configurational", nan=FLAT),
-        "specific_heat_per_replica": call(o.specific_heat_per_replica, energy=SERIES, temperature=np.array([0.5, 0.6]), n=12, dimension=2, kind="configurational", nan=FLAT),
+        "specific_heat": call(
+            o.specific_heat, energy=SERIES, temperature=0.5, n=12, dimension=2, kind="configurational", nan=FLAT
+        ),
+        "specific_heat_per_replica": call(
+            o.specific_heat_per_replica,
+            energy=SERIES,
+            temperature=np.array([0.5, 0.6]),
+            n=12,
+            dimension=2,
+            kind="configurational",
+            nan=FLAT,
+        ),
         "split_rhat": call(o.split_rhat, series=SERIES, rank_normalised=False, nan=FLAT),
-        "bootstrap": call(o.bootstrap, samples=SERIES, statistic=np.mean, seed=1, resamples=20, block_size=2, confidence=0.9, nan=FLAT),
+        "bootstrap": call(
+            o.bootstrap, samples=SERIES, statistic=np.mean, seed=1, resamples=20, block_size=2, confidence=0.9, nan=FLAT
+        ),
         "jackknife": call(o.jackknife, samples=SERIES, statistic=np.mean, block_size=2, nan=FLAT),
         "reweight": call(o.reweight, energy=SERIES, beta=2.0, new_beta=2.1, observable=SERIES, nan=FLAT),
         "pressure_from_virial": call(o.pressure_from_virial, virial=SERIES, n=12, box=BOX, temperature=np.array([0.5, 0.6])),
         "crossing_time": call(o.crossing_time, time=TIMES.astype(float), value=np.linspace(1.0, 0.0, 6), level=0.4, nan=FAR),
         "format_uncertainty": call(o.format_uncertainty, value=1.25, error=0.1, digits=2),
-        "bennett_log_z": call(o.bennett_log_z, log_weights=SERIES[:, 0], target_log_weights=SERIES[:, 1], groups=groups, target_groups=groups, nan=few),
+        "bennett_log_z": call(
+            o.bennett_log_z,
+            log_weights=SERIES[:, 0],
+            target_log_weights=SERIES[:, 1],
+            groups=groups,
+            target_groups=groups,
+            nan=few,
+        ),
         "forward_ess": call(o.forward_ess, **weights, nan=few),
         "log_mean_exp": call(o.log_mean_exp, values=SERIES[:, 0], nan=few),
         "log_z_of_weights": call(o.log_z_of_weights, **weights, groups=groups, nan=few),
         "pareto_k": call(o.pareto_k, **weights, nan=few),
         "pareto_k_limit": call(o.pareto_k_limit, samples=40),
-        "judge_chains": call(o.judge_chains, series=SERIES, from_cold=np.arange(SERIES.shape[1]) > 0, regular=True, nan=UNKNOWN),
+        "judge_chains": call(
+            o.judge_chains, series=SERIES, from_cold=np.arange(SERIES.shape[1]) > 0, regular=True, nan=UNKNOWN
+        ),
         "forward_backward": call(o.forward_backward, hot=SERIES, cold=SERIES, nan=UNKNOWN),
         "judge_weights": call(o.judge_weights, **weights, nan=UNKNOWN),
         "Verdict.of": call(o.Verdict.of, checks=[o.Check("a", 1.0, 2.0, True, "a")]),
@@ -67,7 +88,7 @@ def of_statistics() -> dict[str, Call]:
         "random_overlap": call(o.random_overlap, n=12, box=BOX, a=0.3),
         "Estimate.scaled": call(_estimate().scaled, factor=2.0, shift=1.0),
         "Estimate.deviation": call(_estimate().deviation, other=0.5),
-    }  # fmt: skip
+    }
     return {prefix + name: found for name, found in calls.items()}
 
 
@@ -83,17 +104,40 @@ def of_structure() -> dict[str, Call]:
     still = {"positions": POSITIONS[0, 0], "box": BOX}
     calls = {
         "bond_order": call(o.bond_order, **still, k=6, neighbours="cutoff", cutoff=1.5, weighted=False),
-        "steinhardt": call(o.steinhardt, positions=RNG.uniform(0, 4, (30, 3)), box=np.full(3, 4.0), degree=6, average=True, neighbours="nearest", number=12, weighted=False),
-        "radial_distribution": call(o.radial_distribution, positions=POSITIONS, box=BOX, species=SPECIES, bins=20, r_max=1.5, nan=FAR),
-        "structure_factor": call(o.structure_factor, positions=POSITIONS, box=BOX, species=SPECIES, k_max=6.0, k_min=1.0, bins=5, nan=FAR),
+        "steinhardt": call(
+            o.steinhardt,
+            positions=RNG.uniform(0, 4, (30, 3)),
+            box=np.full(3, 4.0),
+            degree=6,
+            average=True,
+            neighbours="nearest",
+            number=12,
+            weighted=False,
+        ),
+        "radial_distribution": call(
+            o.radial_distribution, positions=POSITIONS, box=BOX, species=SPECIES, bins=20, r_max=1.5, nan=FAR
+        ),
+        "structure_factor": call(
+            o.structure_factor, positions=POSITIONS, box=BOX, species=SPECIES, k_max=6.0, k_min=1.0, bins=5, nan=FAR
+        ),
         "structure_factor_at": call(o.structure_factor_at, **still, vectors=np.array([[1, 0], [0, 1]])),
         "wave_vectors": call(o.wave_vectors, box=BOX, k=6.0, width=0.5, max_vectors=8),
         "self_overlap": call(o.self_overlap, **moving, a=0.3, **of, subtract_drift=True, nan=FAR),
         "collective_overlap": call(o.collective_overlap, **moving, box=BOX, a=0.3, origins=2, nan=FAR),
         "mean_square_displacement": call(o.mean_square_displacement, **moving, **of, subtract_drift=False, nan=FAR),
-        "self_intermediate_scattering": call(o.self_intermediate_scattering, **moving, box=BOX, k=6.0, width=0.5, max_vectors=8, **of, subtract_drift=False, nan=FAR),
+        "self_intermediate_scattering": call(
+            o.self_intermediate_scattering,
+            **moving,
+            box=BOX,
+            k=6.0,
+            width=0.5,
+            max_vectors=8,
+            **of,
+            subtract_drift=False,
+            nan=FAR,
+        ),
         "relaxation_time": call(o.relaxation_time, correlation=correlation, level=0.4, nan=FAR),
-    }  # fmt: skip
+    }
     return {prefix + name: found for name, found in calls.items()}
 
 
@@ -113,7 +157,9 @@ def of_files() -> dict[str, Call]:
     frames = io.read_gsd(_file("a.gsd", seeds.gsd()["d2"]))
     return {
         "glassnf.io.Frames.to_ensemble": call(frames.to_ensemble, system=SYSTEM, temperature=np.full(2, 0.5), seed=0, step=0),
-        "glassnf.io.RunFile.create": call(io.RunFile.create, path=str(folder() / "new.h5"), ensemble=FRESH, parameters={"a": 1}, overwrite=True),
+        "glassnf.io.RunFile.create": call(
+            io.RunFile.create, path=str(folder() / "new.h5"), ensemble=FRESH, parameters={"a": 1}, overwrite=True
+        ),
         "glassnf.io.RunFile.open": call(io.RunFile.open, path=_file("r.h5", seeds.hdf5()["run"])),
         "glassnf.io.RunFile.append": method(_fresh_run, "append", records={"sweep": np.arange(3)}, counters={"accepts": 3}),
         "glassnf.io.RunFile.checkpoint": call(_run_file().checkpoint, ensemble=FRESH, state={"a": np.arange(3)}),
@@ -129,9 +175,11 @@ def of_files() -> dict[str, Call]:
         "glassnf.io.read_records": call(io.read_records, path=_file("r.h5", seeds.hdf5()["run"])),
         "glassnf.io.write_extxyz": call(io.write_extxyz, path=str(folder() / "c.xyz"), source=FRESH, **source),
         "glassnf.io.write_gsd": call(io.write_gsd, path=str(folder() / "c.gsd"), source=FRESH, **source),
-        "glassnf.io.write_lammps_dump": call(io.write_lammps_dump, path=str(folder() / "c.dump"), source=FRESH, steps=np.arange(4)),
+        "glassnf.io.write_lammps_dump": call(
+            io.write_lammps_dump, path=str(folder() / "c.dump"), source=FRESH, steps=np.arange(4)
+        ),
         "glassnf.data.shipped_file": call(data.shipped_file, name="flow_ka2d_43.safetensors"),
-    }  # fmt: skip
+    }
 
 
 def _fresh_run() -> io.RunFile:
@@ -170,11 +218,15 @@ def of_plots() -> dict[str, Call]:
         "glassnf.plots.error_against_cost": call(plots.error_against_cost, axes=axes, entry=entry, **common),
         "glassnf.plots.figures": call(plots.figures, data=_data()),
         "glassnf.plots.inline_svg": call(plots.inline_svg, figure=New(Figure), ident="a", title="b"),
-        "glassnf.plots.observable_against_temperature": call(plots.observable_against_temperature, axes=axes, data=_data(), observable="mean_energy"),
+        "glassnf.plots.observable_against_temperature": call(
+            plots.observable_against_temperature, axes=axes, data=_data(), observable="mean_energy"
+        ),
         "glassnf.plots.save": call(plots.save, figure=New(Figure), path=str(folder() / "a.png")),
         "glassnf.plots.speed_up": call(plots.speed_up, data=_data(), cost="wall_time"),
-        "glassnf.plots.speed_up_against_temperature": call(plots.speed_up_against_temperature, axes=axes, data=_data(), **common, at_end_of_baseline=True),
-    }  # fmt: skip
+        "glassnf.plots.speed_up_against_temperature": call(
+            plots.speed_up_against_temperature, axes=axes, data=_data(), **common, at_end_of_baseline=True
+        ),
+    }
 
 
 def of_comparisons() -> dict[str, Call]:
@@ -183,16 +235,58 @@ def of_comparisons() -> dict[str, Call]:
     problem = lambda: compare.Problem(SYSTEM, 0.5, **where, start_temperature=1.0, seed=1, threads=1)  # noqa: E731
     settings = compare.Settings(SYSTEM, (0.5,), algorithms=("mc",))
     return {
-        "glassnf.compare.Settings": call(compare.Settings, system=SYSTEM, temperatures=(0.5,), algorithms=("mc",), runs=8, seed=1, threads=1, device="cpu", seconds=10.0, sweeps=2000, reference_sweeps=4000, reference_replicas=8, reference=None, cache=False, start_temperature=1.0, start_sweeps=400, target_energy_error=0.02, target_heat_error=0.2, flow=None, tuning=0.0, stop_when_failed=False, profile=None),
+        "glassnf.compare.Settings": call(
+            compare.Settings,
+            system=SYSTEM,
+            temperatures=(0.5,),
+            algorithms=("mc",),
+            runs=8,
+            seed=1,
+            threads=1,
+            device="cpu",
+            seconds=10.0,
+            sweeps=2000,
+            reference_sweeps=4000,
+            reference_replicas=8,
+            reference=None,
+            cache=False,
+            start_temperature=1.0,
+            start_sweeps=400,
+            target_energy_error=0.02,
+            target_heat_error=0.2,
+            flow=None,
+            tuning=0.0,
+            stop_when_failed=False,
+            profile=None,
+        ),
         "glassnf.compare.Settings.least_budget": call(settings.least_budget, name="mc"),
         "glassnf.compare.Settings.obstacle": call(settings.obstacle, name="mc", temperature=0.5),
-        "glassnf.compare.compare": call(compare.compare, settings=settings, listener=nothing, loose=("listener", "folder", "resume")),
-        "glassnf.compare.Problem": call(compare.Problem, system=SYSTEM, temperature=0.5, **where, start_temperature=1.0, seed=1, threads=1, device="cpu", adaptation=10, listener=nothing),
+        "glassnf.compare.compare": call(
+            compare.compare, settings=settings, listener=nothing, loose=("listener", "folder", "resume")
+        ),
+        "glassnf.compare.Problem": call(
+            compare.Problem,
+            system=SYSTEM,
+            temperature=0.5,
+            **where,
+            start_temperature=1.0,
+            seed=1,
+            threads=1,
+            device="cpu",
+            adaptation=10,
+            listener=nothing,
+        ),
         "glassnf.compare.Problem.of": call(compare.Problem.of, ensemble=source, temperature=0.5),
         "glassnf.compare.Problem.charge": method(problem, "charge", configurations=2, pair_evaluations=4.0),
         "glassnf.compare.Problem.energy": method(problem, "energy", **where),
         "glassnf.compare.Problem.energy_and_forces": method(problem, "energy_and_forces", **where),
-        "glassnf.compare.Samples": call(compare.Samples, positions=source.positions, species=source.species, log_weights=np.zeros(4), loose=("positions", "species", "log_weights")),
+        "glassnf.compare.Samples": call(
+            compare.Samples,
+            positions=source.positions,
+            species=source.species,
+            log_weights=np.zeros(4),
+            loose=("positions", "species", "log_weights"),
+        ),
         "glassnf.compare.find_sampler": call(compare.find_sampler, where="own_samplers:Reference"),
         "glassnf.compare.load_samplers": call(compare.load_samplers, where=("own_samplers:Reference",)),
         "glassnf.compare.spec_of": call(compare.spec_of, kind=_Sampler, name="mine"),
@@ -201,7 +295,7 @@ def of_comparisons() -> dict[str, Call]:
         "glassnf.compare.comparison_to_csv": call(compare.comparison_to_csv, data=_data()),
         "glassnf.compare.comparison_to_dict": call(compare.comparison_to_dict, comparison=None, command=None),
         "glassnf.compare.write_files": call(compare.write_files, data=_data(), folder=_results()),
-    }  # fmt: skip
+    }
 
 
 class _Sampler:

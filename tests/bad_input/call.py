@@ -37,8 +37,17 @@ class Call:
     names: dict[str, str] = field(default_factory=dict)
 
 
-def call(function: Callable[..., Any], /, *, work: Collection[str] = (), loose: Collection[str] = (), nan: str = "",
-         exact: bool = True, names: dict[str, str] | None = None, **arguments: Any) -> Call:  # fmt: skip
+def call(
+    function: Callable[..., Any],
+    /,
+    *,
+    work: Collection[str] = (),
+    loose: Collection[str] = (),
+    nan: str = "",
+    exact: bool = True,
+    names: dict[str, str] | None = None,
+    **arguments: Any,
+) -> Call:
     """Return a call with arguments that are made anew each time where they are functions without a name of their own."""
 
     def make() -> tuple[Callable[..., Any], dict[str, Any]]:
@@ -48,8 +57,18 @@ def call(function: Callable[..., Any], /, *, work: Collection[str] = (), loose: 
     return Call(make, work, loose, nan, exact, names or {})
 
 
-def method(owner: Callable[[], Any], name: str, /, *, work: Collection[str] = (), loose: Collection[str] = (), nan: str = "",
-           exact: bool = True, names: dict[str, str] | None = None, **arguments: Any) -> Call:  # fmt: skip
+def method(
+    owner: Callable[[], Any],
+    name: str,
+    /,
+    *,
+    work: Collection[str] = (),
+    loose: Collection[str] = (),
+    nan: str = "",
+    exact: bool = True,
+    names: dict[str, str] | None = None,
+    **arguments: Any,
+) -> Call:
     """Return a call of a method of a new object."""
     plain = call(len, **arguments)
 

@@ -31,16 +31,53 @@ EXEMPT = {
     "glassnf.flows.polish": "takes minutes with torch; see test_flow_polish.py",
     "glassnf.flows.train": "takes minutes; see test_flow_training.py",
     "glassnf.io.RunFile": "made by create and open, which check",
-}  # fmt: skip
+}
 
 RECORDS = {
-    "Certificate", "Equilibration", "FlowResult", "InherentStructures", "MCRecord", "MDRecord", "PAResult", "PTEquilibration", "PTRecord",
-    "AutocorrelationTime", "Blocking", "Bootstrap", "Estimate", "RadialDistribution", "Reweighting", "StructureFactor",
-    "TimeCorrelation", "WeightSummary", "WeightedEnergy", "Comparison", "Cost", "Diagnosis", "Event", "RunOptions", "Trace",
-    "Training", "Verdict", "Frames", "FieldErrors", "NodeReport", "PolishReport", "TrainingReport", "Transport", "FlowCheck",
-    "FlowExchanges", "FlowMetropolisRecord", "FlowStop", "Harvest", "WeightedAverage", "Memory", "SystemTensors", "AlgorithmSpec",
+    "Certificate",
+    "Equilibration",
+    "FlowResult",
+    "InherentStructures",
+    "MCRecord",
+    "MDRecord",
+    "PAResult",
+    "PTEquilibration",
+    "PTRecord",
+    "AutocorrelationTime",
+    "Blocking",
+    "Bootstrap",
+    "Estimate",
+    "RadialDistribution",
+    "Reweighting",
+    "StructureFactor",
+    "TimeCorrelation",
+    "WeightSummary",
+    "WeightedEnergy",
+    "Comparison",
+    "Cost",
+    "Diagnosis",
+    "Event",
+    "RunOptions",
+    "Trace",
+    "Training",
+    "Verdict",
+    "Frames",
+    "FieldErrors",
+    "NodeReport",
+    "PolishReport",
+    "TrainingReport",
+    "Transport",
+    "FlowCheck",
+    "FlowExchanges",
+    "FlowMetropolisRecord",
+    "FlowStop",
+    "Harvest",
+    "WeightedAverage",
+    "Memory",
+    "SystemTensors",
+    "AlgorithmSpec",
     "Check",
-}  # fmt: skip
+}
 """Plain records that functions of the package return, or hand to those of a user; nobody checks what a user writes in there."""
 
 
@@ -85,7 +122,11 @@ def needed() -> list[str]:
     names = []
     for name, value in public().items():
         kind = name.split(".")[-1]
-        skipped = name in EXEMPT or kind in RECORDS or any(name.startswith(f"{exempt}.") for exempt in EXEMPT if "Field" in exempt or "TorchFlow" in exempt)
+        skipped = (
+            name in EXEMPT
+            or kind in RECORDS
+            or any(name.startswith(f"{exempt}.") for exempt in EXEMPT if "Field" in exempt or "TorchFlow" in exempt)
+        )
         if not skipped and takes_arguments(value):
             names.append(name)
     return names

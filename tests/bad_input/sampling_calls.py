@@ -10,16 +10,30 @@ from typing import Any
 import numpy as np
 
 import glassnf as gnf
-from fuzz.seeds import _little_flow, little_ensemble, little_system
-from glassnf import flows, samplers, systems, torch_ops
+from fuzz.seeds import little_system
+from glassnf import flows, systems, torch_ops
 from glassnf.systems import PairPotential, System
 
 from .call import Call, New, call, method
 
 SYSTEM = little_system()
 POTENTIAL = SYSTEM.potential
-WORK = ("sweeps", "steps", "equilibration_sweeps", "sweeps_per_step", "sweeps_per_exchange", "base_sweeps", "proposals",
-        "max_iterations", "spacing", "max_steps", "iterations", "sweeps_per_stop", "matching_sweeps", "check_samples")  # fmt: skip
+WORK = (
+    "sweeps",
+    "steps",
+    "equilibration_sweeps",
+    "sweeps_per_step",
+    "sweeps_per_exchange",
+    "base_sweeps",
+    "proposals",
+    "max_iterations",
+    "spacing",
+    "max_steps",
+    "iterations",
+    "sweeps_per_stop",
+    "matching_sweeps",
+    "check_samples",
+)
 NAN_OF_NOTHING = "no trial of a kind was made, so that its acceptance is unknown"
 
 
@@ -67,23 +81,58 @@ def _fields() -> dict[str, Any]:
 def of_systems() -> dict[str, Call]:
     data = SYSTEM.to_dict()
     return {
-        "glassnf.systems.PairPotential": call(PairPotential, kind="lj_smooth", sigma=np.ones((2, 2)), epsilon=np.ones((2, 2)), cutoff=np.full((2, 2), 2.5), exponent=None),
-        "glassnf.systems.PairPotential.energy": call(POTENTIAL.energy, r=np.array([1.0, 1.5]), a=np.array([0, 1]), b=np.array([1, 1])),
-        "glassnf.systems.PairPotential.force": call(POTENTIAL.force, r=np.array([1.0, 1.5]), a=np.array([0, 1]), b=np.array([1, 1])),
+        "glassnf.systems.PairPotential": call(
+            PairPotential,
+            kind="lj_smooth",
+            sigma=np.ones((2, 2)),
+            epsilon=np.ones((2, 2)),
+            cutoff=np.full((2, 2), 2.5),
+            exponent=None,
+        ),
+        "glassnf.systems.PairPotential.energy": call(
+            POTENTIAL.energy, r=np.array([1.0, 1.5]), a=np.array([0, 1]), b=np.array([1, 1])
+        ),
+        "glassnf.systems.PairPotential.force": call(
+            POTENTIAL.force, r=np.array([1.0, 1.5]), a=np.array([0, 1]), b=np.array([1, 1])
+        ),
         "glassnf.systems.PairPotential.describe": call(POTENTIAL.describe, species_names=("A", "B")),
-        "glassnf.systems.PairPotential.from_dict": call(PairPotential.from_dict, data=data["potential"], names={"data": "potential"}),
-        "glassnf.systems.System": call(System, name="a", species=np.array([0, 0, 1]), box=np.array([4.0, 4.0]), potential=POTENTIAL, species_names=("A", "B")),
+        "glassnf.systems.PairPotential.from_dict": call(
+            PairPotential.from_dict, data=data["potential"], names={"data": "potential"}
+        ),
+        "glassnf.systems.System": call(
+            System,
+            name="a",
+            species=np.array([0, 0, 1]),
+            box=np.array([4.0, 4.0]),
+            potential=POTENTIAL,
+            species_names=("A", "B"),
+        ),
         "glassnf.systems.System.from_dict": call(System.from_dict, data=data, names={"data": "system"}),
         "glassnf.systems.System.to_json": call(SYSTEM.to_json, path=str(folder() / "a.json")),
         "glassnf.systems.System.to_toml": call(SYSTEM.to_toml, path=str(folder() / "a.toml")),
         "glassnf.systems.by_name": call(systems.by_name, name="ka2d", n=43, names={"name": "system"}),
-        "glassnf.systems.custom": call(systems.custom, name="a", potential=POTENTIAL, composition=np.array([3, 2]), box=np.array([4.0, 4.0]), species_names=("A", "B")),
-        "glassnf.systems.custom:density": call(systems.custom, name="a", potential=POTENTIAL, species=np.array([0, 0, 1]), density=0.2, dimension=2, names={"density": "box"}),
+        "glassnf.systems.custom": call(
+            systems.custom,
+            name="a",
+            potential=POTENTIAL,
+            composition=np.array([3, 2]),
+            box=np.array([4.0, 4.0]),
+            species_names=("A", "B"),
+        ),
+        "glassnf.systems.custom:density": call(
+            systems.custom,
+            name="a",
+            potential=POTENTIAL,
+            species=np.array([0, 0, 1]),
+            density=0.2,
+            dimension=2,
+            names={"density": "box"},
+        ),
         "glassnf.systems.ka": call(systems.ka, n=200, density=1.2),
         "glassnf.systems.ka2d": call(systems.ka2d, n=43),
         "glassnf.systems.load": call(systems.load, path=_toml()),
         "glassnf.systems.register": call(systems.register, name="fuzz", factory=systems.ka2d, loose=("name",)),
-    }  # fmt: skip
+    }
 
 
 @functools.cache
@@ -103,10 +152,14 @@ def of_energies() -> dict[str, Call]:
 
     tensor = torch.tensor(source.positions)
     kinds = torch.tensor(source.species)
-    calls["glassnf.torch_ops.energy"] = call(torch_ops.energy, system=SYSTEM, positions=tensor, species=kinds, threads=1, precision="float64")
+    calls["glassnf.torch_ops.energy"] = call(
+        torch_ops.energy, system=SYSTEM, positions=tensor, species=kinds, threads=1, precision="float64"
+    )
     calls["glassnf.torch_ops.system_tensors"] = call(torch_ops.system_tensors, system=SYSTEM)
-    calls["glassnf.ensemble.wrap_positions"] = call(gnf.ensemble.wrap_positions, positions=source.positions, box=np.array(SYSTEM.box))
-    return calls  # fmt: skip
+    calls["glassnf.ensemble.wrap_positions"] = call(
+        gnf.ensemble.wrap_positions, positions=source.positions, box=np.array(SYSTEM.box)
+    )
+    return calls
 
 
 def of_ensembles() -> dict[str, Call]:
@@ -114,14 +167,27 @@ def of_ensembles() -> dict[str, Call]:
     given = {name: getattr(source, name) for name in ("positions", "species", "images", "velocities", "move_size")}
     return {
         "glassnf.Ensemble": call(gnf.Ensemble, system=SYSTEM, **_fields()),
-        "glassnf.Ensemble.random": call(gnf.Ensemble.random, system=SYSTEM, replicas=2, temperature=np.array([0.5, 1.0]), seed=1, device="cpu"),
-        "glassnf.Ensemble.from_arrays": call(gnf.Ensemble.from_arrays, system=SYSTEM, **given, temperature=np.full(4, 0.5), seed=1, step=0, ids=np.arange(4), device="cpu"),
-        "glassnf.Ensemble.concatenate": call(gnf.Ensemble.concatenate, ensembles=[source[:2], source[2:]], names={"ensembles": "ids"}),
+        "glassnf.Ensemble.random": call(
+            gnf.Ensemble.random, system=SYSTEM, replicas=2, temperature=np.array([0.5, 1.0]), seed=1, device="cpu"
+        ),
+        "glassnf.Ensemble.from_arrays": call(
+            gnf.Ensemble.from_arrays,
+            system=SYSTEM,
+            **given,
+            temperature=np.full(4, 0.5),
+            seed=1,
+            step=0,
+            ids=np.arange(4),
+            device="cpu",
+        ),
+        "glassnf.Ensemble.concatenate": call(
+            gnf.Ensemble.concatenate, ensembles=[source[:2], source[2:]], names={"ensembles": "ids"}
+        ),
         "glassnf.Ensemble.load": call(gnf.Ensemble.load, path=str(saved()), device="cpu"),
         "glassnf.Ensemble.save": method(ensemble, "save", path=str(folder() / "b.h5")),
         "glassnf.Ensemble.to": method(ensemble, "to", device="cpu"),
         "glassnf.Ensemble.identical_to": method(ensemble, "identical_to", other=source, loose=("other",)),
-    }  # fmt: skip
+    }
 
 
 def _run(name: str, sampler: Any, verb: str, **arguments: Any) -> dict[str, Call]:
@@ -133,40 +199,82 @@ def of_samplers() -> dict[str, Call]:
     record = {"record_every": 2, "record_positions": True, "progress": nothing}
     at = {"record_at": np.array([0, 2, 4])}
     return {
-        "glassnf.MonteCarlo": call(gnf.MonteCarlo, system=SYSTEM, swap_probability=0.2, swap_weights=np.ones((2, 2)), target_acceptance=0.3, threads=1, checkerboard=None),
+        "glassnf.MonteCarlo": call(
+            gnf.MonteCarlo,
+            system=SYSTEM,
+            swap_probability=0.2,
+            swap_weights=np.ones((2, 2)),
+            target_acceptance=0.3,
+            threads=1,
+            checkerboard=None,
+        ),
         **_run("glassnf.MonteCarlo.run", mc, "run", ensemble=FRESH, sweeps=4, **record),
         **_run("glassnf.MonteCarlo.run:at", mc, "run", ensemble=FRESH, sweeps=4, **at),
         **_run("glassnf.MonteCarlo.equilibrate", mc, "equilibrate", ensemble=FRESH, sweeps=40, progress=nothing),
         **_run("glassnf.MonteCarlo.explore", mc, "explore", ensemble=FRESH, sweeps=3),
         **_run("glassnf.MonteCarlo.adapt", mc, "adapt", ensemble=FRESH, sweeps=20),
         **_run("glassnf.MonteCarlo.prepare", mc, "prepare", ensemble=FRESH, sweeps=3),
-        "glassnf.MolecularDynamics": call(gnf.MolecularDynamics, system=SYSTEM, timestep=0.001, thermostat="langevin", friction=1.0, relaxation_time=0.5, swap_every=5, swap_weights=np.ones((2, 2)), threads=1),
+        "glassnf.MolecularDynamics": call(
+            gnf.MolecularDynamics,
+            system=SYSTEM,
+            timestep=0.001,
+            thermostat="langevin",
+            friction=1.0,
+            relaxation_time=0.5,
+            swap_every=5,
+            swap_weights=np.ones((2, 2)),
+            threads=1,
+        ),
         **_run("glassnf.MolecularDynamics.run", md, "run", ensemble=MOVING, steps=4, record_velocities=True, **record),
         **_run("glassnf.MolecularDynamics.run:at", md, "run", ensemble=MOVING, steps=4, **at),
         **_run("glassnf.MolecularDynamics.equilibrate", md, "equilibrate", ensemble=MOVING, steps=40, progress=nothing),
         **_run("glassnf.MolecularDynamics.explore", md, "explore", ensemble=MOVING, sweeps=3),
         **_run("glassnf.MolecularDynamics.adapt", md, "adapt", ensemble=MOVING, sweeps=20),
         **_run("glassnf.MolecularDynamics.prepare", md, "prepare", ensemble=MOVING, sweeps=3),
-        "glassnf.inherent_structures": call(gnf.inherent_structures, ensemble=FRESH, force_tolerance=1e-2, max_iterations=40, threads=1, progress=nothing, work=WORK),
-        "glassnf.harvest": call(gnf.harvest, explorer=mc(), temperature=0.8, samples=8, seed=1, replicas=4, spacing=2, equilibration_sweeps=20, device="cpu", progress=nothing, work=WORK),
-        "glassnf.geometric_ladder": call(gnf.geometric_ladder, first=0.5, last=1.0, count=4),
+        "glassnf.inherent_structures": call(
+            gnf.inherent_structures,
+            ensemble=FRESH,
+            force_tolerance=1e-2,
+            max_iterations=40,
+            threads=1,
+            progress=nothing,
+            work=WORK,
+        ),
+        "glassnf.harvest": call(
+            gnf.harvest,
+            explorer=mc(),
+            temperature=0.8,
+            samples=8,
+            seed=1,
+            replicas=4,
+            spacing=2,
+            equilibration_sweeps=20,
+            device="cpu",
+            progress=nothing,
+            work=WORK,
+        ),
+        "glassnf.geometric_ladder": call(
+            gnf.geometric_ladder, first=0.5, last=1.0, count=4, names={"first": "temperatures", "last": "temperatures"}
+        ),
         "glassnf.log_schedule": call(gnf.log_schedule, sweeps=1000, records=20),
         "glassnf.weighted_average": call(gnf.weighted_average, results=[_annealed(1), _annealed(2)]),
-    }  # fmt: skip
+    }
 
 
 @functools.cache
 def _annealed(seed: int) -> Any:
-    return _annealing().run(16, seed)
+    return annealing().run(16, seed)
 
 
-def _annealing() -> Any:
+def annealing() -> Any:
     explorer = gnf.MonteCarlo(SYSTEM, threads=1)
     return gnf.PopulationAnnealing(SYSTEM, 1.0, 0.9, explorer, sweeps_per_step=2, equilibration_sweeps=20)
 
 
 def _tempering() -> Any:
-    return gnf.ParallelTempering(SYSTEM, np.array([0.7, 0.8, 1.0]), gnf.MonteCarlo(SYSTEM, threads=1), ladders=2, sweeps_per_exchange=2)
+    return gnf.ParallelTempering(
+        SYSTEM, np.array([0.7, 0.8, 1.0]), gnf.MonteCarlo(SYSTEM, threads=1), ladders=2, sweeps_per_exchange=2
+    )
 
 
 @functools.cache
@@ -187,12 +295,28 @@ def of_outer() -> dict[str, Call]:
     common = {"flow_tolerance": 0.01, "flow_max_steps": 32}
     few = "with few records a rate or a barrier is unknown"
     return {
-        "glassnf.ParallelTempering": call(gnf.ParallelTempering, system=SYSTEM, temperatures=np.array([0.7, 0.8, 1.0]), explorer=explorer, ladders=2, sweeps_per_exchange=2, flow=identity, flow_every=1, flow_position_tolerance=1e-3, **common, work=("flow_max_steps",)),
+        "glassnf.ParallelTempering": call(
+            gnf.ParallelTempering,
+            system=SYSTEM,
+            temperatures=np.array([0.7, 0.8, 1.0]),
+            explorer=explorer,
+            ladders=2,
+            sweeps_per_exchange=2,
+            flow=identity,
+            flow_every=1,
+            flow_position_tolerance=1e-3,
+            **common,
+            work=("flow_max_steps",),
+        ),
         "glassnf.ParallelTempering.random": method(_tempering, "random", seed=3, device="cpu"),
         "glassnf.ParallelTempering.start": method(_tempering, "start", ensemble=New(lambda: _rungs().copy())),
-        "glassnf.ParallelTempering.equilibrate": method(_tempering, "equilibrate", ensemble=rungs, sweeps=40, adapt_ladder=True, progress=nothing, work=WORK, nan=few),
+        "glassnf.ParallelTempering.equilibrate": method(
+            _tempering, "equilibrate", ensemble=rungs, sweeps=40, adapt_ladder=True, progress=nothing, work=WORK, nan=few
+        ),
         "glassnf.ParallelTempering.run": method(_tempering, "run", ensemble=rungs, sweeps=8, **record, work=WORK, nan=few),
-        "glassnf.ParallelTempering.run:at": method(_tempering, "run", ensemble=rungs, sweeps=8, record_at=np.array([0, 4, 8]), state=New(dict), work=WORK, nan=few),
+        "glassnf.ParallelTempering.run:at": method(
+            _tempering, "run", ensemble=rungs, sweeps=8, record_at=np.array([0, 4, 8]), state=New(dict), work=WORK, nan=few
+        ),
         "glassnf.PTRecord.energy_at": method(_ladder_record, "energy_at", temperature=0.8),
         "glassnf.samplers.forward_backward": call(
             gnf.samplers.forward_backward, hot=New(_ladder_record), cold=New(_ladder_record), nan="checks without a number"
@@ -200,127 +324,39 @@ def of_outer() -> dict[str, Call]:
         "glassnf.PTRecord.place": method(_ladder_record, "place", temperature=0.8),
         "glassnf.PTRecord.positions_at": method(_ladder_record, "positions_at", temperature=0.8),
         "glassnf.PTRecord.mbar": method(_ladder_record, "mbar", discard=2),
-        "glassnf.PopulationAnnealing": call(gnf.PopulationAnnealing, system=SYSTEM, start=1.0, target=0.8, explorer=explorer, sweeps_per_step=2, culling_fraction=0.1, equilibration_sweeps=10, adapt_move_size=True, block=8, record_energy=True, flow=identity, **common, work=(*WORK, "flow_max_steps")),
-        "glassnf.PopulationAnnealing:ladder": call(gnf.PopulationAnnealing, system=SYSTEM, temperatures=np.array([1.0, 0.9, 0.8])),
-        "glassnf.PopulationAnnealing.run": method(_annealing, "run", population=8, seed=1, device="cpu", progress=nothing),
-        "glassnf.PopulationAnnealing.begin": method(_annealing, "begin", population=8, seed=1, device="cpu"),
-        "glassnf.PopulationAnnealing.advance": method(_annealing, "advance", anneal=New(lambda: _annealing().begin(8, 1)), progress=nothing),
-        "glassnf.PopulationAnnealing.finish": method(_annealing, "finish", anneal=New(_finished)),
-    }  # fmt: skip
+        "glassnf.PopulationAnnealing": call(
+            gnf.PopulationAnnealing,
+            system=SYSTEM,
+            start=1.0,
+            target=0.8,
+            explorer=explorer,
+            sweeps_per_step=2,
+            culling_fraction=0.1,
+            equilibration_sweeps=10,
+            adapt_move_size=True,
+            block=8,
+            record_energy=True,
+            flow=identity,
+            **common,
+            work=(*WORK, "flow_max_steps"),
+        ),
+        "glassnf.PopulationAnnealing:ladder": call(
+            gnf.PopulationAnnealing, system=SYSTEM, temperatures=np.array([1.0, 0.9, 0.8])
+        ),
+        "glassnf.PopulationAnnealing.run": method(annealing, "run", population=8, seed=1, device="cpu", progress=nothing),
+        "glassnf.PopulationAnnealing.begin": method(annealing, "begin", population=8, seed=1, device="cpu"),
+        "glassnf.PopulationAnnealing.advance": method(
+            annealing, "advance", anneal=New(lambda: annealing().begin(8, 1)), progress=nothing
+        ),
+        "glassnf.PopulationAnnealing.finish": method(annealing, "finish", anneal=New(_finished)),
+    }
 
 
 def _finished() -> Any:
-    outer = _annealing()
+    outer = annealing()
     anneal = outer.begin(8, 1)
     outer.advance(anneal)
     return anneal
-
-
-def _metropolis() -> Any:
-    base = gnf.MonteCarlo(SYSTEM, threads=1)
-    return gnf.FlowMetropolis(SYSTEM, flows.IdentityFlow(SYSTEM, hot=2.0, cold=0.5), base, 1.0, 0.9, base_sweeps=2, sweeps=2)
-
-
-def _chains() -> Any:
-    return _metropolis().begin(4, 1, equilibration_sweeps=20)
-
-
-def _sampler() -> Any:
-    base = gnf.MonteCarlo(SYSTEM, threads=1)
-    identity = flows.IdentityFlow(SYSTEM, hot=2.0, cold=0.5)
-    return gnf.FlowSampler(SYSTEM, identity, base, 1.0, 0.9, replicas=8, spacing=2, equilibration_sweeps=20, check_samples=8)
-
-
-@functools.cache
-def _base() -> gnf.Ensemble:
-    return gnf.Ensemble.random(SYSTEM, 24, 1.0, seed=3)
-
-
-@functools.cache
-def _cold() -> gnf.Ensemble:
-    return gnf.Ensemble.random(SYSTEM, 24, 0.9, seed=3)
-
-
-@functools.cache
-def _flow_result() -> Any:
-    return _sampler().run_from(_base())
-
-
-def of_flow_samplers() -> dict[str, Call]:
-    base, identity = gnf.MonteCarlo(SYSTEM, threads=1), flows.IdentityFlow(SYSTEM, hot=2.0, cold=0.5)
-    few = "with few samples an error or a tail is unknown"
-    common = {"system": SYSTEM, "flow": identity, "base": base, "hot": 1.0, "cold": 0.9, "explorer": base, "steps": 4, "tolerance": 0.01, "max_steps": 64}
-    groups = np.arange(24) // 3
-    return {
-        "glassnf.FlowMetropolis": call(gnf.FlowMetropolis, **common, base_sweeps=2, sweeps=2, device="cpu", threads=1, work=WORK),
-        "glassnf.FlowMetropolis.begin": method(_metropolis, "begin", chains=4, seed=1, equilibration_sweeps=20, work=WORK),
-        "glassnf.FlowMetropolis.begin_from": method(_metropolis, "begin_from", cold=New(lambda: _cold().copy()), hot=New(lambda: _base().copy())),
-        "glassnf.FlowMetropolis.run": method(_metropolis, "run", chains=New(_chains), proposals=4, record_every=2, record_positions=True, progress=nothing, work=WORK, nan=few),
-        "glassnf.FlowSampler": call(gnf.FlowSampler, **common, sweeps_per_stop=0, replicas=8, spacing=2, equilibration_sweeps=20, check_samples=8, threads=1, work=WORK),
-        "glassnf.FlowSampler:stops": call(gnf.FlowSampler, system=SYSTEM, flow=identity, base=base, temperatures=np.array([1.0, 0.95, 0.9]), sweeps_per_stop=2, work=WORK),
-        "glassnf.FlowSampler.run": method(_sampler, "run", samples=16, seed=1, device="cpu", reference=New(lambda: _cold().copy()), reference_groups=groups, progress=nothing, nan=few),
-        "glassnf.FlowSampler.run_from": method(_sampler, "run_from", base=New(lambda: _base().copy()), groups=groups, seed=1, device="cpu", reference=New(lambda: _cold().copy()), reference_groups=groups, progress=nothing, nan=few),
-        "glassnf.FlowSampler.check_against": method(_sampler, "check_against", result=New(_flow_result), cold=New(lambda: _cold().copy()), groups=groups, nan=few),
-        "glassnf.FlowResult.resampled": method(_flow_result, "resampled", seed=1),
-        "glassnf.FlowResult.average": method(_flow_result, "average", values=np.arange(24.0)),
-    }  # fmt: skip
-
-
-def of_flows() -> dict[str, Call]:
-    flow = _little_flow(1)
-    field = flow.field
-    source = little_ensemble()
-    where = {"positions": source.positions, "species": source.species}
-    tables = field.tables([1.0, 1.5])
-    return {
-        "glassnf.flows.IdentityFlow": call(flows.IdentityFlow, system=SYSTEM, hot=2.0, cold=0.5),
-        "glassnf.flows.IdentityFlow.transport": call(flows.IdentityFlow(SYSTEM, 2.0, 0.5).transport, **where, beta_from=1.0, beta_to=1.5, steps=2, threads=1),
-        "glassnf.flows.RadialFlow": call(flows.RadialFlow, system=SYSTEM, field=field, hot=1.0, cold=0.5, steps=4, report=None),
-        "glassnf.flows.RadialFlow.transport": call(flow.transport, **where, beta_from=1.0, beta_to=1.5, steps=2, threads=1, work=("steps",)),
-        "glassnf.flows.RadialFlow.velocity_and_divergence": call(flow.velocity_and_divergence, **where, beta=1.5, threads=1),
-        "glassnf.flows.RadialFlow.for_system": call(flow.for_system, system=SYSTEM),
-        "glassnf.flows.RadialFlow.save": call(flow.save, path=str(folder() / "a.safetensors")),
-        "glassnf.flows.save": call(flows.save, path=str(folder() / "b.safetensors"), flow=flow),
-        "glassnf.flows.load": call(flows.load, path=_flow_file(), system=SYSTEM),
-        "glassnf.flows.shipped": call(flows.shipped, system=systems.ka2d()),
-        "glassnf.flows.RadialBasis": call(flows.RadialBasis, inner=0.5, outer=1.7, intervals=6),
-        "glassnf.flows.RadialBasis.table": call(field.pair_basis.table, coefficients=np.ones((2, 3))),
-        "glassnf.flows.RadialBasis.check_box": call(field.pair_basis.check_box, name="field", system=SYSTEM, loose=("name",)),
-        "glassnf.flows.TemperatureBasis": call(flows.TemperatureBasis, beta_hot=1.0, beta_cold=2.0, size=2),
-        "glassnf.flows.MessageField": call(flows.MessageField, n_species=2, pair_basis=field.pair_basis, message_basis=field.message_basis, temperature_basis=field.temperature_basis, pair=field.pair, message=field.message),
-        "glassnf.flows.MessageField.at": call(field.at, beta=1.5),
-        "glassnf.flows.MessageField.tables": call(field.tables, betas=np.array([1.0, 1.5])),
-        "glassnf.flows.TrainingReport.from_dict": call(flows.TrainingReport.from_dict, data=_report()),
-        "glassnf.flows.RadialTables": call(flows.RadialTables, inner=0.5, outer=1.7, pair=tables.pair, message_inner=0.5, message_outer=1.7, messages=tables.messages),
-        "glassnf.flows.RadialTables.stage": call(tables.stage, index=1),
-    }  # fmt: skip
-
-
-@functools.cache
-def _report() -> dict[str, Any]:
-    shipped = flows.shipped(systems.ka2d())
-    assert shipped is not None
-    assert shipped.report is not None
-    return shipped.report.to_dict()
-
-
-@functools.cache
-def _flow_file() -> str:
-    path = folder() / "flow.safetensors"
-    _little_flow(1).save(path)
-    return str(path)
-
-
-def of_states() -> dict[str, Call]:
-    chains, anneal = _chains(), _annealing().begin(8, 1)
-    chains.save(folder() / "chains.h5")
-    anneal.save(folder() / "anneal.h5")
-    return {
-        "glassnf.samplers.FlowChains.load": call(samplers.FlowChains.load, path=str(folder() / "chains.h5")),
-        "glassnf.samplers.FlowChains.save": method(_chains, "save", path=str(folder() / "c.h5")),
-        "glassnf.samplers.Anneal.load": call(samplers.Anneal.load, path=str(folder() / "anneal.h5"), device="cpu"),
-        "glassnf.samplers.Anneal.save": method(lambda: _annealing().begin(8, 1), "save", path=str(folder() / "d.h5")),
-    }
 
 
 def of_certificates() -> dict[str, Call]:
@@ -333,5 +369,5 @@ def of_certificates() -> dict[str, Call]:
 
 
 def calls() -> dict[str, Call]:
-    parts = (of_systems, of_energies, of_ensembles, of_samplers, of_outer, of_flow_samplers, of_flows, of_states, of_certificates)
+    parts = (of_systems, of_energies, of_ensembles, of_samplers, of_outer, of_certificates)
     return {name: found for part in parts for name, found in part().items()}

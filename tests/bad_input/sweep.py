@@ -14,7 +14,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from . import analysis_calls, sampling_calls
+from . import analysis_calls, flow_calls, sampling_calls
 from .call import Call
 from .values import all_wrong
 from .verdict import judge_error, not_finite
@@ -65,7 +65,7 @@ def main() -> int:
     """Sweep over the functions named on the command line, or all, and return the exit code."""
     wanted = sys.argv[1:]
     begin, total, failed = time.monotonic(), 0, 0
-    calls = {**sampling_calls.calls(), **analysis_calls.calls()}
+    calls = {**sampling_calls.calls(), **flow_calls.calls(), **analysis_calls.calls()}
     limit_memory()
     with tempfile.TemporaryDirectory() as empty:
         import os

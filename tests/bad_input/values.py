@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import decimal
 import fractions
 from typing import Any
@@ -25,10 +25,33 @@ def _scalars() -> list[Any]:
     plain = [None, True, False, "x", "", "nan", "0.5", "\x1b[31m\n", "é" * 300, b"x", 1 + 2j, Nameless(), int]
     numbers = [float("nan"), float("inf"), -float("inf"), -1, 0, 1.5, 0.0, -0.0, 5e-324, 1e-200, 1e308, -1e308, 1e16]
     large = [HUGE, -HUGE, 2**31, 2**32 + 1, 2**62, 2**63, 2**64, 10**400, -(10**400)]
-    other = [np.float32(0.5), np.int8(-3), np.uint64(2**64 - 1), np.bool_(True), np.datetime64("2020-01-01"), decimal.Decimal("0.5"),
-             decimal.Decimal("nan"), fractions.Fraction(1, 3), datetime.date(2020, 1, 1)]  # fmt: skip
+    other = [
+        np.float32(0.5),
+        np.int8(-3),
+        np.uint64(2**64 - 1),
+        np.bool_(True),
+        np.datetime64("2020-01-01"),
+        decimal.Decimal("0.5"),
+        decimal.Decimal("nan"),
+        fractions.Fraction(1, 3),
+        dt.date(2020, 1, 1),
+    ]
     arrays = [np.array(np.nan), np.array([1, 2]), np.array("x"), np.array([None, 1]), np.zeros((0, 3)), np.array([0.5])]
-    containers = [[], {}, (), [1, [2, 3]], {"a": 1}, {1, 2}, range(3), [None], ["a", "b"], [float("nan")], [10**400], [[]], [0.5]]
+    containers = [
+        [],
+        {},
+        (),
+        [1, [2, 3]],
+        {"a": 1},
+        {1, 2},
+        range(3),
+        [None],
+        ["a", "b"],
+        [float("nan")],
+        [10**400],
+        [[]],
+        [0.5],
+    ]
     return [*plain, *numbers, *large, *other, *arrays, *containers]
 
 
@@ -65,7 +88,7 @@ def wrong_arrays(array: np.ndarray) -> list[Any]:
 
 
 def same_arrays(array: np.ndarray) -> list[np.ndarray]:
-    """Return arrays with the same numbers in another place: spread out, backwards in memory, read-only, of the other byte order."""
+    """Return arrays with the same numbers stored otherwise: spread out, backwards, read-only, of the other byte order."""
     spread = np.zeros((*array.shape[:-1], 2 * array.shape[-1]), dtype=array.dtype)[..., ::2]
     spread[...] = array
     backwards = array[..., ::-1].copy()[..., ::-1]
@@ -88,7 +111,13 @@ def all_wrong(valid: Any, *, work: bool) -> list[Any]:
     if isinstance(valid, np.ndarray):
         found += wrong_arrays(valid)
     elif isinstance(valid, (tuple, list)):
-        found += [type(valid)(), type(valid)([*valid, None]), type(valid)([*valid, "x"]), type(valid)([*valid] * 2), [*valid][::-1]]
+        found += [
+            type(valid)(),
+            type(valid)([*valid, None]),
+            type(valid)([*valid, "x"]),
+            type(valid)([*valid] * 2),
+            [*valid][::-1],
+        ]
     elif isinstance(valid, str):
         found += [valid.upper(), valid + " ", valid + "\x00", valid[:-1], valid * 400]
     if callable(valid):

@@ -159,7 +159,7 @@ std::int64_t emulate(Liquid& liquid, const DynamicsPlan& plan) {
 }
 
 void compare(int dimension, std::int64_t n, PotentialKind kind, bool uniform, Thermostat thermostat) {
-  if (!built_for(kind)) return;
+  if (!built_for(kind, dimension)) return;
   CAPTURE(dimension);
   CAPTURE(n);
   CAPTURE(static_cast<int>(kind));

@@ -84,7 +84,7 @@ void emulate_hybrid(Liquid& liquid, Swaps& swaps, const DynamicsPlan& plan, std:
 }
 
 void compare(int dimension, std::int64_t n, PotentialKind kind, bool uniform, Thermostat thermostat) {
-  if (!built_for(kind)) return;
+  if (!built_for(kind, dimension)) return;
   CAPTURE(dimension);
   CAPTURE(n);
   CAPTURE(static_cast<int>(kind));

@@ -130,7 +130,7 @@ void emulate(Liquid& liquid, const MonteCarloPlan& plan) {
 }
 
 void compare(int dimension, std::int64_t n, double move, PotentialKind kind, bool uniform, double density, std::int64_t sweeps) {
-  if (!built_for(kind)) return;
+  if (!built_for(kind, dimension)) return;
   CAPTURE(dimension);
   CAPTURE(n);
   const std::vector<std::int64_t> at = {1, 2, sweeps / 2, sweeps};

@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include <functional>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -66,14 +67,24 @@ struct State {
             swap_accepts.data(),
             liquid.pair_evaluations.data()};
   }
-  bool same(const State& other) const {
-    return liquid.positions == other.liquid.positions && liquid.velocities == other.liquid.velocities &&
-           liquid.images == other.liquid.images && liquid.species == other.liquid.species && liquid.energy == other.liquid.energy &&
-           liquid.beta == other.liquid.beta && liquid.record_energy == other.liquid.record_energy &&
-           liquid.record_positions == other.liquid.record_positions && liquid.pair_evaluations == other.liquid.pair_evaluations &&
-           forces == other.forces && virial == other.virial && displacements == other.displacements && accepts == other.accepts &&
-           swaps == other.swaps && swap_accepts == other.swap_accepts && exchanges == other.exchanges && trips == other.trips &&
-           order == other.order && record_order == other.record_order && iterations == other.iterations;
+  // Evaluations of pairs by dynamics depend on how neighbours are found, and that on how many replicas a thread has.
+  void check_same(const State& other, bool evaluations) const {
+    liquid.check_same(other.liquid);
+    CHECK(liquid.species == other.liquid.species);
+    CHECK(liquid.beta == other.liquid.beta);
+    CHECK(liquid.ids == other.liquid.ids);
+    if (evaluations) CHECK(liquid.pair_evaluations == other.liquid.pair_evaluations);
+    CHECK(forces == other.forces);
+    CHECK(virial == other.virial);
+    CHECK(displacements == other.displacements);
+    CHECK(accepts == other.accepts);
+    CHECK(swaps == other.swaps);
+    CHECK(swap_accepts == other.swap_accepts);
+    CHECK(exchanges == other.exchanges);
+    CHECK(trips == other.trips);
+    CHECK(order == other.order);
+    CHECK(record_order == other.record_order);
+    CHECK(iterations == other.iterations);
   }
 };
 
@@ -154,18 +165,19 @@ TEST_CASE("several threads, within calls and beside each other, have the bits of
       in_one.liquid.beta[static_cast<std::size_t>(r)] = 0.5 + 0.1 * r;
     }
     const SystemView system = start.liquid.view();
-    for (const auto& [name, work] : works) {
+    for (const auto& [label, work] : works) {
+      const std::string name = label;
       CAPTURE(name);
       CAPTURE(n);
-      if (n == 48 && std::string(name) == "checkerboard") continue;  // needs a larger box
-      const State& first = std::string(name) == "tempering, 1 ladder" ? in_one : start;
+      if (n == 48 && name == "checkerboard") continue;  // needs a larger box
+      const State& first = name == "tempering, 1 ladder" ? in_one : start;
       State expected = first;
       work(expected, system, 1);
       std::vector<State> found(4, first);
       std::vector<std::thread> threads;
       for (int t = 0; t < 4; ++t) threads.emplace_back([&, t, w = work] { w(found[static_cast<std::size_t>(t)], system, t + 1); });
       for (std::thread& thread : threads) thread.join();
-      for (const State& state : found) CHECK(state.same(expected));
+      for (const State& state : found) state.check_same(expected, name != "dynamics" && name != "minimise");
     }
   }
 }
@@ -194,5 +206,5 @@ TEST_CASE("instruction sets may be chosen while others compute") {
     for (const char* name : {"baseline", "avx2", "avx512"}) cpu::use_instruction_set(name);
   for (std::thread& thread : threads) thread.join();
   CHECK(cpu::use_instruction_set(before.c_str()));
-  for (const State& state : found) CHECK(state.same(expected));
+  for (const State& state : found) state.check_same(expected, true);
 }

@@ -29,7 +29,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("target")
     parser.add_argument("--seconds", type=int, default=600)
-    parser.add_argument("--folder", type=Path, default=Path("build/fuzz"), help="for inputs that reach new branches, and findings")
+    parser.add_argument("--folder", type=Path, default=Path("build/fuzz"), help="for new inputs and findings")
     parser.add_argument("--report", type=Path, help="JSON file to which an entry with executions and seconds is added")
     parser.add_argument("--seed", type=int, default=0, help="of the fuzzer; 0: from the clock")
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
@@ -71,6 +71,7 @@ class Fuzzer:
 
 def _mutator(codec: Any) -> Any:
     import atheris
+
     from fuzz.mutate import mutated
 
     def change(content: bytes, most: int, seed: int) -> bytes:

@@ -99,7 +99,7 @@ def comparison() -> dict[str, bytes]:
     return {"small": json.dumps(comparison_data()).encode()}
 
 
-def _little_flow(layers: int) -> Any:
+def little_flow(layers: int) -> Any:
     from glassnf.flows.message_field import MessageField
     from glassnf.flows.radial_flow import RadialFlow
     from glassnf.flows.splines import RadialBasis, TemperatureBasis
@@ -114,8 +114,8 @@ def _little_flow(layers: int) -> Any:
 def flow() -> dict[str, bytes]:
     """Flows for the little system, with and without a layer of messages; and the description of a training with one."""
     shipped = gnf.flows.shipped(gnf.systems.ka2d())
-    plain = {f"layers{layers}": _write("a.safetensors", _little_flow(layers).save) for layers in (0, 1)}
-    little = _little_flow(0)
+    plain = {f"layers{layers}": _write("a.safetensors", little_flow(layers).save) for layers in (0, 1)}
+    little = little_flow(0)
     little.report = shipped.report
     return {**plain, "report": _write("a.safetensors", little.save)}
 

@@ -5,6 +5,7 @@ A check raises nothing where the reader behaves: it returned something valid, or
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import os
@@ -16,8 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from glassnf.io import FileFormatError, load_ensemble, read_extxyz, read_gsd, read_lammps_dump, read_records
-from glassnf.io import container
+from glassnf.io import FileFormatError, container, load_ensemble, read_extxyz, read_gsd, read_lammps_dump, read_records
 from glassnf.io.runfile import RunFile
 
 from . import mutate, oracle, recipes, seeds
@@ -222,10 +222,8 @@ def check_part(content: bytes) -> None:
     except (ValueError, RecursionError):
         return
     for reader in (result_from_dict, reference_from_dict):
-        try:
+        with contextlib.suppress(KeyError, TypeError, ValueError):
             reader(data)
-        except (KeyError, TypeError, ValueError):
-            pass
 
 
 # ------------------------------------------------------------------------------------------------------------------- flows

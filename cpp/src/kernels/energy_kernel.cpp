@@ -1,5 +1,4 @@
 // Energies, forces and virials of a batch. Sums run in one fixed order, whatever the number of threads and the instruction set.
-#undef GLASSNF_LENNARD_JONES_ONLY  // random starts begin with another potential
 #include "cell_ranges.hpp"
 #include "coefficients.hpp"
 #include "glassnf/box.hpp"

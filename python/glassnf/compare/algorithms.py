@@ -389,6 +389,8 @@ def register_algorithm(spec: AlgorithmSpec) -> None:
     ValueError
         If the name is taken by another algorithm.
     """
+    if not isinstance(spec, AlgorithmSpec):
+        raise TypeError(f"spec: expected an AlgorithmSpec, got {_check.describe(spec)}")
     name = _check.string("name", spec.name)
     if _register.setdefault(name, spec) != spec:
         raise ValueError(f"name: expected a name that is not taken, got {name!r}")

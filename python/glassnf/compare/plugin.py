@@ -42,6 +42,7 @@ __all__ = [
 GROUP: Final = "glassnf.samplers"
 MOST_CANDIDATES: Final = 8
 
+_LONGEST_PLACE: Final = 1000
 _FORMS: Final = "package.module:Class, path/to/file.py:Class or the name of an entry point"
 _LOOKS: Final = (("#000000", "X"), ("#882255", "*"), ("#999933", "h"), ("#332288", "<"), ("#44AA99", ">"), ("#AA4499", "d"))
 """What figures draw own samplers with, in the order in which they come: black, then Tol's muted colours, which differ from each
@@ -71,6 +72,8 @@ def find_sampler(where: str) -> type:
         If there is no such module, file, entry point or class, the import fails, or the class is no sampler; one sentence.
     """
     text = _check.string("sampler", where)
+    if len(text) > _LONGEST_PLACE:
+        raise ValueError(f"sampler: expected {_FORMS}, got {_check.describe(text)}")
     place, colon, attribute = text.rpartition(":")
     if not colon:
         return _checked_class(text, _entry_point(text))
@@ -257,7 +260,7 @@ def spec_of(kind: type, name: str | None = None) -> AlgorithmSpec:
     ValueError
         If it is no sampler, or one of its attributes (name, label, colour, marker, least_budget, candidates) is wrong.
     """
-    kind = _checked_class(getattr(kind, "__qualname__", str(kind)), kind)
+    kind = _checked_class(_check.printable(str(getattr(kind, "__qualname__", _check.describe(kind))), 100), kind)
     called = name if name is not None else _text(kind, "name", None, "a name") or kind.__name__
     if not _NAME.fullmatch(_check.string("name", called)):
         raise ValueError(f"name: expected letters, digits, '_', '.' and '-', first a letter, got {called!r}")
@@ -305,6 +308,8 @@ def load_samplers(where: Iterable[str]) -> tuple[AlgorithmSpec, ...]:
     ValueError
         If one cannot be found, is no sampler, or has a name that another algorithm has; none is registered then.
     """
+    if isinstance(where, (str, bytes)) or not isinstance(where, Iterable):
+        raise TypeError(f"where: expected a list of samplers, got {_check.describe(where)}")
     places = tuple(where)
     specs = tuple(spec_of(find_sampler(place), None if ":" in place else place) for place in places)
     for place, spec in zip(places, specs, strict=True):

@@ -15,10 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import _arrays, _check
+from ..systems import System
 
 if TYPE_CHECKING:
     from ..ensemble import Ensemble
-    from ..systems import System
 
 __all__ = ["PluginError", "Problem", "Sampler", "Samples", "in_words", "pairs_of"]
 
@@ -126,6 +126,8 @@ class Problem:
         adaptation: int = 100,
         listener: Callable[[float], None] | None = None,
     ) -> None:
+        if not isinstance(system, System):
+            raise TypeError(f"system: expected a System, got {_check.describe(system)}")
         self.system = system
         self.temperature = _check.positive_float("temperature", temperature)
         self.beta = 1.0 / self.temperature
@@ -160,6 +162,10 @@ class Problem:
         options
             `seed`, `threads`, `adaptation`, `listener`, as above.
         """
+        from ..ensemble import Ensemble
+
+        if not isinstance(ensemble, Ensemble):
+            raise TypeError(f"ensemble: expected an Ensemble, got {_check.describe(ensemble)}")
         return cls(
             ensemble.system,
             temperature,

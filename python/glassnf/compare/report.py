@@ -8,9 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from .. import _check
 from .algorithms import get_algorithm
 from .analysis import CONFIDENCE, RESAMPLES
 from .environment import environment
+from .inputs import of_comparison
 from .jsonable import dumps, jsonable
 from .reference import RELAXATION_SHARE, reference_swap_probability, shipped_references, write_text
 from .results import COSTS, OBSERVABLES, AlgorithmResult, Comparison, SpeedUp, TemperatureResult
@@ -46,6 +48,8 @@ def comparison_to_dict(comparison: Comparison, command: list[str] | None = None)
     command
         The command line that made it, if one did.
     """
+    if not isinstance(comparison, Comparison):
+        raise TypeError(f"comparison: expected a Comparison, got {_check.describe(comparison)}")
     settings, plan = comparison.settings, comparison.plan
     data = {
         "format": FORMAT,
@@ -155,6 +159,7 @@ def _speed_up_to_dict(entry: SpeedUp) -> dict[str, Any]:
     }
 
 
+@of_comparison
 def comparison_to_csv(data: Mapping[str, Any]) -> str:
     """Return one row for each temperature, algorithm and budget, from the dict of `comparison_to_dict`."""
     columns = ["temperature", "algorithm", "sweeps", "wall_time_s", "pair_evaluations"]
@@ -192,6 +197,7 @@ def speed_ups_to_csv(data: Mapping[str, Any]) -> str:
     return stream.getvalue()
 
 
+@of_comparison
 def write_files(data: dict[str, Any], folder: Path) -> list[Path]:
     """Write the report, each file in one step, numbers first, and return the paths.
 

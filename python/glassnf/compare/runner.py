@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from .. import _check
 from .algorithms import Algorithm, AlgorithmSpec, DiagnosedAlgorithm, Diagnosis, RunOptions, TrainedAlgorithm, get_algorithm
 from .analysis import ErrorCurve, amortised_speed_up, break_even_runs, error_curve, speed_up
 from .jsonable import jsonable
@@ -115,6 +116,9 @@ def compare(
     OSError
         If a file cannot be read or written.
     """
+    if not isinstance(settings, Settings):
+        raise TypeError(f"settings: expected Settings, got {_check.describe(settings)}")
+    _check.callback("listener", listener)
     check_reference(settings)
     if folder is None:
         if resume:

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Final, cast
 
 from .. import _check, cuda
 from ..flows import shipped
+from ..systems import System
 from .algorithms import BLOCK, algorithm_names, default_algorithms, get_algorithm
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from ..flows import Flow
-    from ..systems import System
 
 __all__ = ["TUNING_SHARE", "Settings", "usual_algorithms"]
 
@@ -103,6 +103,18 @@ class Settings:
 
     def __post_init__(self) -> None:
         """Check every parameter; TypeError or ValueError name the first bad one."""
+        if not isinstance(self.system, System):
+            raise TypeError(f"system: expected a System, got {_check.describe(self.system)}")
+        for name in ("temperatures", "algorithms"):
+            given = getattr(self, name)
+            if not isinstance(given, (tuple, list)) and not (name == "algorithms" and given is None):
+                raise TypeError(f"{name}: expected a tuple, got {_check.describe(given)}")
+        for name in ("cache", "stop_when_failed"):
+            _check.boolean(name, getattr(self, name))
+        if self.profile is not None:
+            _check.string("profile", self.profile)
+        if self.reference is not None:
+            _check.path("reference", self.reference)
         if not self.temperatures:
             raise ValueError("temperatures: expected at least one, got none")
         for value in self.temperatures:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from .._check import describe
+
 __all__ = ["shipped_file"]
 
 
@@ -15,4 +17,6 @@ def shipped_file(name: str) -> Path:
     name : str
         Its name; the file need not exist.
     """
+    if not isinstance(name, str) or not name or Path(name).name != name:
+        raise ValueError(f"name: expected the name of a file without a folder, got {describe(name)}")
     return Path(__file__).resolve().parent / name

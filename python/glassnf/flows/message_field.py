@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from .. import _check
 from .splines import RadialBasis, TemperatureBasis
 from .tables import RadialTables
 
@@ -54,6 +55,19 @@ class MessageField:
     message: FloatArray
 
     def __post_init__(self) -> None:
+        _check.integer("n_species", self.n_species, 1, 64)
+        for name, kind in (
+            ("pair_basis", RadialBasis),
+            ("message_basis", RadialBasis),
+            ("temperature_basis", TemperatureBasis),
+        ):
+            if not isinstance(getattr(self, name), kind):
+                raise TypeError(f"{name}: expected a {kind.__name__}, got {_check.describe(getattr(self, name))}")
+        for name, axes in (("pair", 4), ("message", 5)):
+            array = getattr(self, name)
+            if not isinstance(array, np.ndarray) or array.dtype != np.float64:
+                raise TypeError(f"{name}: expected an array of type float64, got {_check.describe(array)}")
+            _check.array_shape(name, array, (None,) * axes)
         pairs, terms = len(species_pairs(self.n_species)), self.temperature_basis.size
         layers = self.message.shape[0]
         for name, array, shape in (

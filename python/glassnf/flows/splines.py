@@ -49,6 +49,8 @@ class RadialBasis:
 
     def check_box(self, name: str, system: System) -> None:
         """Raise ValueError unless the range fits into half of the box."""
+        if not isinstance(system, System):
+            raise TypeError(f"system: expected a System, got {_check.describe(system)}")
         half = 0.5 * min(float(side) for side in system.box)
         if not self.outer < half:
             raise ValueError(
@@ -69,6 +71,9 @@ class RadialBasis:
             Powers of s = (d - knot) / h on each interval; the first and last row, for all smaller and larger distances, are
             zero. See `RadialTables`.
         """
+        coefficients = _check.float_array("coefficients", coefficients)
+        if coefficients.ndim == 0 or coefficients.shape[-1] != self.size:
+            raise ValueError(f"coefficients: expected shape (..., {self.size}), got {coefficients.shape}")
         shape = coefficients.shape[:-1]
         padded = np.zeros((*shape, self.intervals + 3))
         padded[..., 3:-3] = coefficients
@@ -96,6 +101,12 @@ class TemperatureBasis:
     beta_hot: float
     beta_cold: float
     size: int
+
+    def __post_init__(self) -> None:
+        hot, cold = _check.magnitude("beta_hot", self.beta_hot), _check.magnitude("beta_cold", self.beta_cold)
+        if not hot < cold:
+            raise ValueError(f"beta_cold: expected a number above beta_hot = {hot}, got {cold}")
+        _check.integer("size", self.size, 1, 256)
 
     def __call__(self, beta: float | FloatArray) -> FloatArray:
         """Return the functions at inverse temperatures (...,) as (..., size)."""

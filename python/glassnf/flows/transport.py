@@ -150,8 +150,10 @@ class IdentityFlow:
         if not isinstance(system, System):
             raise TypeError(f"system: expected a System, got {type(system).__name__}")
         self.system = system
-        self.hot = float(hot)
-        self.cold = float(cold)
+        self.hot = math.inf if hot == math.inf else _check.positive_float("hot", hot)
+        self.cold = _check.nonnegative_float("cold", cold)
+        if not self.cold < self.hot:
+            raise ValueError(f"cold: expected a temperature below hot = {self.hot}, got {self.cold}")
         self.steps = 0
 
     def __repr__(self) -> str:
@@ -170,7 +172,7 @@ class IdentityFlow:
         """Return copies of the positions, no box crossings, and zeros."""
         _check.positive_float("beta_from", beta_from)
         _check.positive_float("beta_to", beta_to)
-        positions = np.array(positions, dtype=np.float64)
+        positions = np.array(_check.float_array("positions", positions, (None, self.system.n, self.system.dimension)))
         return Transport(positions, np.zeros(positions.shape, np.int32), np.zeros(positions.shape[0]), 0)
 
     def describe(self) -> dict[str, Any]:

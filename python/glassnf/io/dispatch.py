@@ -41,7 +41,9 @@ _WRITERS: dict[str, Callable[..., None]] = {
 def _suffix(path: str | os.PathLike[str]) -> str:
     suffix = _check.path("path", path).suffix.lower()
     if suffix not in (*_HDF5, *_READERS):
-        raise ValueError(f"path: expected a name that ends in {', '.join((*_HDF5, *_READERS))}, got {_check.describe(str(path))}")
+        raise ValueError(
+            f"path: expected a name that ends in {', '.join((*_HDF5, *_READERS))}, got {_check.describe(str(path))}"
+        )
     return suffix
 
 

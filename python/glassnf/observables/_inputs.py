@@ -45,7 +45,9 @@ def moderate(name: str, array: FloatArray) -> FloatArray:
     far = ~(np.abs(array) <= LARGEST)
     if far.any():
         place = _check.first_place(far)
-        raise ValueError(f"{name}: expected numbers of magnitude at most {LARGEST:g}, got {array[place].item()} at index {place}")
+        raise ValueError(
+            f"{name}: expected numbers of magnitude at most {LARGEST:g}, got {array[place].item()} at index {place}"
+        )
     return array
 
 

@@ -335,7 +335,7 @@ def self_overlap(
     data = _trajectory(
         positions, times, origins, species=species, of=of, subtract_drift=subtract_drift, default_origins=_OVERLAP_ORIGINS
     )
-    square = _check.positive_float("a", a) ** 2
+    square = _check.magnitude("a", a) ** 2
 
     def kernel(origin: int, record: int) -> FloatArray:
         w = data.weight(origin)
@@ -397,7 +397,7 @@ def collective_overlap(
     x = _check.float_array("positions", positions, (None, None, None, None))
     data = _trajectory(x, times, origins, default_origins=_OVERLAP_ORIGINS)
     sides = box_sides("box", box, x.shape[3])
-    a = _check.positive_float("a", a)
+    a = _check.magnitude("a", a)
     if a >= 0.5 * float(sides.min()):
         raise ValueError(f"a: expected less than half the shortest side ({0.5 * sides.min():g}), got {a:g}")
     n = x.shape[2]
@@ -413,7 +413,7 @@ def collective_overlap(
 def random_overlap(n: int, box: object, a: float) -> float:
     """Return the collective overlap of independent configurations, N v(a) / V, with v(a) the volume of a ball of radius `a`."""
     sides = box_sides("box", box)
-    radius = _check.positive_float("a", a)
+    radius = _check.magnitude("a", a)
     ball = math.pi * radius**2 if sides.size == 2 else 4.0 / 3.0 * math.pi * radius**3
     return _check.positive_int("n", n) * ball / float(np.prod(sides))
 

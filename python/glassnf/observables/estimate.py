@@ -6,6 +6,8 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from .. import _check
+
 __all__ = ["Estimate", "format_uncertainty"]
 
 _FIXED_POINT_RANGE = (1e-4, 1e8)
@@ -26,6 +28,10 @@ def format_uncertainty(value: float, error: float, digits: int = 2) -> str:
     >>> format_uncertainty(1.2345e-9, 3e-12)
     '1.2345(30)e-09'
     """
+    if not (_is_number(value) and _is_number(error)):
+        wrong, given = ("error", error) if _is_number(value) else ("value", value)
+        raise TypeError(f"{wrong}: expected a number, got {_check.describe(given)}")
+    value, error, digits = float(value), float(error), _check.integer("digits", digits, 1, 15)
     if not (math.isfinite(value) and math.isfinite(error)) or error == 0.0:
         return f"{value:.10g}({error:g})"
     error = abs(error)
@@ -38,6 +44,14 @@ def format_uncertainty(value: float, error: float, digits: int = 2) -> str:
         power = max(-300, power)
         return f"{_fixed_point(value * scale, error * scale, digits)}e{power:+03d}"
     return _fixed_point(value, error, digits)
+
+
+def _is_number(value: object) -> bool:
+    """Whether it is a real number that a float can hold, NaN and infinities included: errors may be unknown."""
+    try:
+        return not isinstance(value, (bool, str, bytes)) and isinstance(float(value), float)  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError):
+        return False
 
 
 def _fixed_point(value: float, error: float, digits: int) -> str:
@@ -92,6 +106,7 @@ class Estimate:
 
     def scaled(self, factor: float, shift: float = 0.0) -> Estimate:
         """Return the estimate of ``factor * x + shift``, both constants exactly known."""
+        factor, shift = _check.finite_float("factor", factor), _check.finite_float("shift", shift)
         value, error = self.value * factor + shift, self.error * abs(factor)
         return Estimate(value, error, self.tau, self.ess, self.n_samples, self.method)
 
@@ -101,7 +116,7 @@ class Estimate:
         NaN where the error is unknown, and where both errors are zero infinite (0 for equal values).
         """
         other_error = other.error if isinstance(other, Estimate) else 0.0
-        difference = self.value - float(other)
+        difference = self.value - (other.value if isinstance(other, Estimate) else _check.finite_float("other", other))
         sigma = math.hypot(self.error, other_error)
         if sigma == 0.0:
             return 0.0 if difference == 0.0 else math.copysign(math.inf, difference)

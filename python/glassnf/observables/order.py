@@ -26,11 +26,11 @@ class _Neighbours:
         if (cutoff is not None) != (self.kind == "cutoff"):
             raise ValueError(f"cutoff: expected a distance exactly where neighbours is 'cutoff', got {cutoff} with {kind!r}")
         if cutoff is not None:
-            cutoff = _check.positive_float("cutoff", cutoff)
+            cutoff = _check.magnitude("cutoff", cutoff)
             if cutoff > 0.5 * float(data.box.min()):
                 raise ValueError(f"cutoff: expected at most half the shortest side ({0.5 * data.box.min():g}), got {cutoff:g}")
             self.cutoff = min(cutoff, largest_radius(data.box))
-        self.number = _check.positive_int("number", number)
+        self.number = _check.integer("number", number, 1, 2**20)
         if self.kind == "nearest" and self.number >= data.n:
             raise ValueError(f"number: expected fewer neighbours than the {data.n} particles, got {self.number}")
 
@@ -104,7 +104,7 @@ def bond_order(
     data = frames(positions, box)
     if data.dimension != 2:
         raise ValueError(f"positions: expected 2 dimensions (in 3D use steinhardt), got {data.dimension}")
-    fold = _check.positive_int("k", k)
+    fold = _check.integer("k", k, 1, 1000)
     weighted = _check.boolean("weighted", weighted)
     bonds = _Neighbours(data, neighbours, fold, cutoff, weighted)
     freud = library("bond-orientational order")
@@ -166,7 +166,7 @@ def steinhardt(
     data = frames(positions, box)
     if data.dimension != 3:
         raise ValueError(f"positions: expected 3 dimensions (in 2D use bond_order), got {data.dimension}")
-    degree = _check.positive_int("degree", degree)
+    degree = _check.integer("degree", degree, 1, 100)
     averaged, weighted = _check.boolean("average", average), _check.boolean("weighted", weighted)
     bonds = _Neighbours(data, neighbours, number, cutoff, weighted)
     freud = library("bond-orientational order")

@@ -231,6 +231,8 @@ def jackknife(samples: object, statistic: Statistic, *, block_size: int | str = 
     >>> print(abs(jackknife(x, np.var).deviation(1.0)) < 4)
     True
     """
+    if not callable(statistic):
+        raise TypeError(f"statistic: expected a function, got {_check.describe(statistic)}")
     units, tau, several = _units(samples, block_size)
     full = float(statistic(_pool(units, several)))
     keep = np.ones(len(units), dtype=bool)
@@ -274,6 +276,9 @@ def bootstrap(
         On bad arguments.
     """
     units, tau, several = _units(samples, block_size)
+    _check.fits_memory("resamples", resamples, _check.positive_int("resamples", resamples), "resamples")
+    if not callable(statistic):
+        raise TypeError(f"statistic: expected a function, got {_check.describe(statistic)}")
     rng = np.random.default_rng(_check.nonnegative_int("seed", seed))
     count = _check.positive_int("resamples", resamples)
     inside = _check.probability("confidence", confidence)

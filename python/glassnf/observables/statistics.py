@@ -344,7 +344,7 @@ def equilibration_start(series: object, *, candidates: int = 40, c: float = WIND
     n = x.shape[0]
     if n < 4:
         raise ValueError(f"series: expected at least 4 records, got {n}")
-    tries = _check.positive_int("candidates", candidates)
+    tries = _check.integer("candidates", candidates, 1, 2**20)
     c = _check.positive_float("c", c)
     starts = np.unique(np.linspace(0, 0.9 * n, tries, endpoint=False).astype(int))
     best = Equilibration(0, math.nan, -math.inf)

@@ -141,9 +141,9 @@ def radial_distribution(
         If freud is not installed.
     """
     data = frames(positions, box, species)
-    bins = _check.positive_int("bins", bins)
+    bins = _check.integer("bins", bins, 1, 2**20)
     limit = largest_radius(data.box)
-    radius = limit if r_max is None else _check.positive_float("r_max", r_max)
+    radius = limit if r_max is None else _check.magnitude("r_max", r_max)
     if radius > 0.5 * float(data.box.min()):
         raise ValueError(f"r_max: expected at most half the shortest side ({0.5 * data.box.min():g}), got {radius:g}")
     radius = min(radius, limit)
@@ -171,9 +171,11 @@ def _upper_half(n: IntArray) -> IntArray:
     return np.asarray(n[positive], dtype=np.int64)
 
 
-def _integer_vectors(box: FloatArray, k_max: float) -> IntArray:
+def _integer_vectors(name: str, box: FloatArray, k_max: float) -> IntArray:
     """All integer vectors of one half-space whose wave vector 2 pi n / box is not longer than `k_max`."""
-    most = np.floor(k_max * (1.0 + 1e-12) * box / (2.0 * math.pi)).astype(np.int64)
+    reach = np.floor(k_max * (1.0 + 1e-12) * box / (2.0 * math.pi))
+    _check.fits_memory(name, k_max, 8.0 * float(np.prod(2.0 * reach + 1.0)), "wave vectors")
+    most = reach.astype(np.int64)
     axes = [np.arange(0 if i == 0 else -m, m + 1) for i, m in enumerate(most.tolist())]
     grid = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, box.size)
     modulus = np.linalg.norm(2.0 * math.pi * grid / box, axis=1)
@@ -210,10 +212,10 @@ def wave_vectors(box: object, k: float, *, width: float | None = None, max_vecto
         On a bad argument, or where no allowed modulus is within `width`; the message names the nearest one.
     """
     sides = box_sides("box", box)
-    target = _check.positive_float("k", k)
-    half_width = math.pi / float(sides.max()) if width is None else _check.positive_float("width", width)
+    target = _check.magnitude("k", k)
+    half_width = math.pi / float(sides.max()) if width is None else _check.magnitude("width", width)
     reach = max(target + half_width, 2.0 * math.pi / float(sides.min()))
-    vectors = 2.0 * math.pi * _integer_vectors(sides, reach) / sides
+    vectors = 2.0 * math.pi * _integer_vectors("k", sides, reach) / sides
     modulus = np.linalg.norm(vectors, axis=1)
     off = np.abs(modulus - target)
     if off.min() > half_width:
@@ -303,12 +305,12 @@ def structure_factor(
         On a bad argument, or where no wave vector lies in the range.
     """
     data = frames(positions, box, species)
-    top = _check.positive_float("k_max", k_max)
+    top = _check.magnitude("k_max", k_max)
     low = _check.nonnegative_float("k_min", k_min)
     if low >= top:
         raise ValueError(f"k_min: expected less than k_max ({top:g}), got {low:g}")
-    count = None if bins is None else _check.positive_int("bins", bins)
-    n = _integer_vectors(data.box, top)
+    count = None if bins is None else _check.integer("bins", bins, 1, 2**20)
+    n = _integer_vectors("k_max", data.box, top)
     modulus = np.linalg.norm(2.0 * math.pi * n / data.box, axis=1)
     n, modulus = n[modulus >= low], modulus[modulus >= low]
     if len(n) == 0:

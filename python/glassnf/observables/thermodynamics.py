@@ -13,7 +13,7 @@ import numpy as np
 
 from glassnf import _check
 from glassnf.observables._gamma import gamma_method
-from glassnf.observables._inputs import FloatArray, box_sides, same_shape, series_2d
+from glassnf.observables._inputs import LARGEST, FloatArray, box_sides, same_shape, series_2d
 from glassnf.observables.estimate import Estimate
 from glassnf.observables.resampling import block_length, jackknife_error, to_blocks
 from glassnf.observables.statistics import estimate_mean, estimate_mean_per_replica
@@ -126,7 +126,7 @@ def _heat_arguments(temperature: float, n: int, dimension: int, kind: str) -> tu
     if d not in (2, 3):
         raise ValueError(f"dimension: expected 2 or 3, got {d}")
     kind = _check.choice("kind", kind, ("configurational", "total"))
-    return _check.positive_float("temperature", temperature), _check.positive_int("n", n), d, kind
+    return _check.magnitude("temperature", temperature), _check.positive_int("n", n), d, kind
 
 
 def specific_heat(energy: object, temperature: float, n: int, dimension: int, kind: str = "configurational") -> Estimate:
@@ -224,7 +224,7 @@ def reweight(energy: object, beta: float, new_beta: float, observable: object = 
     u = series_2d("energy", energy)
     if u.size < 2:
         raise ValueError(f"energy: expected at least 2 values, got {u.size}")
-    step = _check.finite_float("new_beta", new_beta) - _check.finite_float("beta", beta)
+    step = _check.number_in("new_beta", new_beta, -LARGEST, LARGEST) - _check.number_in("beta", beta, -LARGEST, LARGEST)
     o = u if observable is None else same_shape("observable", observable, u)
     exponent = -step * u
     top = float(exponent.max())

@@ -251,7 +251,7 @@ def weighted_energy(energy: object, log_weights: object, beta: float, n: int, gr
     log_w = _log_weights("log_weights", log_weights)
     u = _check.float_array("energy", energy, (log_w.size,))
     number, count = _groups("groups", groups, log_w.size)
-    scale = _check.positive_float("beta", beta) ** 2 / _check.positive_int("n", n)
+    scale = _check.magnitude("beta", beta) ** 2 / _check.positive_int("n", n)
     mean, variance, (first, second) = _moments(u, normalised_weights(log_w)[0], number, count)
     mean_error = _leave_one_out(first)
     variance += mean_error**2 if math.isfinite(mean_error) else 0.0

@@ -25,6 +25,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
+from ..compare.inputs import of_comparison
 from .curves import comparison, energy_relaxation, error_against_cost
 from .diagnosis import diagnostic_panels, diagnostics
 from .inline import inline_svg
@@ -60,6 +61,7 @@ _FIGURES: Final[dict[str, Callable[[Mapping[str, Any]], Figure | None]]] = {
 }
 
 
+@of_comparison
 def figures(data: Mapping[str, Any]) -> dict[str, Figure]:
     """Draw all figures of a comparison for which it has the numbers.
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from .. import _check
+from ..compare.inputs import of_comparison
 from .style import (
     COSTS,
     GREY,
@@ -41,6 +42,7 @@ _DASHES: Final[Any] = (0, (4, 3))
 _BELOW_FLOOR: Final = 1.8
 
 
+@of_comparison
 def error_against_cost(axes: Axes, entry: Mapping[str, Any], observable: str, cost: str = "wall_time") -> None:
     """Draw the error of each algorithm against its cost, with 95% bands, the error of the reference and the target error.
 
@@ -96,6 +98,7 @@ def _draw_targets(axes: Axes, speed_ups: Sequence[Mapping[str, Any]], observable
         axes.axhline(target, color=GREY, linewidth=0.8, linestyle=_DASHES, zorder=0)
 
 
+@of_comparison
 def energy_relaxation(axes: Axes, entry: Mapping[str, Any]) -> None:
     """Draw the energy along the runs of each algorithm, from the high-temperature start, with the reference as a band.
 
@@ -136,6 +139,7 @@ def energy_relaxation(axes: Axes, entry: Mapping[str, Any]) -> None:
     axes.set_ylabel(f"{symbol} ({unit})")
 
 
+@of_comparison
 def comparison(data: Mapping[str, Any], cost: str = "wall_time") -> Figure:
     """Draw a comparison: for each temperature the relaxation of the energy and the errors of <U>/N and C_v/N against cost.
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from ..compare.inputs import of_comparison
 from .style import (
     DOUBTS,
     GREY,
@@ -35,6 +36,7 @@ _HEIGHT: Final = 2.5
 _MOST_COLUMNS: Final = 3
 
 
+@of_comparison
 def diagnostic_panels(algorithm: Mapping[str, Any]) -> list[Callable[[Axes], None]]:
     """Return a function for each panel that the ``diagnostics`` of an algorithm allow; each draws on the axes it is given.
 
@@ -141,6 +143,7 @@ def _explain(axes: Axes, words: str) -> None:
         )  # fmt: skip
 
 
+@of_comparison
 def diagnostics(data: Mapping[str, Any]) -> Figure | None:
     """Draw what the algorithms tell of themselves, one row of panels for each temperature.
 

@@ -7,6 +7,7 @@ import io
 import re
 from typing import TYPE_CHECKING, Final
 
+from ..compare.inputs import of_comparison
 from .style import GREY, OKABE_ITO, PAPER, styled
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ _INKS: Final = {
 }
 
 
+@of_comparison
 def inline_svg(figure: Figure, ident: str, title: str) -> str:
     """Return a figure as an ``<svg>`` element for an HTML page.
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from .. import _check
+from ..compare.inputs import of_comparison
 from .style import (
     COSTS,
     DOUBTS,
@@ -44,6 +45,7 @@ _ARROW: Final = 13.0  # points
 _COUNTED: Final = {"wall_time": "wall time", "pair_evaluations": "pair evaluations"}
 
 
+@of_comparison
 def speed_up_against_temperature(
     axes: Axes, data: Mapping[str, Any], observable: str, cost: str = "wall_time", *, at_end_of_baseline: bool = False
 ) -> None:
@@ -214,6 +216,7 @@ def _name_axes(
     axes.set_ylabel(label)
 
 
+@of_comparison
 def speed_up(data: Mapping[str, Any], cost: str = "wall_time") -> Figure | None:
     """Draw the speed-up over the baseline against temperature, one curve for each algorithm, in four panels.
 

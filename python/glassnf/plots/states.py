@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from .. import _check
+from ..compare.inputs import of_comparison
 from .style import (
     GREY,
     OKABE_ITO,
@@ -47,6 +48,7 @@ Point = tuple[float, float, float, "bool | None"]
 """Temperature, value, standard error, and whether it is one of equilibrium."""
 
 
+@of_comparison
 def observable_against_temperature(axes: Axes, data: Mapping[str, Any], observable: str) -> None:
     """Draw what each algorithm says after its last budget, with 95% bars, and the reference with its 95% band.
 
@@ -180,6 +182,7 @@ def _name_axes(
     axes.set_ylabel(label)
 
 
+@of_comparison
 def equilibrium(data: Mapping[str, Any]) -> Figure:
     """Draw <U>/N less the reference and C_v/N against temperature; see `observable_against_temperature`.
 

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from ..compare.inputs import of_comparison
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.axis import Axis
@@ -274,6 +276,7 @@ def freeze_layout(figure: Figure) -> None:
     figure.set_layout_engine("none")
 
 
+@of_comparison
 def save(figure: Figure, path: str | os.PathLike[str]) -> None:
     """Write a figure to a file, in the format of its suffix (.png, .svg, .pdf), replacing an old file in one step.
 

@@ -135,7 +135,7 @@ class Anneal:
         self.warned = False
         self._pending: Transition | None = None
 
-    @exclusive("self")
+    @exclusive("self", briefly=True)
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__.copy()
 
@@ -188,7 +188,7 @@ class Anneal:
 
     # ---- files -------------------------------------------------------------------------------------------------------------
 
-    @exclusive("self")
+    @exclusive("self", briefly=True)
     def to_state(self) -> dict[str, Any]:
         """Return everything but the population and the parameters, as arrays, numbers and strings for `RunFile.checkpoint`."""
         self.settle()
@@ -262,7 +262,7 @@ class Anneal:
         anneal.flow_time = float(state.get("flow_time", 0.0))
         return anneal
 
-    @exclusive("self")
+    @exclusive("self", briefly=True)
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a file that `load` reads, replacing an old one atomically."""
         from ..io import RunFile

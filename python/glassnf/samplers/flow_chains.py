@@ -151,7 +151,7 @@ class FlowChains:
     def __repr__(self) -> str:
         return f"FlowChains({self.cold.system.name}, chains={self.cold.replicas}, proposals={self.proposals})"
 
-    @exclusive("self")
+    @exclusive("self", briefly=True)
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__.copy()
 
@@ -180,7 +180,7 @@ class FlowChains:
 
     # ---- files -------------------------------------------------------------------------------------------------------------
 
-    @exclusive("self")
+    @exclusive("self", briefly=True)
     def to_state(self) -> dict[str, Any]:
         """Return everything but `cold` and `parameters`, as arrays, numbers and strings for `RunFile.checkpoint`."""
         self.settle()
@@ -233,7 +233,7 @@ class FlowChains:
         chains.reversibility_error = float(state["reversibility_error"])
         return chains
 
-    @exclusive("self")
+    @exclusive("self", briefly=True)
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a file that `load` reads, replacing an old one atomically."""
         from ..io import RunFile

@@ -150,6 +150,7 @@ class FlowMetropolis:
             If the device cannot be used.
         """
         count = _check.positive_int("chains", chains)
+        _check.fits_memory("chains", chains, 4 * count * self.system.n * self.system.dimension, "chains")
         sweeps = _check.nonnegative_int("equilibration_sweeps", equilibration_sweeps)
         start = Ensemble.random(self.system, 2 * count, self.hot, seed)
         cold, hot = start[:count], start[count:]

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from .. import _check
 from ..ensemble import Ensemble
+from ..observables._inputs import moderate
 from ..observables.estimate import format_uncertainty
 from ..observables.weights import WeightSummary, normalised_weights, weighted_mean
 from ._population import copy_replicas, parents_of, reweight
@@ -259,7 +260,7 @@ class FlowResult:
         ----------
         values : (S,) floats
         """
-        return weighted_mean(values, self.log_weights, self.groups)
+        return weighted_mean(moderate("values", _check.float_array("values", values)), self.log_weights, self.groups)
 
     def resampled(self, seed: int) -> Ensemble:
         """Return S configurations of equal weight, by systematic resampling: heavy ones more than once, light ones not at all.

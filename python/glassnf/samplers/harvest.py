@@ -109,6 +109,8 @@ def harvest(
     size = min(_check.integer("replicas", replicas, 2), count)
     interval = _check.positive_int("spacing", spacing)
     equilibration = _check.nonnegative_int("equilibration_sweeps", equilibration_sweeps)
+    system = explorer.system
+    _check.fits_memory("samples", samples, 3 * count * (system.n * (system.dimension + 1) + 4), "samples")
     clock = time.perf_counter()
     moving = Ensemble.random(explorer.system, size, hot, seed, device=device)
     records = math.ceil(count / size)

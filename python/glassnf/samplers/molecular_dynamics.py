@@ -277,10 +277,10 @@ class MolecularDynamics:
         """
         _check.callback("progress", progress)
         at = record_sweeps(_check.nonnegative_int("steps", steps), record_every, record_at)
-        _check.boolean("record_positions", record_positions)
         vectors = int(_check.boolean("record_positions", record_positions))
-        check_records(at.size, ensemble, vectors + int(_check.boolean("record_velocities", record_velocities)))
+        vectors += int(_check.boolean("record_velocities", record_velocities))
         total = self.prepare(ensemble, steps)
+        check_records(at.size, ensemble, vectors)
         with self._device(ensemble):
             return self._run(ensemble, total, at, record_positions, record_velocities, progress)
 

@@ -135,7 +135,7 @@ class ParallelTempering:
         self.flow_steps: npt.NDArray[np.int64] | None = None
         self._pace = 0.0  # seconds per replica-sweep of the last native call, to size the next; never changes results
 
-    @exclusive("self")
+    @exclusive("self", briefly=True)
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__.copy()
 

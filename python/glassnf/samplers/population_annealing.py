@@ -266,7 +266,7 @@ class PopulationAnnealing:
                 self._warn(anneal)
                 return
 
-    @exclusive("anneal")
+    @exclusive("anneal", briefly=True)
     def finish(self, anneal: Anneal) -> PAResult:
         """Return the result of a finished anneal.
 
