@@ -164,7 +164,7 @@ def stops(ctx: Context) -> Findings:
 
 def metropolis(ctx: Context, name: str) -> Findings:
     """Independence Metropolis from exact samples of both ends: both stay exact, though the base moves by a sweep only."""
-    two = soft_pair()
+    two = TwoParticles() if name == "identity" else soft_pair()
     chains = ctx.count(8_000, 40_000)
     sampler = FlowMetropolis(
         two.system,
@@ -252,7 +252,7 @@ def _cases() -> Iterator[Case]:
         yield Case("flow sampler", f"two soft discs, {name}", run, quick=name != "messages")
     yield case("flow sampler", "two soft discs, with a stop", stops)
     for name in ("identity", "pair"):
-        yield case("flow Metropolis", f"two soft discs, {name}", functools.partial(metropolis, name=name), quick=name == "pair")
+        yield case("flow Metropolis", f"two particles, {name}", functools.partial(metropolis, name=name))
     for name in ("pair", "quantiles", "messages"):
         quick = name != "messages"
         yield case("flow-assisted tempering", f"two particles, {name}", functools.partial(tempering, name=name), quick=quick)
