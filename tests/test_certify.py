@@ -157,6 +157,37 @@ def test_a_case_that_raises_fails() -> None:
     assert found[1].limit == 0.0
 
 
+def test_what_is_not_a_number_never_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    from glassnf.certify import kernels
+    from glassnf.certify.pairs import TwoParticles
+
+    assert statistics.combine(np.array([0.5, np.nan])) == 0.0
+    np.testing.assert_array_equal(statistics.holm(np.array([0.5, np.nan]), 0.01), [False, True])
+    two = TwoParticles()
+    with pytest.raises(ValueError, match="finite"):
+        two.count(np.full((3, 2, 2), np.nan), np.array([1.0, 2.0]))
+
+    def without_energies(*arguments: Any, **options: Any) -> Any:
+        u, f = gnf.energy_and_forces(*arguments, **options)
+        u[:1] = np.nan
+        return u, f
+
+    monkeypatch.setattr(kernels, "energy_and_forces", without_energies)
+    case = next(case for case in kernels.CASES if case.system == "harmonic")
+    outcomes = {finding.quantity: finding.within for finding in findings_of(case, Context(1))}
+    assert outcomes == {
+        "energies, largest relative error": False,
+        "forces, largest relative error": True,
+        "virials, largest relative error": True,
+    }
+
+
+def test_a_case_that_compares_nothing_fails() -> None:
+    (found,) = findings_of(Case("a", "b", lambda ctx: ()), Context(1))
+    assert found.quantity == "nothing was compared"
+    assert not found.within
+
+
 def test_cases_have_names_of_their_own_and_every_sampler_is_there() -> None:
     cases = all_cases()
     assert len({case.name for case in cases}) == len(cases) > 90

@@ -16,7 +16,7 @@ import pytest
 
 from glassnf.cli import run
 from glassnf.cli._chain import Chain
-from glassnf.io import RunFile, hdf5
+from glassnf.io import CheckpointWarning, RunFile, hdf5
 from runs import same_runs
 from sealing import changed
 from test_cli_flow_assisted import weak_flow
@@ -477,10 +477,8 @@ def test_a_report_that_cannot_be_written(
 ) -> None:
     from glassnf.compare import report
 
-    command = [
-        "compare", "--algorithms", "mc,swap", "-T", "0.7", "--sweeps", "160", "--reference-sweeps", "80", "--seed", "2",
-        "--reference-replicas", "8", "--runs", "4", "--no-cache", "--tuning", "0", "--threads", "1", "--quiet", "-o", str(tmp_path / "out"),
-    ]  # fmt: skip
+    options = "--algorithms mc,swap -T 0.7 --sweeps 160 --reference-sweeps 80 --reference-replicas 8 --runs 4 --no-cache"
+    command = ["compare", *options.split(), "--tuning", "0", "--threads", "1", "--quiet", "-o", str(tmp_path / "out")]
 
     def full(*arguments: Any) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -494,3 +492,108 @@ def test_a_report_that_cannot_be_written(
     piece.write_text(piece.read_text(encoding="utf-8").replace("0", "1", 1), encoding="utf-8")  # in the checksum or beyond
     assert run([*command, "--resume"]) == 0
     assert (tmp_path / "out" / "report.html").exists()
+    settings = tmp_path / "out" / "parts" / "settings.json"
+    assert not settings.exists()
+
+
+# -------------------------------------------------------------------------------------------------- two of one, and blow-ups
+
+
+def test_the_only_good_checkpoint_is_not_thrown_away(
+    tmp_path: Path, straight: RunFile, at_checkpoint: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "run.h5"
+    stopped(path, at_checkpoint)
+    path.unlink()
+    assert run([*SWAP, "-o", str(path)]) == 2
+    assert f"'{path}.previous' is the checkpoint before it; use --resume or --overwrite" in capsys.readouterr().err
+    with pytest.raises(FileExistsError, match=r"run\.h5\.previous' is the checkpoint before it$"):
+        RunFile.create(path, straight.ensemble, {})
+    assert [one.name for one in tmp_path.iterdir()] == ["run.h5.previous"]
+    goes_on(path, straight, capsys)
+    assert run([*SWAP, "--overwrite", "-o", str(path)]) == 0
+    same_runs(straight, RunFile.open(path))
+
+
+@pytest.mark.skipif(os.name != "posix", reason="locks of POSIX")
+def test_two_processes_on_one_file(tmp_path: Path, at_checkpoint: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    path, found = tmp_path / "run.h5", []
+    at_checkpoint(2, lambda: found.append(run([*RESUME, "-o", str(path)])))
+    assert run([*SWAP, "-o", str(path)]) == 0
+    assert found == [2]
+    error = f"glassnf: error: --output: expected a file of its own, got {path}, on which another process is working\n"
+    assert capsys.readouterr().err == error
+    assert [one.name for one in tmp_path.iterdir()] == ["run.h5"]
+    (tmp_path / ".run.h5.lock").touch()  # of a process that was killed
+    assert run([*RESUME, "-o", str(path)]) == 0
+    assert [one.name for one in tmp_path.iterdir()] == ["run.h5"]
+
+
+def test_a_lock_whose_file_was_removed_meanwhile_is_taken_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from glassnf.io import locks
+
+    path, real, calls = tmp_path / "lock", locks.Lock._is_named, 0
+
+    def late(self: Any, descriptor: int) -> bool:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            path.unlink()  # the one who held it before is done
+        return real(self, descriptor)
+
+    monkeypatch.setattr(locks.Lock, "_is_named", late)
+    lock = locks.Lock(path, "in use")
+    assert (calls, path.exists()) == (2, True)
+    with pytest.raises(locks.InUseError, match="in use"):
+        locks.Lock(path, "in use")
+    lock.release()
+    locks.Lock(path, "in use").release()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_somebody_else_goes_on_with(tmp_path: Path, straight: RunFile) -> None:
+    run_file = RunFile.create(tmp_path / "run.h5", straight.ensemble, {})
+    RunFile.open(run_file.path).checkpoint(straight.ensemble)
+    with pytest.warns(CheckpointWarning, match="something else has written a checkpoint of step 220 since the last one"):
+        run_file.checkpoint(straight.ensemble)
+
+
+def test_dynamics_that_blows_up_on_a_full_disk(
+    tmp_path: Path, at_checkpoint: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from glassnf.samplers import BlowUpError, MolecularDynamics
+
+    def blow_up() -> None:
+        def fail(*arguments: Any, **options: Any) -> None:
+            raise BlowUpError("the energy is infinite", 50, 0)
+
+        broken_disk(monkeypatch, errno.ENOSPC)
+        monkeypatch.setattr(MolecularDynamics, "run", fail)
+
+    path = tmp_path / "run.h5"
+    at_checkpoint(3, blow_up)
+    arguments = ["--algorithm", "md", "-T", "0.5", "--replicas", "2", "--equilibration", "20", "--steps", "100"]
+    assert run([*QUICKLY, "--checkpoint-every", "1e-9", *arguments, "-o", str(path)]) == 3
+    error = capsys.readouterr().err.splitlines()[-1]
+    told = f"{path}: No space left on device; '{path}' holds the checkpoint of step 40"
+    assert error == f"glassnf: error: the energy is infinite; {told}"
+    assert RunFile.open(path).ensemble.step == 40
+
+
+def test_a_checkpoint_before_the_last_that_cannot_be_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(self: RunFile) -> None:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    path = tmp_path / "run.h5"
+    real = RunFile.begin
+
+    def begin(self: RunFile) -> None:
+        real(self)
+        monkeypatch.setattr(RunFile, "remove_previous", fail)
+
+    monkeypatch.setattr(RunFile, "begin", begin)
+    assert run([*SWAP, "-o", str(path)]) == 0
+    said = capsys.readouterr().err
+    assert said.endswith("run.h5.previous: Operation not permitted: the checkpoint before the last could not be removed\n")

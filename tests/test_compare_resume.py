@@ -191,9 +191,16 @@ def test_other_settings_are_refused(tmp_path: Path) -> None:
     before = {path: path.read_bytes() for path in (tmp_path / "parts").iterdir()}
     with pytest.raises(ValueError, match=r"\(file != asked\): runs: 4 != 8; seed: 1 != 2$"):
         compare(replace(SETTINGS, runs=8, seed=2), folder=tmp_path, resume=True)
+    kept = (tmp_path / "parts" / "settings.json").read_bytes()
     (tmp_path / "parts" / "settings.json").write_text("[]", encoding="utf-8")
-    with pytest.raises(ValueError, match=r"^resume: expected the settings of a comparison in"):
-        compare(SETTINGS, folder=tmp_path, resume=True)
+    with pytest.raises(
+        ValueError, match=r"^resume: expected the settings of a comparison in .*, got something else, and no piece"
+    ):
+        compare(replace(SETTINGS, seed=2), folder=tmp_path, resume=True)
+    parts = Parts(tmp_path)
+    parts.begin(SETTINGS, resume=True)  # the pieces say that these are the settings
+    parts.release()
+    assert (tmp_path / "parts" / "settings.json").read_bytes() == kept
     del before[tmp_path / "parts" / "settings.json"]
     assert all(path.read_bytes() == content for path, content in before.items())
 

@@ -55,8 +55,16 @@ def test_there_are_enough_of_every_kind() -> None:
 def test_the_results_shipped_are_of_these_mutants_and_all_were_caught() -> None:
     results = json.loads((ROOT / "bench" / "results" / "mutations.json").read_text(encoding="utf-8"))
     assert [row["name"] for row in results["mutants"]] == [mutant.name for mutant in MUTANTS]
+    assert [row["digest"] for row in results["mutants"]] == [mutant.digest for mutant in MUTANTS], "run tests/mutations/run.py"
     assert all(row["caught"] for row in results["mutants"])
     assert results["unchanged"] == {"certify": [], "suite": []}
     run = _load("run")
     document = (ROOT / "docs" / "certification.md").read_text(encoding="utf-8")
     assert run.table(results) in document
+
+
+def test_no_placeholder_is_left_in_the_documentation() -> None:
+    import re
+
+    for document in (*(ROOT / "docs").glob("*.md"), *ROOT.glob("*.md")):
+        assert not re.findall(r"@[A-Z_]+@", document.read_text(encoding="utf-8")), document.name

@@ -359,8 +359,9 @@ class Ensemble:
         ValueError
             If the list is empty, the ensembles differ in one of these, two replicas share an id, or only some have velocities.
         """
-        if isinstance(ensembles, Ensemble) or not isinstance(ensembles, Iterable):
-            raise TypeError(f"ensembles: expected a list of ensembles, got {_check.describe(ensembles)}")
+        given: object = ensembles
+        if isinstance(given, Ensemble) or not isinstance(given, Iterable):
+            raise TypeError(f"ensembles: expected a list of ensembles, got {_check.describe(given)}")
         parts = list(ensembles)
         if not parts:
             raise ValueError("ensembles: expected at least one ensemble, got an empty list")

@@ -64,7 +64,9 @@ def of_flow_samplers() -> dict[str, Call]:
         "glassnf.FlowMetropolis": call(
             gnf.FlowMetropolis, **common, base_sweeps=2, sweeps=2, device="cpu", threads=1, work=WORK
         ),
-        "glassnf.FlowMetropolis.begin": method(_metropolis, "begin", names={"chains": "replicas"}, chains=4, seed=1, equilibration_sweeps=20, work=WORK),
+        "glassnf.FlowMetropolis.begin": method(
+            _metropolis, "begin", names={"chains": "replicas"}, chains=4, seed=1, equilibration_sweeps=20, work=WORK
+        ),
         "glassnf.FlowMetropolis.begin_from": method(
             _metropolis, "begin_from", cold=New(lambda: _cold().copy()), hot=New(lambda: _base().copy())
         ),

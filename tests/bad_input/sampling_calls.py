@@ -253,7 +253,9 @@ def of_samplers() -> dict[str, Call]:
             progress=nothing,
             work=WORK,
         ),
-        "glassnf.geometric_ladder": call(gnf.geometric_ladder, first=0.5, last=1.0, count=4, names={"first": "temperatures", "last": "temperatures"}),
+        "glassnf.geometric_ladder": call(
+            gnf.geometric_ladder, first=0.5, last=1.0, count=4, names={"first": "temperatures", "last": "temperatures"}
+        ),
         "glassnf.log_schedule": call(gnf.log_schedule, sweeps=1000, records=20),
         "glassnf.weighted_average": call(gnf.weighted_average, results=[_annealed(1), _annealed(2)]),
     }

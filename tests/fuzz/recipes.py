@@ -119,7 +119,10 @@ def _make_item(file: Any, name: str, entry: dict[str, Any]) -> Any:
         if math.prod(shape) > MOST_PROMISED:
             raise BadRecipe("shape")
         return file.create_dataset(name, shape=shape, dtype=str(entry["dtype"]), chunks=entry.get("chunks"))
-    if kind == "link":
+    if kind == "names":  # many hard links to one array
+        for number in range(min(int(entry["count"]), 10_000)):
+            file[f"{name}{number}"] = file[str(entry["target"])]
+    elif kind == "link":
         file[name] = h5py.SoftLink(str(entry["target"]))
     elif kind == "external link":
         file[name] = h5py.ExternalLink(str(entry["file"]), str(entry["target"]))
@@ -158,6 +161,7 @@ def hostile_hdf5(recipe: dict[str, Any], secret: Path) -> dict[str, dict[str, An
         "half": {**recipe[positions], "dtype": "<f2"},
     }
     made = {name: {**recipe, positions: entry} for name, entry in wrong.items()}
+    made["many_names"] = {**recipe, "counters/x": {"kind": "names", "target": positions, "count": 400}}
     made["loop"] = {**recipe, "ensemble/system": {"kind": "link", "target": "/ensemble/system"}}
     made["more_particles"] = {**recipe, "ensemble/system": _with_composition(recipe["ensemble/system"], [2**31 - 1, 0])}
     return made

@@ -91,21 +91,21 @@ class Copy:
         if done.returncode != 0:
             raise SystemExit(f"{' '.join(command)} failed:\n{done.stdout[-4000:]}{done.stderr[-4000:]}")
 
-    def certify(self, words: tuple[str, ...]) -> list[str]:
-        """Return the names of the checks that fail."""
+    def certify(self, words: tuple[str, ...]) -> list[dict[str, str]]:
+        """Return which checks fail, and how: by a p-value, a limit, or otherwise."""
         certificate = self.source / "certificate.json"
         certificate.unlink(missing_ok=True)
         command = [sys.executable, "-m", "glassnf", "certify", "--quick", "--quiet", "--only", ",".join(words)]
         done = self._timed([*command, "-o", str(certificate)])
         if done is None:
-            return ["no end within the time limit"]
+            return [{"name": "glassnf certify", "how": "time-out"}]
         if not certificate.exists():
-            return [f"no certificate, exit code {done.returncode}: {done.stderr.strip()[-300:]}"]
+            return [{"name": "glassnf certify", "how": f"crash, exit code {done.returncode}"}]
         checks = json.loads(certificate.read_text(encoding="utf-8"))["checks"]
-        return [check["name"] for check in checks if check["outcome"] == "failed"]
+        return [{"name": c["name"], "how": _how(c)} for c in checks if c["outcome"] == "failed"]
 
-    def tests(self, suite: tuple[str, ...]) -> list[str]:
-        """Return the name of the first test that fails, or nothing."""
+    def tests(self, suite: tuple[str, ...]) -> list[dict[str, str]]:
+        """Return the first test that fails, and how, or nothing."""
         if not suite:
             return []
         options = ["-q", "-n", "0", "-p", "no:cacheprovider", "--no-header", "--maxfail=1", "-rfE"]
@@ -113,12 +113,18 @@ class Copy:
         configuration = ["-c", str(self.source / "pyproject.toml"), "--rootdir", str(self.source)]
         done = self._timed([sys.executable, "-m", "pytest", *options, *configuration, *tests])
         if done is None:
-            return ["no end within the time limit"]
+            return [{"name": "pytest", "how": "time-out"}]
         lines = [line for line in done.stdout.splitlines() if line.startswith(("FAILED ", "ERROR "))]
-        failed = [line.split(" - ")[0].split(" ", 1)[1] for line in lines]
-        if done.returncode not in (0, 1) and not failed:
-            return [f"exit code {done.returncode}"]
-        return [name.removeprefix("tests/") for name in failed]
+        if done.returncode not in (0, 1) or (done.returncode == 1 and not lines):
+            return [{"name": "pytest", "how": f"crash, exit code {done.returncode}"}]
+        found = []
+        for line in lines:
+            kind, rest = line.split(" ", 1)
+            name, _, message = rest.partition(" - ")
+            assertion = kind == "FAILED" and message.startswith(("assert", "Assert"))
+            how = "assertion" if assertion else f"exception: {message.split(':')[0][:60]}"
+            found.append({"name": name.removeprefix("tests/"), "how": how})
+        return found
 
     def _timed(self, command: list[str]) -> subprocess.CompletedProcess[str] | None:
         try:
@@ -127,6 +133,19 @@ class Copy:
             )
         except subprocess.TimeoutExpired:
             return None
+
+
+def _how(check: dict[str, Any]) -> str:
+    if check["p_value"] is not None:
+        return f"p-value {check['p_value']:.1g}"
+    if check["expected"] is None:
+        return "exception"
+    return "limit"
+
+
+def by_physics(found: list[dict[str, str]]) -> list[dict[str, str]]:
+    """Return those of the failures that are of a comparison, and not of a crash, a time-out or an exception."""
+    return [one for one in found if one["how"].startswith(("p-value", "limit", "assertion"))]
 
 
 def mutate(mutant: Mutant, copy: Copy) -> dict[str, Any]:
@@ -148,7 +167,8 @@ def mutate(mutant: Mutant, copy: Copy) -> dict[str, Any]:
         "breaks": mutant.breaks,
         "certify": checks,
         "suite": tests,
-        "caught": bool(checks or tests),
+        "caught": bool(by_physics(checks) or by_physics(tests)),
+        "digest": mutant.digest,
         "build_seconds": round(built, 1),
         "seconds": round(time.perf_counter() - clock, 1),
     }
@@ -189,19 +209,25 @@ def run(chosen: list[Mutant], folder: Path, output: Path | None, control: bool) 
 
 
 def table(results: dict[str, Any]) -> str:
-    """Return the table of which check caught which mutant."""
+    """Return the table of which check caught which mutant, and how."""
 
-    def short(names: list[str]) -> str:
-        shown = [name.replace("|", "/") for name in names[:2]]
-        return "; ".join(shown) + (f" and {len(names) - 2} more" if len(names) > 2 else "") if names else "-"
+    def short(found: list[dict[str, str]]) -> str:
+        ordered = by_physics(found) + [one for one in found if one not in by_physics(found)]
+        shown = [f"{one['name'].replace('|', '/').split('[')[0]} ({one['how']})" for one in ordered[:2]]
+        return ("; ".join(shown) + (f" and {len(found) - 2} more" if len(found) > 2 else "")) or "-"
 
+    rows = results["mutants"]
     lines = ["| error | where | caught by `certify` | caught by the suite |", "| --- | --- | --- | --- |"]
-    for row in results["mutants"]:
-        suite = short([f"`{name.split('[')[0]}`" for name in dict.fromkeys(n.split("[")[0] for n in row["suite"])])
-        lines.append(f"| **{row['name']}**: {row['breaks']} | `{row['file']}` | {short(row['certify'])} | {suite} |")
-    caught = sum(row["caught"] for row in results["mutants"])
-    certified = sum(bool(row["certify"]) for row in results["mutants"])
-    return "\n".join([f"{caught} of {len(results['mutants'])} are caught, {certified} of them by `certify`.", "", *lines])
+    for row in rows:
+        lines.append(
+            f"| **{row['name']}**: {row['breaks']} | `{row['file']}` | {short(row['certify'])} | {short(row['suite'])} |"
+        )
+    caught = [sum(bool(by_physics(row[name])) for row in rows) for name in ("certify", "suite")]
+    head = (
+        f"{sum(row['caught'] for row in rows)} of {len(rows)} are caught: {caught[0]} by `certify`, {caught[1]} by the tests "
+        "beside it. What counts is a p-value, a limit, or a failed assertion; crashes, time-outs and exceptions do not."
+    )
+    return "\n".join([head, "", *lines])
 
 
 def write(document: Path) -> None:

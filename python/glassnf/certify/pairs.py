@@ -127,7 +127,9 @@ class TwoParticles:
         return np.bincount(np.searchsorted(edges, r, side="right"), weights=weights, minlength=edges.size + 1)
 
     def distance(self, positions: Array) -> Array:
-        """Return the distances (R,)."""
+        """Return the distances (R,); ValueError if one is not finite, because it would be counted as a large one."""
+        if not np.isfinite(positions).all():
+            raise ValueError("positions: expected finite numbers")
         delta = reference.minimum_image(positions[:, 1] - positions[:, 0], self.system.box)
         return np.asarray(np.linalg.norm(delta, axis=1))
 

@@ -129,7 +129,7 @@ def _why_not(case: Case, chosen: tuple[Case, ...], target: str, on_cpu: bool, qu
 
 
 def findings_of(case: Case, context: Context) -> list[Finding]:
-    """Run a case; one that raises an error has a failed finding that says so."""
+    """Run a case; one that raises an error, or compares nothing, has a failed finding that says so."""
     found: list[Finding] = []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -137,7 +137,7 @@ def findings_of(case: Case, context: Context) -> list[Finding]:
             found.extend(case.run(context))
         except Exception as error:
             found.append(Finding(f"{type(error).__name__}: {' '.join(str(error).split())}", limit=0.0))
-    return found
+    return found or [Finding("nothing was compared", limit=0.0)]
 
 
 def _rows(case: Case, context: Context) -> list[dict[str, Any]]:

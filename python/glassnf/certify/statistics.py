@@ -153,18 +153,26 @@ def uniform_p(values: Array, bins: int = 20) -> float:
 
 
 def combine(p_values: Array) -> float:
-    """Return one p-value for several, independent or not (Bonferroni): the smallest times their number, at most 1."""
-    values = np.asarray(p_values, dtype=np.float64)
+    """Return one p-value for several, independent or not (Bonferroni): the smallest times their number, at most 1.
+
+    One that is not a number counts as 0.
+    """
+    values = _numbers(p_values)
     return min(1.0, float(values.min()) * values.size)
+
+
+def _numbers(p_values: Array) -> Array:
+    values = np.asarray(p_values, dtype=np.float64)
+    return np.where(np.isnan(values), 0.0, values)
 
 
 def holm(p_values: Array, level: float) -> npt.NDArray[np.bool_]:
     """Return which hypotheses are rejected at a family-wise error rate (Holm, Scand. J. Stat. 6, 65, 1979).
 
     Some are rejected exactly if the smallest p-value is below level / number, as with Bonferroni; more of them than with
-    Bonferroni then. Nothing is assumed of how the p-values depend on each other.
+    Bonferroni then. Nothing is assumed of how the p-values depend on each other. One that is not a number counts as 0.
     """
-    values = np.asarray(p_values, dtype=np.float64)
+    values = _numbers(p_values)
     order = np.argsort(values)
     limits = level / (values.size - np.arange(values.size))
     passing = np.flatnonzero(values[order] > limits)

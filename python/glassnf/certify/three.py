@@ -86,6 +86,8 @@ class ThreeUnlike:
 
     def count(self, ensemble: Ensemble, a: int, b: int) -> Array:
         """Return how many replicas are in each of these bins."""
+        if not np.isfinite(ensemble.positions).all():
+            raise ValueError("positions: expected finite numbers")
         order = np.argsort(ensemble.species, axis=1)
         by_species = np.take_along_axis(ensemble.positions, order[:, :, None], axis=1)
         delta = np.abs(minimum_image(by_species[:, b] - by_species[:, a], np.asarray(self.system.box)))

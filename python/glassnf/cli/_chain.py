@@ -151,10 +151,13 @@ class Chain:
                 last = time.monotonic()
         try:
             self._runner.checkpoint()
-            if self._runner.done:
-                self._runner.run.remove_previous()
         except (OSError, MemoryError) as error:
             raise self._given_up(error) from None
+        if self._runner.done:
+            try:
+                self._runner.run.remove_previous()
+            except OSError as error:
+                warn(f"{cannot_write(error, self._runner.run.previous)}: the checkpoint before the last could not be removed")
 
     def _checkpoint(self) -> None:
         """Write a checkpoint, or warn that it failed."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import sys
 from dataclasses import dataclass
@@ -159,8 +158,10 @@ def _folder(choices: Choices) -> Path:
 
 def _profile_of(path: Path) -> str | None:
     """Return the profile of the comparison in a compare.json; --quick replaces the results of --quick, and no others."""
+    from ..io.text import read_json
+
     try:
-        profile = json.loads(path.read_text(encoding="utf-8"))["settings"]["profile"]
+        profile = read_json(path)["settings"]["profile"]
     except (OSError, ValueError, TypeError, KeyError):
         return None
     return profile if isinstance(profile, str) else None

@@ -6,10 +6,8 @@ the command line's parser, so that they give the same messages.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from .. import _check
@@ -181,14 +179,12 @@ def choose(options: Sequence[Option], given: Mapping[str, Any], config: str | No
 
 def _read(options: Sequence[Option], config: str) -> dict[str, Any]:
     """Read a TOML file of options, by their full keys."""
-    if sys.version_info >= (3, 11):
-        import tomllib
-    else:
-        import tomli as tomllib
+    from ..io.text import parse_toml, read_bytes
+
     with user_input():
-        content = Path(config).read_bytes()
+        content = read_bytes(_check.path("--config", config))
     try:
-        data = tomllib.loads(content.decode("utf-8"))
+        data = parse_toml(content)
     except ValueError as error:
         raise CommandError(f"{config}: expected a TOML file, got text that is not: {error}") from None
     names = {alias: option.key for option in options for alias in (option.key, option.parameter, *option.aliases)}

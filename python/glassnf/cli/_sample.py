@@ -6,12 +6,14 @@ What the records are each module of `_runners` says.
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from ._chain import Chain, StopRequest, catch_signals
+from ._chain import Chain, StopRequest, Turn, catch_signals
 from ._console import Bar, print_tables
 from ._errors import CANNOT_WRITE, CommandError, cannot_write, shown_warnings, user_input, warn
 from ._options import Choices, choose
@@ -65,17 +67,39 @@ def sample(given: dict[str, Any], config: str | None) -> int:
         If an option makes no sense; nothing has been written then. Or if dynamics blows up; the file holds the last good state.
         Or if the file cannot be written; the message says where the latest good checkpoint is.
     """
+    from ..io.files import CheckpointWarning
+
     choices = choose(OPTIONS, given, config)
     if choices["output"] is None:
         raise CommandError("--output (-o): expected the name of a file, got none")
-    with catch_signals() as stop:
-        run = _open(choices) if choices["resume"] else _new(choices)
+    with catch_signals() as stop, _alone(choices["output"]), shown_warnings(CheckpointWarning):
+        run = _open(choices) if choices["resume"] else _new(choices, stop)
         runner = _runner(run, choices["threads"])
         if not choices["resume"]:  # now that every option has been accepted
             _begin(run)
         with Bar(choices["quiet"] or choices["json"]) as bar:
             Chain(runner, bar, choices["checkpoint-every"]).advance(stop)
     return _report(runner, choices, stop)
+
+
+@contextlib.contextmanager
+def _alone(name: str) -> Iterator[None]:
+    """Keep other processes from running what goes into the same file."""
+    from ..io.files import output_file
+    from ..io.locks import Lock
+
+    with user_input():
+        try:
+            path = output_file(name)
+        except FileNotFoundError:  # said better later
+            path = None
+        message = f"--output: expected a file of its own, got {name}, on which another process is working"
+        lock = None if path is None else Lock(path.with_name(f".{path.name[:100]}.lock"), message)
+    try:
+        yield
+    finally:
+        if lock is not None:
+            lock.release()
 
 
 def _runner(run: RunFile, threads: int | None) -> Runner:
@@ -157,19 +181,28 @@ def _new_parameters(choices: Choices) -> tuple[dict[str, Any], System]:
     return {**common, **own}, system
 
 
-def _new(choices: Choices) -> RunFile:
+def _new(choices: Choices, stop: StopRequest) -> RunFile:
     """Make the starting configurations of a new run, in host memory; its file is not written yet."""
     from .. import cuda
+    from ..io.files import hint_of_previous, previous_file
     from ..io.runfile import RunFile, plain
 
     (parameters, system), path = _new_parameters(choices), Path(choices["output"])
     if path.exists() and not choices["overwrite"]:
         raise CommandError(f"--output: expected the name of a new file, got {path}, which exists; use --resume or --overwrite")
+    with user_input():
+        left = previous_file(path)
+        if left.exists() and not choices["overwrite"]:
+            raise ValueError(
+                f"--output: expected the name of a new file, got {path}{hint_of_previous(path)}; use --resume or --overwrite"
+            )
     if not path.parent.is_dir():
         raise CommandError(f"--output: expected a file in a folder that exists, got {path}")
     with user_input():
         _ = cuda.find_device(parameters["device"]).xp  # raises where the device cannot be used
-        ensemble = runner_of(parameters["algorithm"]).start(parameters, system)
+        with Bar(choices["quiet"] or choices["json"]) as bar:
+            turn = Turn(bar.update, stop)
+            ensemble = runner_of(parameters["algorithm"]).start(parameters, system, choices["threads"], turn)
         values = plain("parameters", parameters)
         return RunFile(path, ensemble=ensemble, parameters=values, state={}, records={}, counters={}, created=None)
 

@@ -1,8 +1,9 @@
 """The pieces of a comparison that are done, kept in a folder, so that an interrupted comparison can go on.
 
 A piece is a reference, or one algorithm at one temperature, with the choice of its settings. Each is a file that is written in
-one step: a line with the SHA-256 of the rest, which is JSON. A damaged piece is made again. Floating-point numbers in JSON are
-exact, so a resumed comparison has the numbers of an uninterrupted one.
+one step: a line with the SHA-256 of the rest, one with that of the settings of the comparison, and JSON. A damaged piece is
+made again, and the pieces vouch for damaged settings. Floating-point numbers in JSON are exact, so a resumed comparison has the
+numbers of an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -14,11 +15,13 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import Any, Final
 
 import numpy as np
 
+from ..io.locks import Lock
 from ..io.runfile import differences
+from ..io.text import parse_json
 from .algorithms import Training, get_algorithm
 from .analysis import ErrorCurve
 from .jsonable import dumps, jsonable
@@ -27,17 +30,13 @@ from .results import AlgorithmResult, Relaxation
 from .settings import Settings
 from .verdict import Check, Verdict
 
-try:
-    import fcntl
-except ImportError:  # not on Windows
-    fcntl = None  # type: ignore[assignment]
-
 __all__ = ["Parts", "result_from_dict", "result_to_dict", "settings_to_dict"]
 
 FOLDER: Final = "parts"
 _SETTINGS: Final = "settings.json"
 _LOCK: Final = ".glassnf-compare.lock"
 _SEAL: Final = "sha256 "
+_OF: Final = "of settings "
 
 
 class Parts:
@@ -51,12 +50,13 @@ class Parts:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder / FOLDER
-        self._lock: IO[str] | None = None
+        self._lock: Lock | None = None
+        self._settings = ""
 
     @property
     def exist(self) -> bool:
         """Whether an interrupted comparison has left any."""
-        return (self._folder / _SETTINGS).is_file()
+        return any(self._folder.glob("*.json"))
 
     def begin(self, settings: Settings, *, resume: bool) -> None:
         """Take the folder, and empty it, or, to resume, check that the pieces in it belong to a comparison with these settings.
@@ -70,6 +70,8 @@ class Parts:
         """
         self._acquire()
         try:
+            text = dumps(settings_to_dict(settings))
+            self._settings = hashlib.sha256(text.encode()).hexdigest()
             if resume:
                 self._check(settings)
                 return
@@ -85,7 +87,13 @@ class Parts:
             raise ValueError(f"resume: expected an interrupted comparison in {self._folder.parent}, got none")
         theirs = self._read(_SETTINGS)
         if theirs is None:
-            raise ValueError(f"resume: expected the settings of a comparison in {self._folder / _SETTINGS}, got something else")
+            if not any(self._read(path.name) for path in self._folder.glob("*.json")):
+                what = f"the settings of a comparison in {self._folder / _SETTINGS}"
+                raise ValueError(
+                    f"resume: expected {what}, got something else, and no piece of one with the settings asked for"
+                )
+            self._write(_SETTINGS, settings_to_dict(settings))  # they were damaged, and the pieces name the same ones
+            return
         changed = differences(theirs, json.loads(dumps(settings_to_dict(settings))))
         if changed:
             listed = "; ".join(changed)
@@ -95,27 +103,15 @@ class Parts:
 
     def _acquire(self) -> None:
         """Lock the folder against other processes, until `release` or the end of this one, however it comes."""
-        if fcntl is None or self._lock is not None:
-            return
-        self._folder.parent.mkdir(parents=True, exist_ok=True)
-        lock = (self._folder.parent / _LOCK).open("w", encoding="utf-8")
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.close()
-            raise ValueError(
-                f"output: expected a folder of its own, got {self._folder.parent}, which another comparison is using"
-            ) from None
-        except OSError:  # a file system without locks
-            lock.close()
-            return
-        self._lock = lock
+        if self._lock is None:
+            self._folder.parent.mkdir(parents=True, exist_ok=True)
+            message = f"output: expected a folder of its own, got {self._folder.parent}, which another comparison is using"
+            self._lock = Lock(self._folder.parent / _LOCK, message)
 
     def release(self) -> None:
         """Let other processes have the folder."""
         if self._lock is not None:
-            (self._folder.parent / _LOCK).unlink(missing_ok=True)
-            self._lock.close()
+            self._lock.release()
             self._lock = None
 
     @property
@@ -143,16 +139,19 @@ class Parts:
             shutil.rmtree(self._folder)
 
     def _write(self, file: str, content: Mapping[str, Any]) -> None:
-        text = dumps(content)
+        text = f"{_OF}{'' if file == _SETTINGS else self._settings}\n{dumps(content)}"
         write_text(self._folder / file, f"{_SEAL}{hashlib.sha256(text.encode()).hexdigest()}\n{text}")
 
     def _read(self, file: str) -> dict[str, Any] | None:
-        """Return the content of a file, or None if there is none, or its checksum is not that of its first line."""
+        """Return the content of a file, or None if there is none, it is damaged, or a piece of another comparison."""
         try:
             first, _, text = (self._folder / file).read_text(encoding="utf-8").partition("\n")
             if first != f"{_SEAL}{hashlib.sha256(text.encode()).hexdigest()}":
                 return None
-            data = json.loads(text)
+            settings, _, content = text.partition("\n")
+            if settings != f"{_OF}{'' if file == _SETTINGS else self._settings}":
+                return None
+            data = parse_json(content.encode("utf-8"))
         except (OSError, ValueError):
             return None
         return data if isinstance(data, dict) else None

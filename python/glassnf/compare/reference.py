@@ -8,7 +8,6 @@ the energy, and the jackknife over replicas for the specific heat.
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 import os
 import time
@@ -21,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import _check
+from ..io.text import read_json
 from .algorithms import BLOCK
 from .jsonable import dumps
 from .starts import hot_start
@@ -266,7 +266,7 @@ def cached_reference(
     key = dumps([system.hash, temperature, asdict(options), __version__]).encode()
     path = cache_folder() / f"{hashlib.sha256(key).hexdigest()[:32]}.json"
     try:
-        return replace(reference_from_dict(json.loads(path.read_text(encoding="utf-8"))), source=f"cache ({path.name})")
+        return replace(reference_from_dict(read_json(path)), source=f"cache ({path.name})")
     except (OSError, ValueError, TypeError, KeyError):
         pass
     reference = make_reference(system, temperature, options, threads=threads, device=device, progress=progress)
@@ -332,7 +332,7 @@ def _read_shipped(path: Path) -> list[Reference]:
     from ..io.files import FileFormatError
 
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = read_json(path)
         if data["format"] != SHIPPED_FORMAT:
             raise ValueError(f"format {data['format']!r}")
         return [_of_shipped(data, entry) for entry in data["temperatures"]]
@@ -374,7 +374,7 @@ def read_reference(path: Path, system: System, temperature: float) -> Reference:
         If it is not a comparison, or holds no reference for this system at this temperature.
     """
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = read_json(path)
         entries = [reference_from_dict(entry["reference"]) for entry in data["temperatures"]]
     except (ValueError, TypeError, KeyError) as error:
         raise ValueError(f"reference: expected the compare.json of a comparison, got {path} ({error})") from None

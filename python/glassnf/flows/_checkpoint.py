@@ -69,8 +69,8 @@ class TrainingCheckpoint:
         if resume:
             self._recover(self.path)
         else:
-            previous_file(self.path).unlink(missing_ok=True)
             self._write(self.path)
+            previous_file(self.path).unlink(missing_ok=True)
 
     def add_node(self, samples: NodeSamples, seconds: float, pair_evaluations: int) -> None:
         """Keep the samples of one more temperature."""

@@ -16,6 +16,7 @@ filter of HDF5). Files of version 1, which have no seal, can be read.
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import datetime
 import importlib
 import io
@@ -52,6 +53,9 @@ __all__ = [
     "write_header",
     "write_json",
 ]
+
+_left: contextvars.ContextVar[list[int] | None] = contextvars.ContextVar("left", default=None)
+"""Bytes that may still be read from the file that is open for reading."""
 
 FORMAT = "glassnf"
 FORMAT_VERSION = container.VERSION
@@ -222,6 +226,7 @@ def open_for_reading(path: str | os.PathLike[str]) -> Iterator[Any]:
                 f"{name}: expected an HDF5 file of glassnf, got a truncated or damaged file ({error})"
             ) from error
         with file:
+            left = _left.set([os.fstat(stream.fileno()).st_size])
             try:
                 _check_header(file, sealed)
                 yield file
@@ -229,6 +234,8 @@ def open_for_reading(path: str | os.PathLike[str]) -> Iterator[Any]:
                 raise FileFormatError(f"{name}: {error}") from error
             except (OSError, RuntimeError, ValueError, TypeError, KeyError) as error:
                 raise FileFormatError(f"{name}: expected an undamaged file of glassnf, got an error: {error}") from error
+            finally:
+                _left.reset(left)
 
 
 def _check_header(file: Any, sealed: bool) -> None:
@@ -308,6 +315,15 @@ def find_dataset(group: Any, name: str) -> Any:
     return dataset
 
 
+def _spend(count: int, name: str) -> None:
+    """Refuse to read more bytes from a file than it has: many names of one array would fill the memory."""
+    left = _left.get()
+    if left is not None:
+        left[0] -= count
+        if left[0] < 0:
+            raise FileFormatError(f"{name}: expected arrays that lie one behind another, got more bytes than the file has")
+
+
 def read_dataset(
     group: Any, name: str, shape: tuple[int | None, ...] | None = None, dtype: npt.DTypeLike | None = None
 ) -> npt.NDArray[Any]:
@@ -325,6 +341,7 @@ def read_dataset(
         if not fits:
             expected = ", ".join("any" if length is None else str(length) for length in shape)
             raise FileFormatError(f"{name}: expected shape ({expected}), got {found}")
+    _spend(dataset.size * dataset.dtype.itemsize, name)
     stored_type = dataset.dtype.newbyteorder("=")
     if dtype is not None and stored_type != np.dtype(dtype):
         raise FileFormatError(f"{name}: expected type {np.dtype(dtype)}, got {dataset.dtype}")

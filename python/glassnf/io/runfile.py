@@ -32,10 +32,12 @@ import numpy.typing as npt
 from .. import _check
 from . import hdf5
 from .files import (
+    CheckpointWarning,
     DamagedFileError,
     FileFormatError,
     PreviousCheckpointWarning,
     Stamp,
+    hint_of_previous,
     output_file,
     previous_file,
     stamp_of,
@@ -204,7 +206,7 @@ class RunFile:
         Raises
         ------
         FileExistsError
-            If the file exists and `overwrite` is false.
+            If the file, or the checkpoint before it, exists and `overwrite` is false.
         TypeError, ValueError
             If an argument is not as above.
         """
@@ -216,6 +218,8 @@ class RunFile:
         target = output_file(path)
         if not _check.boolean("overwrite", overwrite) and target.exists():
             raise FileExistsError(f"path: expected the name of a new file, got {str(path)!r}, which exists")
+        if previous_file(target).exists() and not overwrite:
+            raise FileExistsError(f"path: expected the name of a new file, got {str(path)!r}{hint_of_previous(target)}")
         run = cls(target, ensemble=ensemble, parameters=values, state={}, records={}, counters={}, created=None)
         run.begin()
         return run
@@ -278,9 +282,9 @@ class RunFile:
         return run
 
     def begin(self) -> None:
-        """Write the first checkpoint of a new run; nothing of an old run in a file of that name remains."""
-        self.remove_previous()
+        """Write the first checkpoint of a new run; then nothing of an old run in a file of that name remains."""
         self.checkpoint(self.ensemble)
+        self.remove_previous()
 
     def last_good(self) -> str:
         """Return where the latest good checkpoint is, in half a sentence."""
@@ -378,6 +382,11 @@ class RunFile:
         OSError
             If the file cannot be written. The file still holds the previous checkpoint then, as it does whenever the call does
             not return, whatever the reason.
+
+        Warns
+        -----
+        CheckpointWarning
+            If another process has written the file since it was last read or written here.
         """
         hdf5.check_ensemble(ensemble)
         ensemble.validate()
@@ -386,8 +395,22 @@ class RunFile:
         items = _check_names("state", {} if state is None else state)
         arrays = {key: _numbers(f"state[{key!r}]", item) for key, item in items.items() if isinstance(item, np.ndarray)}
         values = plain("state", {key: item for key, item in items.items() if key not in arrays})
-        untouched = self._stamp is not None and self._stamp == stamp_of(self.path)
-        with hdf5.create(self.path, keep_previous=untouched) as file:
+        stamp = stamp_of(self.path)
+        untouched = self._stamp is not None and self._stamp == stamp
+        if self._stamp is not None and stamp is not None and not untouched:
+            self._warn_of_another()
+        try:
+            self._write(ensemble, values, arrays, untouched)
+        except BaseException:
+            if stamp_of(self.path) != stamp:  # the very last step has failed, and the file may be the new one
+                self._stamp = None
+            raise
+        self._stamp = stamp_of(self.path)
+        self.ensemble = ensemble.copy() if ensemble.device == "cpu" else ensemble.to("cpu")
+        self.state = {**values, **arrays}
+
+    def _write(self, ensemble: Ensemble, values: dict[str, Any], arrays: Arrays, keep_previous: bool) -> None:
+        with hdf5.create(self.path, keep_previous=keep_previous) as file:
             hdf5.write_header(file, self._created)
             hdf5.write_ensemble(file.create_group("ensemble"), ensemble)
             hdf5.write_json(file, "parameters", self.parameters)
@@ -397,9 +420,15 @@ class RunFile:
             _write_arrays(file.create_group("records"), self.records)
             _write_arrays(file.create_group("counters"), self.counters)
             self._created = str(file.attrs["created"])
-        self._stamp = stamp_of(self.path)
-        self.ensemble = ensemble.copy() if ensemble.device == "cpu" else ensemble.to("cpu")
-        self.state = {**values, **arrays}
+
+    def _warn_of_another(self) -> None:
+        """Warn if the file was written by somebody else since; a damaged one is just replaced."""
+        try:
+            step = hdf5.load_ensemble(self.path).step
+        except (OSError, ValueError):
+            return
+        message = f"{self.path}: something else has written a checkpoint of step {step} since the last one; it is replaced"
+        warnings.warn(message, CheckpointWarning, stacklevel=3)
 
     def __repr__(self) -> str:
         return f"RunFile({str(self.path)!r}, records={self.n_records}, step={self.ensemble.step})"

@@ -2,10 +2,10 @@
 
 A `Verdict` follows from its checks: one that fails makes it "not equilibrated", else one that decides nothing makes it "cannot
 tell". Two kinds of checks are kept apart. Tests of significance (drift, forward-backward) ask whether the records contradict
-equilibrium; each does so by chance with a probability of `FALSE_ALARM`, however long correlations are, where the spread of 8
-replicas or more gives the error. Requirements (autocorrelation time, effective samples, R-hat) ask whether there are enough
-records for that to mean anything. The limits were chosen by the rates that ``bench/equilibration.py`` measures, see
-docs/equilibration.md. This module needs NumPy only.
+equilibrium, and they alone can fail; each does so by chance with a probability of `FALSE_ALARM`, however long correlations
+are, where the spread of 8 replicas or more gives the error. Requirements (autocorrelation time, effective samples, R-hat) ask
+whether there are enough records for that to mean anything: a run that is too short fails none of them, however badly its
+replicas agree. ``bench/equilibration.py`` measures the rates, see docs/equilibration.md. This module needs NumPy only.
 
 References
 ----------
@@ -57,9 +57,6 @@ R_HAT_LIMIT: Final = 1.05
 R_HAT_FEW: Final = 1.01
 """The same of fewer replicas, which may agree by chance (Vehtari et al. 2021, for 4 chains)."""
 
-R_HAT_FAILS: Final = 1.5
-"""R-hat above which four replicas or more do not: they remember for the whole run where they began."""
-
 LEAST_TIMES: Final = 50.0
 """Length of a run in integrated autocorrelation times."""
 
@@ -67,7 +64,7 @@ LEAST_SAMPLES: Final = 400.0
 """Effective samples, all replicas together (Vehtari et al. 2021, section 4.1)."""
 
 LEAST_RECORDS: Final = 8
-_LEAST_REPLICAS: Final = 4  # that R-hat may condemn
+_LEAST_REPLICAS: Final = 4  # on one side, for an error by their spread
 _RESOLUTION: Final = 0.25  # of a difference, in standard deviations of the series, for agreement to mean anything
 _MOST_VALUES: Final = 1 << 16  # that R-hat ranks; of more, every so many records and replicas are taken, but at least
 _LEAST_RANKED: Final = 64
@@ -115,8 +112,15 @@ class Verdict:
     sentence: str
 
     @classmethod
-    def of(cls, checks: Iterable[Check]) -> Verdict:
+    def of(cls, checks: Iterable[Check], unseen: str = "") -> Verdict:
         """Return the verdict that follows from checks; without any, nothing can be told.
+
+        Parameters
+        ----------
+        checks
+            What was asked.
+        unseen
+            What they cannot see, in words; the sentence says so where they all pass.
 
         Raises
         ------
@@ -137,6 +141,8 @@ class Verdict:
             status = EQUILIBRATED if asked and None not in outcomes else CANNOT_TELL
         wanted = {NOT_EQUILIBRATED: False, CANNOT_TELL: None, EQUILIBRATED: True}[status]
         said = [check.sentence for check in asked if check.outcome is wanted]
+        if unseen and status == EQUILIBRATED:
+            said.append(unseen)
         return cls(status, asked, f"{status}: {'; '.join(said) or 'nothing was measured'}")
 
     @property
@@ -253,7 +259,10 @@ def drift_check(groups: list[FloatArray]) -> Check:
 
 
 def r_hat_check(x: FloatArray) -> Check:
-    """Return whether replicas (records, R) agree with each other and with themselves."""
+    """Return whether replicas (records, R) agree with each other and with themselves.
+
+    It never fails: records of equilibrium that are shorter than their memory have any R-hat, infinite ones too.
+    """
     thinned = x[:: max(1, min(math.ceil(x.size / _MOST_VALUES), len(x) // _LEAST_RANKED))]
     if x.shape[1] > _LEAST_RANKED:
         thinned = thinned[:, :: max(1, min(math.ceil(thinned.size / _MOST_VALUES), x.shape[1] // _LEAST_RANKED))]
@@ -261,9 +270,7 @@ def r_hat_check(x: FloatArray) -> Check:
     limit = R_HAT_LIMIT if x.shape[1] >= AUTO_REPLICAS else R_HAT_FEW
     if value <= limit:
         return Check("R-hat", value, limit, True, f"R-hat {value:.3f}")
-    fails = value > R_HAT_FAILS and x.shape[1] >= _LEAST_REPLICAS
-    words = "the replicas do not agree" if fails else "the run is too short for replicas to agree"
-    return Check("R-hat", value, limit, False if fails else None, f"R-hat {value:.3f} above {limit:g}, {words}")
+    return Check("R-hat", value, limit, None, f"R-hat {value:.3f} above {limit:g}, the run is too short for replicas to agree")
 
 
 def _lengths(x: FloatArray) -> list[Check]:
@@ -324,7 +331,7 @@ def judge_chains(series: object, *, from_cold: object = None, regular: bool = Tr
     """Judge the energies, or another observable, of replicas at one temperature.
 
     - R-hat: rank-normalised split R-hat, of ranks and folded ranks (Vehtari et al. 2021). Up to 1.05
-      passes, with fewer than 8 replicas up to 1.01; above 1.5, with four replicas or more, fails.
+      passes, with fewer than 8 replicas up to 1.01; more says that the run is too short, no more.
     - drift: the halves of the records, and their first tenth and second half, differ (Geweke 1992). From 8 replicas on by a t
       test over the replicas, which assumes nothing about correlations in time.
     - forward-backward, with `from_cold`: see `forward_backward`. Drifts of hot and cold replicas are then tested apart.

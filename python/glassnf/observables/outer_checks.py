@@ -28,6 +28,7 @@ __all__ = [
     "judge_weights",
     "ladder_checks",
     "log_z_check",
+    "log_z_spread_check",
     "summary_checks",
 ]
 
@@ -55,8 +56,17 @@ LEAST_POPULATION: Final = 100.0
 COLLAPSED: Final = 10.0
 """Replicas over rho_t, below which few families carry the averages."""
 
+LAG: Final = "families do not see a population that lags behind as a whole, compare with an anneal of twice the sweeps"
+"""What no check of a population sees, as its verdict says."""
+
 MOST_VARIANCE: Final = 0.1
-"""Of log Z over runs of population annealing."""
+"""Of log Z over runs of population annealing, by the families of one of them."""
+
+MOST_SPREAD: Final = 0.5
+"""The same over the runs of a weighted average, at most (Machta 2010)."""
+
+UNLUCKY: Final = 0.05
+"""Probability with which runs that vary more than `MOST_SPREAD` pass as if they did not."""
 
 _ENOUGH_ATTEMPTS: Final = 100
 _ENOUGH_EXPECTED: Final = 100.0
@@ -71,7 +81,7 @@ def judge_weights(log_weights: object) -> Verdict:
     Weights say nothing of regions that no sample has reached.
 
     - Pareto k-hat up to `pareto_k_limit` passes; from 1 on, where the weights have no mean, it fails (Vehtari et al. 2024).
-    - largest weight: fails above a tenth of all weight, of fewer than 50 samples above five times that of equal weights.
+    - largest weight: up to a tenth of all weight, of fewer than 50 samples up to five times that of equal weights.
     - effective samples: 100 or more.
 
     Parameters
@@ -104,8 +114,8 @@ def summary_checks(weights: WeightSummary) -> list[Check]:
         tail = Check("Pareto k-hat", k, limit, outcome, words)
     share = max(LARGEST_SHARE, 5.0 / weights.samples)
     good = weights.largest <= share
-    words = f"one sample has {weights.largest:.2g} of the weight"
-    largest = Check("largest weight", weights.largest, share, good, words)
+    words = f"one sample has {weights.largest:.2g} of the weight" + ("" if good else f", more than {share:.2g}")
+    largest = Check("largest weight", weights.largest, share, good or None, words)
     effective = weights.ess * weights.samples
     enough = effective >= LEAST_WEIGHTED or None
     words = f"{effective:.3g} effective samples" + ("" if enough else f" only, of {LEAST_WEIGHTED:g}")
@@ -212,3 +222,48 @@ def log_z_check(variance: float, limit: float) -> Check:
     good = variance <= limit
     words = f"the variance of log Z is {variance:.2g}" if math.isfinite(variance) else "the variance of log Z is not known"
     return Check("variance of log Z", variance, limit, good or None, words if good else f"{words}, above {limit:g}")
+
+
+def log_z_spread_check(log_z: object) -> Check:
+    """Return whether log Z of independent runs surely varies by less than `MOST_SPREAD`.
+
+    Few runs may be close to each other by chance. So what counts is the upper 95% limit of the variance, by the chi-square
+    distribution of normal deviates: runs whose variance is that or more pass with a probability of `UNLUCKY` at most.
+
+    Parameters
+    ----------
+    log_z
+        (runs,), two or more.
+    """
+    values = _check.float_array("log_z", log_z, (None,))
+    if values.size < 2:
+        raise ValueError(f"log_z: expected at least 2 runs, got {values.size}")
+    found, dof = float(values.var(ddof=1)), values.size - 1
+    limit = dof * found / _chi_square_quantile(UNLUCKY, dof)
+    good = limit <= MOST_SPREAD
+    words = f"the variance of log Z over {values.size} runs is {found:.2g}, at most {limit:.2g} (95%)"
+    words += "" if good else f", which is above {MOST_SPREAD:g}"
+    return Check("variance of log Z", limit, MOST_SPREAD, good or None, words)
+
+
+def _chi_square_quantile(probability: float, dof: int) -> float:
+    """Return the value below which a chi-square variate stays with a probability, by bisection."""
+    low, high = 0.0, float(dof)  # the median is below dof
+    for _ in range(100):
+        middle = 0.5 * (low + high)
+        low, high = (low, middle) if _chi_square_below(middle, dof) > probability else (middle, high)
+    return high
+
+
+def _chi_square_below(value: float, dof: int) -> float:
+    """Return the probability that a chi-square variate is below a value, at most about dof (the series of DLMF 8.11.4)."""
+    a, x = 0.5 * dof, 0.5 * value
+    if x <= 0.0:
+        return 0.0
+    term = total = math.exp(a * math.log(x) - x - math.lgamma(a + 1.0))
+    k = 1
+    while term > 1e-17 * total:
+        term *= x / (a + k)
+        total += term
+        k += 1
+    return total

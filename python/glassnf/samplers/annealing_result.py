@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from .. import _check
 from ..ensemble import Ensemble
 from ..observables.estimate import format_uncertainty
 
@@ -245,7 +246,7 @@ def _jackknife(statistic: Callable[[npt.NDArray[np.bool_]], float], runs: int) -
 
 
 def _checked(results: Sequence[PAResult]) -> list[PAResult]:
-    if isinstance(results, (str, bytes)) or not isinstance(results, (list, tuple)):
+    if not isinstance(results, (list, tuple)):
         raise TypeError(f"results: expected a list of results, got {_check.describe(results)}")
     runs = list(results)
     for place, run in enumerate(runs):

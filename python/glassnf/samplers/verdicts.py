@@ -10,12 +10,13 @@ import numpy.typing as npt
 
 from ..observables.equilibration import Check, Verdict, judge_chains, summarised
 from ..observables.outer_checks import (
+    LAG,
     LEAST_POPULATION,
     agreement_check,
     anneal_checks,
     integration_check,
     ladder_checks,
-    log_z_check,
+    log_z_spread_check,
     summary_checks,
 )
 from ..observables.weights import WeightSummary, weight_summary
@@ -36,8 +37,6 @@ FloatArray = npt.NDArray[np.float64]
 
 CONSERVED = 1e-2
 """Variance of a replica's total energy over that of its potential energy, below which it is conserved."""
-
-_MOST_LOG_Z_VARIANCE = 0.5  # over runs of population annealing, for an average with weights (Machta 2010)
 
 
 def regular(at: npt.NDArray[Any]) -> bool:
@@ -138,15 +137,16 @@ def ladder(
 
 
 def of_anneal(result: PAResult) -> Verdict:
-    """Judge population annealing."""
-    return Verdict.of(anneal_checks(result.population, result.rho_t, float(result.rho_f[-1])))
+    """Judge population annealing; what families cannot see the sentence says."""
+    return Verdict.of(anneal_checks(result.population, result.rho_t, float(result.rho_f[-1])), LAG)
 
 
 def of_runs(runs: list[PAResult], log_z: FloatArray, sizes: FloatArray) -> Verdict:
     """Judge the weighted average of independent anneals.
 
     The population is that of all runs together, against the mean rho_t; each run's own verdict counts where it fails. The
-    variance of log Z over the runs is to be below 1/2, where weighted and plain averages are the same within their errors.
+    variance of log Z over the runs is to be below 1/2, where weighted and plain averages are the same within their errors: its
+    upper limit is, as that of few runs may be small by chance.
     """
     own = [of_anneal(run) for run in runs]
     failed = sum(verdict.equilibrated is False for verdict in own)
@@ -155,7 +155,7 @@ def of_runs(runs: list[PAResult], log_z: FloatArray, sizes: FloatArray) -> Verdi
     share = float(sizes.sum() / max(float(run.rho_t.max()) for run in runs))
     words = f"all populations together are {share:.3g} times rho_t"
     checks.append(Check("families", share, LEAST_POPULATION, share >= LEAST_POPULATION or None, words))
-    return Verdict.of([*checks, log_z_check(float(log_z.var(ddof=1)), _MOST_LOG_Z_VARIANCE)])
+    return Verdict.of([*checks, log_z_spread_check(log_z)], LAG)
 
 
 def by_group(energy: FloatArray, groups: npt.NDArray[np.int64]) -> FloatArray:

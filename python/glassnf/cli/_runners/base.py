@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from .._chain import Pace, Turn
 from .._console import short_number
-from .._errors import CommandError
+from .._errors import CommandError, cannot_write
 from .._options import Choices
 from .._sample_options import TARGET_ACCEPTANCE, given_by
 
@@ -126,8 +126,21 @@ class Runner(ABC):
 
     @staticmethod
     @abstractmethod
-    def start(parameters: dict[str, Any], system: System) -> Ensemble:
-        """Return the replicas from which a new run starts, in host memory."""
+    def start(parameters: dict[str, Any], system: System, threads: int | None, turn: Turn) -> Ensemble:
+        """Return the replicas from which a new run starts, in host memory.
+
+        Parameters
+        ----------
+        threads
+            Number of threads, or None for all; no bit depends on it.
+        turn
+            Where progress is shown, and whether a signal has come.
+
+        Raises
+        ------
+        CommandError
+            If a signal has come.
+        """
 
     # ---- the run -----------------------------------------------------------------------------------------------------------
 
@@ -166,10 +179,14 @@ class Runner(ABC):
         try:
             self._advance(turn)
         except BlowUpError as error:
+            told = f"{self.run.path} holds the last good state"
             if before is not None:
                 self.ensemble = before
-                self.checkpoint()
-            raise CommandError(f"{error}; {self.run.path} holds the last good state", BLEW_UP) from None
+                try:
+                    self.checkpoint()
+                except (OSError, MemoryError) as failure:
+                    told = f"{cannot_write(failure, self.run.path)}; {self.run.last_good()}"
+            raise CommandError(f"{error}; {told}", BLEW_UP) from None
 
     def _moves_by_dynamics(self) -> bool:
         return "timestep" in self.parameters

@@ -95,7 +95,7 @@ class FlowRunner(Runner):
         }
 
     @staticmethod
-    def start(parameters: dict[str, Any], system: System) -> Ensemble:
+    def start(parameters: dict[str, Any], system: System, threads: int | None, turn: Turn) -> Ensemble:
         """Return random starts at the hot temperature."""
         from ...ensemble import Ensemble
 

@@ -67,9 +67,9 @@ class MolecularDynamicsRunner(Runner):
         }
 
     @staticmethod
-    def start(parameters: dict[str, Any], system: System) -> Ensemble:
+    def start(parameters: dict[str, Any], system: System, threads: int | None, turn: Turn) -> Ensemble:
         """Return random starts, half of them annealed if that was asked for."""
-        return MonteCarloRunner.start(parameters, system)
+        return MonteCarloRunner.start(parameters, system, threads, turn)
 
     @property
     def done(self) -> bool:

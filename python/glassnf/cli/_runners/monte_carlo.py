@@ -51,10 +51,11 @@ class MonteCarloRunner(Runner):
         }
 
     @staticmethod
-    def start(parameters: dict[str, Any], system: System) -> Ensemble:
+    def start(parameters: dict[str, Any], system: System, threads: int | None, turn: Turn) -> Ensemble:
         """Return random starts, half of them annealed if that was asked for."""
         replicas = parameters["replicas"]
-        return start_replicas(parameters, system, np.full(replicas, parameters["temperature"], dtype=np.float64), replicas)
+        temperatures = np.full(replicas, parameters["temperature"], dtype=np.float64)
+        return start_replicas(parameters, system, temperatures, replicas, threads, turn)
 
     @property
     def done(self) -> bool:

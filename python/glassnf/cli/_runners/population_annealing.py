@@ -119,7 +119,7 @@ class PopulationAnnealingRunner(Runner):
         }
 
     @staticmethod
-    def start(parameters: dict[str, Any], system: System) -> Ensemble:
+    def start(parameters: dict[str, Any], system: System, threads: int | None, turn: Turn) -> Ensemble:
         """Return random starts at the start temperature."""
         from ...ensemble import Ensemble
 
@@ -235,14 +235,14 @@ class PopulationAnnealingRunner(Runner):
     def _verdict(self) -> Verdict:
         """Judge the anneal as far as it has come; nothing can be told at best before it has reached the target."""
         from ...observables import Check, Verdict
-        from ...observables.outer_checks import anneal_checks
+        from ...observables.outer_checks import LAG, anneal_checks
 
         records, population = self.run.records, self.parameters["population"]
         error = float(records["log_z_error"][-1]) if len(records.get("log_z_error", ())) else math.nan
         checks = anneal_checks(population, records.get("rho_t", np.empty(0)), population * error**2)
         if not self.done:
             checks.append(Check("target", math.nan, math.nan, None, "the target has not been reached"))
-        return Verdict.of(checks)
+        return Verdict.of(checks, LAG)
 
     def _step(self, records: dict[str, Any], place: int) -> dict[str, Any]:
         families = int(records["families"][place])

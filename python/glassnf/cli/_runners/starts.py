@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from .._chain import Turn
 from .._errors import CommandError
 from .._options import Choices
 from .._sample_options import SWAP_PROBABILITY, twice
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from ...ensemble import Ensemble
     from ...systems import System
 
@@ -42,7 +45,14 @@ def from_cold(parameters: dict[str, Any], units: int) -> npt.NDArray[np.bool_] |
     return np.arange(units) >= (units + 1) // 2 if parameters.get("starts") == "both" else None
 
 
-def start_replicas(parameters: dict[str, Any], system: System, temperatures: npt.NDArray[np.float64], units: int) -> Ensemble:
+def start_replicas(
+    parameters: dict[str, Any],
+    system: System,
+    temperatures: npt.NDArray[np.float64],
+    units: int,
+    threads: int | None,
+    turn: Turn,
+) -> Ensemble:
     """Return replicas at random, the second half annealed to below the lowest temperature if that was asked for.
 
     The anneal is by swap Monte Carlo, local where there is one species: 20 temperatures from the larger of 1 and twice the
@@ -54,6 +64,15 @@ def start_replicas(parameters: dict[str, Any], system: System, temperatures: npt
         (R,) of the run; replicas of one unit stand together.
     units
         Replicas or ladders.
+    threads
+        Number of threads, or None for all.
+    turn
+        Where progress is shown, and whether a signal has come.
+
+    Raises
+    ------
+    CommandError
+        If a signal has come.
     """
     from ...compare.starts import derived_seed
     from ...ensemble import Ensemble
@@ -67,10 +86,16 @@ def start_replicas(parameters: dict[str, Any], system: System, temperatures: npt
     cold = np.flatnonzero(np.repeat(mask, temperatures.size // units))
     lowest = float(temperatures.min())
     moving = Ensemble.random(system, cold.size, twice("--temperature", lowest), derived_seed(seed, "cold starts"))
-    sampler = MonteCarlo(system, swap_probability=SWAP_PROBABILITY if system.n_species > 1 else 0.0)
+    sampler = MonteCarlo(system, swap_probability=SWAP_PROBABILITY if system.n_species > 1 else 0.0, threads=threads)
+
+    def relay(done: int, total: int, info: Mapping[str, Any]) -> None:
+        if turn.stop.number is not None:
+            raise CommandError("stopped before the run began, while its cold starts were annealed", turn.stop.exit_code)
+        turn.show("cold starts", float(moving.step), float(STAGES * STAGE_SWEEPS), "")
+
     for temperature in np.geomspace(twice("--temperature", lowest), DEPTH * lowest, STAGES).tolist():
         moving.beta[:] = 1.0 / temperature
-        sampler.equilibrate(moving, sweeps=STAGE_SWEEPS)
+        sampler.equilibrate(moving, sweeps=STAGE_SWEEPS, progress=relay)
     for name in ("positions", "images", "species", "energy"):
         getattr(ensemble, name)[cold] = getattr(moving, name)
     return ensemble
