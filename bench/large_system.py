@@ -28,6 +28,7 @@ import glassnf as gnf
 LIMIT = 4_000_000_000
 """Bytes of address space, which resident memory cannot exceed."""
 
+PARTS = {2: "two_dimensions", 3: "three_dimensions"}
 TEMPERATURE = 1.0
 SEED = 20261126
 
@@ -158,6 +159,7 @@ def main() -> None:
     parser.add_argument("--particles", type=int, default=10**6)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--operations", nargs="+", choices=list(operations(1, Path())), help="some of them; default: all")
+    parser.add_argument("--dimensions", nargs="+", type=int, choices=list(PARTS), default=list(PARTS))
     parser.add_argument("--operation", help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--dimension", type=int, help=argparse.SUPPRESS)
@@ -166,16 +168,23 @@ def main() -> None:
         child(options)
         return
     results: dict[str, Any] = {"limit_bytes": LIMIT, "particles": options.particles, "threads": options.threads}
-    with tempfile.TemporaryDirectory(prefix="glassnf-large-") as name:
-        folder = Path(name)
-        names = options.operations or list(operations(1, folder))
-        planar = {"glassnf sample": command_line(options, folder)}
-        results["two_dimensions"] = planar | {each: run_child(options, folder, 2, each) for each in names}
-        solid = {"lattice start": run_child(options, folder, 3, "lattice start")}
-        results["three_dimensions"] = solid | {each: run_child(options, folder, 3, each) for each in names}
-    largest = max(
-        case["largest_memory_bytes"] for part in ("two_dimensions", "three_dimensions") for case in results[part].values()
-    )
+    names = options.operations or list(operations(1, Path()))
+    for dimension, part in PARTS.items():
+        if dimension not in options.dimensions:
+            continue
+        with tempfile.TemporaryDirectory(prefix="glassnf-large-") as name:
+            folder = Path(name)
+            if dimension == 2:
+                results[part] = {"glassnf sample": command_line(options, folder)}
+            else:
+                results[part] = {"lattice start": run_child(options, folder, dimension, "lattice start")}
+            results[part] |= {each: run_child(options, folder, dimension, each) for each in names}
+        finish(options, results)
+
+
+def finish(options: argparse.Namespace, results: dict[str, Any]) -> None:
+    """Check the memory of all, and write the file: after each part, because the parts take long."""
+    largest = max(case["largest_memory_bytes"] for part in PARTS.values() for case in results.get(part, {}).values())
     common.require(largest < LIMIT, f"{largest} bytes of memory")
     common.report("large_system", None, options.output, {**results, "largest_memory_bytes": largest}, flags=False)
 

@@ -509,7 +509,7 @@ def long_run(document: dict[str, Any]) -> list[str]:
 
 
 def large_system(document: dict[str, Any]) -> list[str]:
-    parts = {"2": document["two_dimensions"], "3": document["three_dimensions"]}
+    parts = {"2": document.get("two_dimensions", {}), "3": document.get("three_dimensions", {})}
     rows = (
         (f"{name}, d = {d}", f"{case['processor_seconds']:.1f}", f"{case['largest_memory_bytes'] / 1e9:.2f}")
         for d, part in parts.items()
