@@ -162,7 +162,6 @@ def of_files() -> dict[str, Call]:
         ),
         "glassnf.io.RunFile.recover": call(io.RunFile.recover, path=_file("r.h5", seeds.hdf5()["run"])),
         "glassnf.io.RunFile.open": call(io.RunFile.open, path=_file("r.h5", seeds.hdf5()["run"])),
-        "glassnf.io.RunFile.recover": call(io.RunFile.recover, path=_file("s.h5", seeds.hdf5()["run"])),
         "glassnf.io.RunFile.append": method(_fresh_run, "append", records={"sweep": np.arange(3)}, counters={"accepts": 3}),
         "glassnf.io.RunFile.checkpoint": call(_run_file().checkpoint, ensemble=FRESH, state={"a": np.arange(3)}),
         "glassnf.io.atomic_write": call(_write_text, path=str(folder() / "text")),

@@ -310,7 +310,6 @@ def of_outer() -> dict[str, Call]:
         ),
         "glassnf.ParallelTempering.check": method(_tempering, "check", ensemble=New(lambda: _rungs().copy())),
         "glassnf.ParallelTempering.random": method(_tempering, "random", seed=3, device="cpu"),
-        "glassnf.ParallelTempering.check": method(_tempering, "check", ensemble=rungs),
         "glassnf.ParallelTempering.start": method(_tempering, "start", ensemble=New(lambda: _rungs().copy())),
         "glassnf.ParallelTempering.equilibrate": method(
             _tempering, "equilibrate", ensemble=rungs, sweeps=40, adapt_ladder=True, progress=nothing, work=WORK, nan=few
