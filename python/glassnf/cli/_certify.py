@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -138,7 +139,8 @@ def _report(certificate: Certificate, choices: Choices, output: Path | None) -> 
     lines = [
         f"{'Passed' if certificate.passed else 'FAILED'}: {family['statistical_checks']} statistical checks"
         + ("" if smallest is None else f" (smallest p-value {smallest:.2g})")
-        + f", {family['checks_without_chance']} without chance; {family['not_run']} cases were not run.",
+        + f", {family['checks_without_chance']} without chance.",
+        *_left_out(certificate),
         f"A correct program fails with a probability below {family['false_alarm_rate']:g}, all checks together.",
         f"Digest {certificate.digest} (a checksum, not a signature).",
     ]
@@ -147,8 +149,14 @@ def _report(certificate: Certificate, choices: Choices, output: Path | None) -> 
     sys.stdout.write("\n".join(lines) + "\n")
 
 
+def _left_out(certificate: Certificate) -> list[str]:
+    """Return a line for each reason for which cases were not run."""
+    reasons = Counter(check["reason"] for check in certificate.checks if check["outcome"] == "not run")
+    return [f"Not run: {count} case{'s' if count > 1 else ''}, {reason}." for reason, count in reasons.items()]
+
+
 def summary_table(certificate: Certificate) -> Table:
-    """Return a table with a row for each sampler, device and precision."""
+    """Return a table with a row for each sampler, device and precision of which something was run."""
     from rich.table import Table
 
     table = Table(title="Certification", title_justify="left")
@@ -159,6 +167,8 @@ def summary_table(certificate: Certificate) -> Table:
         rows.setdefault((check["sampler"], check["device"], check["precision"]), []).append(check)
     for key, checks in rows.items():
         run = [check for check in checks if check["outcome"] != "not run"]
+        if not run:
+            continue
         p_values = [check["p_value"] for check in run if check["p_value"] is not None]
         failed = sum(check["outcome"] == "failed" for check in run)
         numbers = (
