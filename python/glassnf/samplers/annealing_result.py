@@ -245,7 +245,7 @@ def _jackknife(statistic: Callable[[npt.NDArray[np.bool_]], float], runs: int) -
     return statistic(np.ones(runs, dtype=bool)), error
 
 
-def _checked(results: Sequence[PAResult]) -> list[PAResult]:
+def _checked(results: object) -> list[PAResult]:
     if isinstance(results, (str, bytes)) or not isinstance(results, (list, tuple)):
         raise TypeError(f"results: expected a list of results, got {_check.describe(results)}")
     runs = list(results)
