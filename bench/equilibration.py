@@ -7,7 +7,9 @@ and the records used is off the shipped reference by more than a fifth of the st
 configuration, and by four standard errors. Runs that are neither count nowhere. Each run is then cut into groups of replicas
 and into its first records, and every piece gets a verdict of its own; pieces of one run are not independent where they share
 records. Anneals of populations are judged alike: slow ones by swap moves, and fast ones by local moves.
+Rates as low as 1e-3 need more than that: ``--synthetic`` measures them on chains that are no liquid (`synthetic_chains`).
 
+    python bench/equilibration.py --synthetic -o bench/results/equilibration_synthetic.json
     python bench/equilibration.py -o bench/results/equilibration.json
     python bench/report.py bench/results/equilibration.json --write docs/equilibration.md
 """
@@ -24,6 +26,7 @@ import numpy as np
 
 import common
 import glassnf as gnf
+import synthetic_chains
 from glassnf.compare.reference import Reference, shipped_reference
 from glassnf.observables import Verdict, judge_chains
 from glassnf.observables.equilibration import CANNOT_TELL, EQUILIBRATED, NOT_EQUILIBRATED
@@ -262,12 +265,19 @@ def parser() -> Any:
     made.add_argument("--anneals", type=int, default=8, help="of each kind")
     made.add_argument("--slow", type=int, default=20, help="sweeps per temperature of a slow anneal")
     made.add_argument("--seeds", type=int, nargs="+", default=(1,), help="of independent repetitions")
+    made.add_argument("--synthetic", action="store_true", help="synthetic chains instead; takes a minute")
+    made.add_argument("--sets", type=int, default=1000, help="of synthetic chains in equilibrium, of each kind")
+    made.add_argument("--judged", type=int, default=20, help="of these that get a whole verdict")
     made.add_argument("--threads", type=int, default=1, help="threads")
     return made
 
 
 def main() -> None:
     options = parser().parse_args()
+    if options.synthetic:
+        synthetic = synthetic_chains.measure(options.seeds[0], options.sets, options.judged)
+        common.report("equilibration_synthetic", None, options.output, synthetic, quiet=True)
+        return
     rows: list[dict[str, Any]] = []
     for seed in options.seeds:
         runs = Runs(options, seed)
@@ -297,7 +307,8 @@ def write(rows: list[dict[str, Any]], options: Any) -> dict[str, Any]:
         "slow",
         "seeds",
     )
-    results = {"settings": {name: getattr(options, name) for name in names}, "rates": rates(rows), "rows": rows}
+    settings = {name: getattr(options, name) for name in names}
+    results = {"settings": settings, "rates": rates(rows), "rows": rows}
     common.report("equilibration", None, options.output, results, quiet=True)
     return results
 

@@ -494,6 +494,43 @@ def equilibration(document: dict[str, Any]) -> list[str]:
     ]
 
 
+def equilibration_synthetic(document: dict[str, Any]) -> list[str]:
+    """Return how often tests and verdicts are wrong on chains of which everything is known."""
+    rows = document["rows"]
+    tests = ("drift", "drift of either side", "forward-backward")
+
+    def share(kept: list[dict[str, Any]], test: str) -> str:
+        counted = [row for row in kept if test in row["failed"]]
+        sets, failed = sum(row["sets"] for row in counted), sum(row["failed"][test] for row in counted)
+        return f"{failed} of {sets} ({100.0 * failed / sets:.2g}%)" if sets else ""
+
+    def lines(bias: float, group: str) -> list[tuple[str, ...]]:
+        kept = [row for row in rows if row["bias"] == bias]
+        values = sorted({row[group] for row in kept})
+        cells = [(f"{value:g}", [row for row in kept if row[group] == value]) for value in values]
+        return [(name, *(share(some, test) for test in tests)) for name, some in [*cells, ("all", kept)]]
+
+    def judged(row: dict[str, Any], name: str) -> tuple[str, ...]:
+        found = row.get(name, {})
+        words = ("equilibrated", "cannot tell", "not equilibrated")
+        return tuple(str(found.get(status, 0)) for status in words) if found else ("",) * 3
+
+    columns = ("equilibrated", "cannot tell", "not equilibrated")
+    verdicts = [
+        (f"{row['bias']:g}", str(row["replicas"]), f"{row['times']:g}", *judged(row, "verdicts"), *judged(row, "verdicts_both"))
+        for row in rows
+    ]
+    parts = ["False alarms, in equilibrium, by replicas:", table(("replicas", *tests), lines(0.0, "replicas"))]
+    parts += ["The same by the length of the run in tau:", table(("run / tau", *tests), lines(0.0, "times"))]
+    for bias in sorted({row["bias"] for row in rows} - {0.0}):
+        for group, words in (("replicas", "replicas"), ("times", "run / tau")):
+            parts += [f"Power, off by {bias:g} standard deviations, by {words}:", table((words, *tests), lines(bias, group))]
+    passed = ((str(one["runs"]), f"{one['variance']:g}", f"{one['passed']} of {one['sets']}") for one in document["log_z"])
+    parts += ["log Z over runs of population annealing:", table(("runs", "true variance", "passes"), passed)]
+    head = ("off by", "replicas", "run / tau", *columns, *(f"{name}, both sides" for name in columns))
+    return [*parts, f"Verdicts on the first {rows[0]['judged']} sets:", table(head, verdicts)]
+
+
 def long_run(document: dict[str, Any]) -> list[str]:
     rows = (
         (
@@ -520,6 +557,7 @@ def large_system(document: dict[str, Any]) -> list[str]:
 
 SECTIONS = {
     "equilibration": equilibration,
+    "equilibration_synthetic": equilibration_synthetic,
     "long_run": long_run,
     "large_system": large_system,
     "comparison_consistency": comparison_consistency,

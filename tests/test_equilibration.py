@@ -170,13 +170,24 @@ def test_a_beginning_that_is_off_is_found() -> None:
     assert abs(change.mean()) / (change.std(ddof=1) / 4.0) < 3.0
 
 
-def test_replicas_that_stay_where_they_are() -> None:
-    """Each near a level of its own: nothing drifts."""
+@pytest.mark.parametrize("replicas", [2, 6, 16])
+def test_replicas_that_stay_where_they_are(replicas: int) -> None:
+    """Each near a level of its own: nothing drifts, and the levels may be those of equilibrium."""
     rng = np.random.default_rng(24)
-    x = ar1(rng, 0.5, 2000, 6) + 3.0 * rng.normal(size=6)
-    assert obs.judge_chains(x)["R-hat"].outcome is False
-    assert obs.judge_chains(x[:, :2])["R-hat"].outcome is None  # two may differ by chance
-    assert obs.judge_chains(x[:, :2]).status == "cannot tell"
+    x = ar1(rng, 0.5, 500, replicas) + 3.0 * rng.normal(size=replicas)
+    verdict = obs.judge_chains(x)
+    assert verdict["R-hat"].value > 1.5
+    assert (verdict["R-hat"].outcome, verdict.status) == (None, "cannot tell")
+
+
+@pytest.mark.parametrize("replicas", [4, 8, 32])
+def test_runs_shorter_than_their_memory_are_not_condemned(replicas: int) -> None:
+    """50 sets in equilibrium, half as long as tau: every R-hat is large (false alarm p 2e-3: 2 of 50 drift)."""
+    x = ar1(np.random.default_rng(31), 0.995, 100, replicas, 50)
+    verdicts = [obs.judge_chains(x[:, :, k]) for k in range(50)]
+    assert min(verdict["R-hat"].value for verdict in verdicts) > 1.2
+    assert sum(verdict.status == "not equilibrated" for verdict in verdicts) <= 1
+    assert not any(verdict.status == "equilibrated" for verdict in verdicts)
 
 
 def test_few_replicas_are_held_against_a_lower_limit() -> None:
@@ -266,8 +277,10 @@ def test_weights() -> None:
     rng = np.random.default_rng(40)
     assert obs.judge_weights(0.5 * rng.normal(size=4000)).status == "equilibrated"
     heavy = obs.judge_weights(5.0 * rng.normal(size=4000))
-    assert heavy.status == "not equilibrated"
-    assert heavy["largest weight"].outcome is False
+    assert heavy["largest weight"].outcome is None
+    assert "of the weight, more than 0.1" in heavy["largest weight"].sentence
+    one = obs.judge_weights(np.where(np.arange(4000) == 0, 8.0, 0.0))  # one that is large
+    assert (one["largest weight"].outcome, one.status) == (None, "cannot tell")
     pareto = obs.judge_weights(0.85 * rng.exponential(size=4000))  # weights of tail index 0.85: a mean, no variance
     assert pareto["Pareto k-hat"].value == pytest.approx(0.85, abs=0.2)
     assert pareto["Pareto k-hat"].outcome is None
@@ -323,3 +336,29 @@ def test_populations_of_which_little_is_known() -> None:
     assert outer.anneal_checks(1000, np.ones(3), 200.0)[1].outcome is None
     assert outer.anneal_checks(1000, np.ones(3), math.nan)[1].outcome is None
     assert [check.outcome for check in outer.anneal_checks(1000, np.empty(0), math.nan)] == [None]
+
+
+@pytest.mark.parametrize("runs", [2, 3, 10, 60])
+def test_log_z_of_runs_is_judged_by_an_upper_limit(runs: int) -> None:
+    """Runs whose variance is at the limit pass in 5%, and those ten times above it in less (false alarm p 1e-4)."""
+    stats = pytest.importorskip("scipy.stats")
+    assert outer._chi_square_quantile(0.05, runs - 1) == pytest.approx(stats.chi2.ppf(0.05, runs - 1), rel=1e-9)
+    rng = np.random.default_rng(41)
+    for variance, most in ((0.5, 0.05), (5.0, float(stats.chi2.cdf(0.1 * stats.chi2.ppf(0.05, runs - 1), runs - 1)))):
+        found = [outer.log_z_spread_check(math.sqrt(variance) * rng.normal(size=runs)) for _ in range(400)]
+        assert sum(check.outcome is True for check in found) <= stats.binom.isf(1e-4, 400, most)
+        assert not any(check.outcome is False for check in found)
+    sure = outer.log_z_spread_check(np.array([3.0, 3.001] * (runs // 2 + 1)))
+    assert sure.outcome is True
+    assert "at most" in sure.sentence
+
+
+def test_log_z_of_one_run() -> None:
+    with pytest.raises(ValueError, match="log_z: expected at least 2 runs, got 1"):
+        outer.log_z_spread_check([1.0])
+
+
+def test_what_checks_cannot_see_is_said_where_they_pass() -> None:
+    assert obs.Verdict.of([_check(True)], "nothing of b").sentence == "equilibrated: a is True; nothing of b"
+    assert obs.Verdict.of([_check(None)], "nothing of b").sentence == "cannot tell: a is None"
+    assert obs.Verdict.of([], "nothing of b").sentence == "cannot tell: nothing was measured"
