@@ -245,13 +245,8 @@ def _jackknife(statistic: Callable[[npt.NDArray[np.bool_]], float], runs: int) -
     return statistic(np.ones(runs, dtype=bool)), error
 
 
-<<<<<<< HEAD
 def _checked(results: Sequence[PAResult]) -> list[PAResult]:
     if not isinstance(results, (list, tuple)):
-=======
-def _checked(results: object) -> list[PAResult]:
-    if isinstance(results, (str, bytes)) or not isinstance(results, (list, tuple)):
->>>>>>> work-verdict
         raise TypeError(f"results: expected a list of results, got {_check.describe(results)}")
     runs = list(results)
     for place, run in enumerate(runs):
