@@ -166,7 +166,7 @@ def errors() -> Call:
 
 def leak() -> Call:
     kept: list[Any] = []
-    return lambda: kept.append(np.ones(100))
+    return lambda: kept.append(np.ones(1000))
 
 
 CALLS: dict[str, Callable[[], Call]] = {
