@@ -287,6 +287,7 @@ def of_comparisons() -> dict[str, Call]:
             species=source.species,
             log_weights=np.zeros(4),
             loose=("positions", "species", "log_weights"),
+            exact=False,  # it keeps what it was given; the comparison reads it
         ),
         "glassnf.compare.find_sampler": call(compare.find_sampler, where="own_samplers:Reference", names={"where": "sampler"}),
         "glassnf.compare.load_samplers": call(
