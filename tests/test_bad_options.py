@@ -6,6 +6,7 @@ What is drawn are command lines. The commands are stopped where their work would
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import json
 import os
@@ -76,6 +77,9 @@ def _stopped() -> Iterator[None]:
         patch.setattr(flows, "train", stop)
         patch.setattr(runner, "compare_in_parts", stop)
         patch.setattr(certify, "certify", stop)
+        patch.setattr(
+            typer.main, "get_command", functools.cache(typer.main.get_command)
+        )  # made once, not for each command line
         yield
 
 

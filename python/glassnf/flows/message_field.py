@@ -109,7 +109,7 @@ class MessageField:
         """Return the functions of temperature, which are polynomials and grow fast beyond the range of the basis."""
         with np.errstate(all="ignore"):
             weights = self.temperature_basis(betas)
-        if np.min(betas, initial=np.inf) <= 0.0 or not np.isfinite(weights).all():
+        if not np.size(betas) or np.min(betas) <= 0.0 or not np.isfinite(weights).all():
             low, high = self.temperature_basis.beta_hot, self.temperature_basis.beta_cold
             raise ValueError(f"{name}: expected inverse temperatures near {low:g} to {high:g}, got {_check.describe(betas)}")
         return weights
