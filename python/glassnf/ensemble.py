@@ -360,7 +360,7 @@ class Ensemble:
             If the list is empty, the ensembles differ in one of these, two replicas share an id, or only some have velocities.
         """
         given: object = ensembles
-        if isinstance(given, Ensemble) or not isinstance(given, Iterable):
+        if isinstance(given, (Ensemble, np.ndarray)) or not isinstance(given, Iterable):
             raise TypeError(f"ensembles: expected a list of ensembles, got {_check.describe(given)}")
         parts = list(ensembles)
         if not parts:

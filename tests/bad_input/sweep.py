@@ -6,6 +6,7 @@ The tests draw a few of them. One line for each function, argument and kind of f
 from __future__ import annotations
 
 import faulthandler
+import os
 import resource
 import sys
 import tempfile
@@ -59,19 +60,22 @@ def sweep(name: str, call: Call) -> tuple[int, dict[str, str]]:
     return count, failures
 
 
+def _enter(folder: Path) -> None:
+    folder.mkdir()
+    os.chdir(folder)
+
+
 def main() -> int:
     """Sweep over the functions named on the command line, or all, and return the exit code."""
     wanted = sys.argv[1:]
     begin, total, failed = time.monotonic(), 0, 0
     calls = {**sampling_calls.calls(), **flow_calls.calls(), **analysis_calls.calls()}
     limit_memory()
-    with tempfile.TemporaryDirectory() as empty:
-        import os
-
-        os.chdir(empty)
-        for name, call in calls.items():
+    with tempfile.TemporaryDirectory() as folder:
+        for place, (name, call) in enumerate(calls.items()):
             if wanted and not any(word in name for word in wanted):
                 continue
+            _enter(Path(folder) / str(place))  # what one function writes is no input of the next
             count, failures = sweep(name, call)
             total, failed = total + count, failed + len(failures)
             for key, text in failures.items():

@@ -131,18 +131,19 @@ def load(path: str | os.PathLike[str]) -> Certificate:
     from ..io.files import existing_file
 
     file = existing_file(path)
+    shown = _check.printable(str(file))
     if file.stat().st_size > _MOST_BYTES:
-        raise ValueError(f"{file}: expected a certificate, got a file of {file.stat().st_size} bytes")
+        raise ValueError(f"{shown}: expected a certificate, got a file of {file.stat().st_size} bytes")
     try:
         data = json.loads(file.read_text(encoding="utf-8"), parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{file}: expected a certificate, got a file that is not JSON") from error
+        raise ValueError(f"{shown}: expected a certificate, got a file that is not JSON") from error
     if not isinstance(data, dict) or data.get("format") != FORMAT:
-        raise ValueError(f"{file}: expected a certificate of glassnf, got something else")
+        raise ValueError(f"{shown}: expected a certificate of glassnf, got something else")
     if data.get("format_version") != _VERSION:
-        raise ValueError(f"{file}: expected a certificate of version {_VERSION}, got {data.get('format_version')!r}")
-    data = _check.keys(str(file), data, required=_REQUIRED, optional=())
-    _check_contents(file, data)
+        raise ValueError(f"{shown}: expected a certificate of version {_VERSION}, got {data.get('format_version')!r}")
+    data = _check.keys(shown, data, required=_REQUIRED, optional=())
+    _check_contents(shown, data)
     return Certificate(data)
 
 
@@ -150,7 +151,7 @@ def _no_constant(name: str) -> None:
     raise ValueError(f"expected finite numbers, got {name}")
 
 
-def _check_contents(file: Path, data: dict[str, Any]) -> None:
+def _check_contents(shown: str, data: dict[str, Any]) -> None:
     def number(value: object) -> bool:
         return value is None or (isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < float("inf"))
 
@@ -164,7 +165,7 @@ def _check_contents(file: Path, data: dict[str, Any]) -> None:
         good = good and all(name in check and number(check[name]) for name in ("p_value", "observed", "expected", "limit"))
         good = good and (check["p_value"] is None or 0.0 <= check["p_value"] <= 1.0)
     if not good:
-        raise ValueError(f"{file}: expected a certificate of glassnf, got one whose contents are not as they must be")
+        raise ValueError(f"{shown}: expected a certificate of glassnf, got one whose contents are not as they must be")
 
 
 def assemble(settings: dict[str, Any], created: str, checks: list[dict[str, Any]]) -> Certificate:

@@ -63,9 +63,10 @@ class Accuracy:
     @classmethod
     def of(cls, log_weight: object, position: object, most_steps: object) -> Accuracy:
         """Check the arguments `flow_tolerance`, `flow_position_tolerance` and `flow_max_steps`."""
+        infinite = isinstance(position, float) and position == math.inf
         return cls(
             _check.positive_float("flow_tolerance", log_weight),
-            math.inf if position == math.inf else _check.positive_float("flow_position_tolerance", position),
+            math.inf if infinite else _check.positive_float("flow_position_tolerance", position),
             _check.positive_int("flow_max_steps", most_steps),
         )
 
