@@ -6,6 +6,7 @@ What is drawn are command lines. The commands are stopped where their work would
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import json
 import os
@@ -15,7 +16,7 @@ from typing import Any
 
 import pytest
 import typer
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from glassnf import cli
@@ -38,6 +39,10 @@ BASE = {
     "info": [],
 }
 """Valid options of each command; a new command has to be added here."""
+
+_SETTINGS = settings(
+    deadline=None, derandomize=True, database=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck)
+)
 
 
 class Reached(Exception):
@@ -72,6 +77,9 @@ def _stopped() -> Iterator[None]:
         patch.setattr(flows, "train", stop)
         patch.setattr(runner, "compare_in_parts", stop)
         patch.setattr(certify, "certify", stop)
+        patch.setattr(
+            typer.main, "get_command", functools.cache(typer.main.get_command)
+        )  # made once, not for each command line
         yield
 
 
@@ -96,7 +104,7 @@ def test_all_commands_are_here() -> None:
 
 
 @pytest.mark.parametrize("command", sorted(BASE))
-@settings(max_examples=25, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+@settings(_SETTINGS, max_examples=25)
 @given(draw=st.data())
 def test_bad_values(command: str, draw: st.DataObject, tmp_path_factory: pytest.TempPathFactory) -> None:
     option, takes_value = draw.draw(st.sampled_from([(o, v) for c, o, v in _options() if c == command]))

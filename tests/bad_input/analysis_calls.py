@@ -18,6 +18,7 @@ from .sampling_calls import FRESH, SYSTEM, ensemble, folder, nothing
 
 RNG = np.random.default_rng(11)
 SERIES = RNG.normal(size=(40, 2))
+TENSORS = RNG.normal(size=(20, 2, 2, 2))
 BOX = np.array(SYSTEM.box)
 POSITIONS = RNG.uniform(0.0, 3.0, (6, 2, 12, 2))
 SPECIES = np.array([0] * 8 + [1] * 4)
@@ -60,7 +61,7 @@ def of_statistics() -> dict[str, Call]:
         ),
         "jackknife": call(o.jackknife, samples=SERIES, statistic=np.mean, block_size=2, nan=FLAT),
         "reweight": call(o.reweight, energy=SERIES, beta=2.0, new_beta=2.1, observable=SERIES, nan=FLAT),
-        "pressure_from_virial": call(o.pressure_from_virial, virial=SERIES, n=12, box=BOX, temperature=np.array([0.5, 0.6])),
+        "pressure_from_virial": call(o.pressure_from_virial, virial=TENSORS, n=12, box=BOX, temperature=np.array([0.5, 0.6])),
         "crossing_time": call(o.crossing_time, time=TIMES.astype(float), value=np.linspace(1.0, 0.0, 6), level=0.4, nan=FAR),
         "format_uncertainty": call(o.format_uncertainty, value=1.25, error=0.1, digits=2),
         "bennett_log_z": call(
@@ -120,7 +121,7 @@ def of_structure() -> dict[str, Call]:
         "structure_factor": call(
             o.structure_factor, positions=POSITIONS, box=BOX, species=SPECIES, k_max=6.0, k_min=1.0, bins=5, nan=FAR
         ),
-        "structure_factor_at": call(o.structure_factor_at, **still, vectors=np.array([[1, 0], [0, 1]])),
+        "structure_factor_at": call(o.structure_factor_at, **still, vectors=2.0 * np.pi * np.eye(2) / BOX),
         "wave_vectors": call(o.wave_vectors, box=BOX, k=6.0, width=0.5, max_vectors=8),
         "self_overlap": call(o.self_overlap, **moving, a=0.3, **of, subtract_drift=True, nan=FAR),
         "collective_overlap": call(o.collective_overlap, **moving, box=BOX, a=0.3, origins=2, nan=FAR),
@@ -287,14 +288,13 @@ def of_comparisons() -> dict[str, Call]:
             species=source.species,
             log_weights=np.zeros(4),
             loose=("positions", "species", "log_weights"),
+            exact=False,  # it keeps what it was given; the comparison reads it
         ),
-        "glassnf.compare.find_sampler": call(compare.find_sampler, where="own_samplers:Reference", names={"where": "sampler"}),
-        "glassnf.compare.load_samplers": call(
-            compare.load_samplers, where=("own_samplers:Reference",), names={"where": "sampler"}
-        ),
+        "glassnf.compare.find_sampler": call(compare.find_sampler, where="own_samplers:Draws", names={"where": "sampler"}),
+        "glassnf.compare.load_samplers": call(compare.load_samplers, where=("own_samplers:Draws",), names={"where": "sampler"}),
         "glassnf.compare.spec_of": call(compare.spec_of, kind=_Sampler, name="mine", names={"kind": "sampler"}),
         "glassnf.compare.get_algorithm": call(compare.get_algorithm, name="mc", names={"name": "algorithm"}),
-        "glassnf.compare.register_algorithm": call(compare.register_algorithm, spec=None),
+        "glassnf.compare.register_algorithm": call(compare.register_algorithm, spec=compare.get_algorithm("mc")),
         "glassnf.compare.comparison_to_csv": call(compare.comparison_to_csv, data=_data()),
         "glassnf.compare.comparison_to_dict": call(compare.comparison_to_dict, comparison=None, command=None),
         "glassnf.compare.write_files": call(compare.write_files, data=_data(), folder=_results()),

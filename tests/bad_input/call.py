@@ -27,6 +27,8 @@ class Call:
         Whether the same numbers, stored otherwise, give the same bits.
     names
         Other names by which messages call an argument.
+    judged
+        Arguments of which something can be proved.
     """
 
     make: Make
@@ -35,6 +37,7 @@ class Call:
     nan: str = ""
     exact: bool = True
     names: dict[str, str] = field(default_factory=dict)
+    judged: Collection[str] = ()
 
 
 def call(
@@ -54,7 +57,8 @@ def call(
         made = {name: value.make() if isinstance(value, New) else value for name, value in arguments.items()}
         return function, made
 
-    return Call(make, work, loose, nan, exact, names or {})
+    judged = tuple(name for name in arguments if name not in loose)
+    return Call(make, work, loose, nan, exact, names or {}, judged)
 
 
 def method(
@@ -70,12 +74,12 @@ def method(
     **arguments: Any,
 ) -> Call:
     """Return a call of a method of a new object."""
-    plain = call(len, **arguments)
+    plain = call(len, loose=loose, **arguments)
 
     def make() -> tuple[Callable[..., Any], dict[str, Any]]:
         return getattr(owner(), name), plain.make()[1]
 
-    return Call(make, work, loose, nan, exact, names or {})
+    return Call(make, work, loose, nan, exact, names or {}, plain.judged)
 
 
 @dataclass(frozen=True)

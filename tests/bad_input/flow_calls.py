@@ -174,7 +174,9 @@ def of_flows() -> dict[str, Call]:
         ),
         "glassnf.flows.MessageField.at": call(field.at, beta=1.5),
         "glassnf.flows.MessageField.tables": call(field.tables, betas=np.array([1.0, 1.5])),
-        "glassnf.flows.TrainingReport.from_dict": call(flows.TrainingReport.from_dict, data=_report()),
+        "glassnf.flows.TrainingReport.from_dict": call(
+            flows.TrainingReport.from_dict, data=_report(), names={"data": "report"}
+        ),
         "glassnf.flows.RadialTables": call(
             flows.RadialTables,
             inner=0.5,

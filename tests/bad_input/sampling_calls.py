@@ -197,7 +197,7 @@ def _run(name: str, sampler: Any, verb: str, **arguments: Any) -> dict[str, Call
 def of_samplers() -> dict[str, Call]:
     mc, md = (lambda: gnf.MonteCarlo(SYSTEM, threads=1)), (lambda: gnf.MolecularDynamics(SYSTEM, timestep=0.001, threads=1))
     record = {"record_every": 2, "record_positions": True, "progress": nothing}
-    at = {"record_at": np.array([0, 2, 4])}
+    at = {"record_at": np.array([1, 2, 4])}
     return {
         "glassnf.MonteCarlo": call(
             gnf.MonteCarlo,
@@ -287,6 +287,10 @@ def _ladder_record() -> Any:
     return _tempering().run(_rungs().copy(), 40, record_every=2, record_positions=True)
 
 
+def _state() -> dict[str, Any]:
+    return dict(_ladder_record().state)
+
+
 def of_outer() -> dict[str, Call]:
     rungs = New(lambda: _rungs().copy())
     record = {"record_every": 2, "record_positions": True, "progress": nothing}
@@ -316,7 +320,14 @@ def of_outer() -> dict[str, Call]:
         ),
         "glassnf.ParallelTempering.run": method(_tempering, "run", ensemble=rungs, sweeps=8, **record, work=WORK, nan=few),
         "glassnf.ParallelTempering.run:at": method(
-            _tempering, "run", ensemble=rungs, sweeps=8, record_at=np.array([0, 4, 8]), state=New(dict), work=WORK, nan=few
+            _tempering,
+            "run",
+            ensemble=rungs,
+            sweeps=8,
+            record_at=np.array([2, 4, 8]),
+            state=New(_state),
+            work=WORK,
+            nan=few,
         ),
         "glassnf.PTRecord.energy_at": method(_ladder_record, "energy_at", temperature=0.8),
         "glassnf.samplers.forward_backward": call(
@@ -356,7 +367,8 @@ def of_outer() -> dict[str, Call]:
 def _finished() -> Any:
     outer = annealing()
     anneal = outer.begin(8, 1)
-    outer.advance(anneal)
+    while not anneal.finished:
+        outer.advance(anneal)
     return anneal
 
 

@@ -48,9 +48,7 @@ def sweep(name: str, call: Call) -> tuple[int, dict[str, str]]:
     """Return the number of calls, and the failures by argument and kind."""
     count, failures = 0, {}
     _, arguments = call.make()
-    for argument in arguments:
-        if argument in call.loose:
-            continue
+    for argument in call.judged:
         for value in all_wrong(arguments[argument], work=argument in call.work):
             count += 1
             faulthandler.dump_traceback_later(3 * SECONDS, exit=True)

@@ -192,7 +192,8 @@ def make_gsd(path: Path, recipe: dict[str, Any]) -> None:
     from gsd import fl
 
     schema = recipe.get("schema")
-    name = schema if isinstance(schema, str) and len(schema) < 60 else "hoomd"
+    text = isinstance(schema, str) and 0 < len(schema) < 60 and schema.isascii() and schema.isprintable()
+    name = schema if text else "hoomd"
     frames = recipe.get("frames")
     with fl.open(name=str(path), mode="w", application="fuzz", schema=name, schema_version=[1, 4]) as file:
         for frame in (frames if isinstance(frames, list) else [])[:20]:

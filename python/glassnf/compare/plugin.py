@@ -308,9 +308,13 @@ def load_samplers(where: Iterable[str]) -> tuple[AlgorithmSpec, ...]:
     ValueError
         If one cannot be found, is no sampler, or has a name that another algorithm has; none is registered then.
     """
-    if isinstance(where, (str, bytes)) or not isinstance(where, Iterable):
-        raise TypeError(f"where: expected a list of samplers, got {_check.describe(where)}")
-    places = tuple(where)
+    wrong = TypeError(f"where: expected a list of samplers, got {_check.describe(where)}")
+    if isinstance(where, (str, bytes)):
+        raise wrong
+    try:
+        places = tuple(where)
+    except TypeError:
+        raise wrong from None
     specs = tuple(spec_of(find_sampler(place), None if ":" in place else place) for place in places)
     for place, spec in zip(places, specs, strict=True):
         clash = [other for other in specs if other.name == spec.name and other is not spec]

@@ -86,12 +86,12 @@ class MessageField:
 
     def at(self, beta: float) -> tuple[FloatArray, FloatArray]:
         """Return the coefficients at one inverse temperature: (L + 1, P, size) of pairs, (L, 2, P, size) of messages."""
-        weights = self.temperature_basis(beta)
+        weights = self._weights("beta", _check.positive_float("beta", beta))
         return np.einsum("t,ltpk->lpk", weights, self.pair), np.einsum("t,ltmpk->lmpk", weights, self.message)
 
     def tables(self, betas: npt.ArrayLike) -> RadialTables:
         """Return the radial functions at inverse temperatures (K,), one stage for each."""
-        weights = self.temperature_basis(np.asarray(betas, dtype=np.float64))
+        weights = self._weights("betas", _check.float_array("betas", betas, (None,)))
         pair = np.einsum("st,ltpk->slpk", weights, self.pair)
         message = np.einsum("st,ltmpk->slmpk", weights, self.message)
         square = np.empty((self.n_species, self.n_species), np.int64)
@@ -104,6 +104,15 @@ class MessageField:
         return RadialTables(
             self.pair_basis.inner, self.pair_basis.outer, pairs, self.message_basis.inner, self.message_basis.outer, messages
         )
+
+    def _weights(self, name: str, betas: float | FloatArray) -> FloatArray:
+        """Return the functions of temperature, which are polynomials and grow fast beyond the range of the basis."""
+        with np.errstate(all="ignore"):
+            weights = self.temperature_basis(betas)
+        if not np.size(betas) or np.min(betas) <= 0.0 or not np.isfinite(weights).all():
+            low, high = self.temperature_basis.beta_hot, self.temperature_basis.beta_cold
+            raise ValueError(f"{name}: expected inverse temperatures near {low:g} to {high:g}, got {_check.describe(betas)}")
+        return weights
 
     def below(self) -> MessageField:
         """Return the field without its last layer."""

@@ -156,8 +156,7 @@ class RadialFlow:
         velocity : (R, N, d), sigma epsilon
         divergence : (R,), epsilon
         """
-        _check.positive_float("beta", beta)
-        check_betas(self, beta, beta)
+        check_betas(self, beta, names=("beta",))
         velocity, divergence = _native.velocity_and_divergence(
             self.system, positions, species, self.field.tables([float(beta)]), threads=threads
         )

@@ -97,7 +97,9 @@ class TrainingReport:
             raise TypeError(f"report: expected a list of nodes, got {_check.describe(values['nodes'])}")
         names = [field.name for field in fields(NodeReport)]
         nodes = tuple(NodeReport(**_numbers(_check.keys("report", node, names))) for node in values["nodes"])
-        provenance = _check.keys("report", values["provenance"], (), tuple(map(str, values["provenance"])))
+        provenance = values["provenance"]
+        if not isinstance(provenance, dict) or not all(isinstance(key, str) for key in provenance):
+            raise TypeError(f"report: expected a table of keys and values as provenance, got {_check.describe(provenance)}")
         rest = {name: value for name, value in values.items() if name not in ("nodes", "provenance")}
         return cls(nodes=nodes, provenance=provenance, **_numbers(rest))
 

@@ -110,9 +110,9 @@ class Flow(Protocol):
 _SAME = 1e-9  # relative difference up to which two inverse temperatures are the same
 
 
-def check_betas(flow: Flow, *betas: float) -> None:
+def check_betas(flow: Flow, *betas: float, names: tuple[str, ...] = ("beta_from", "beta_to")) -> None:
     """Raise ValueError unless all inverse temperatures lie in the trained range of a flow."""
-    for name, beta in zip(("beta_from", "beta_to"), betas, strict=False):
+    for name, beta in zip(names, betas, strict=True):
         beta = _check.positive_float(name, beta)
         if not (1.0 / flow.hot) * (1.0 - _SAME) <= beta <= (1.0 / flow.cold) * (1.0 + _SAME):
             raise ValueError(
@@ -150,7 +150,7 @@ class IdentityFlow:
         if not isinstance(system, System):
             raise TypeError(f"system: expected a System, got {type(system).__name__}")
         self.system = system
-        self.hot = math.inf if hot == math.inf else _check.positive_float("hot", hot)
+        self.hot = math.inf if isinstance(hot, float) and hot == math.inf else _check.positive_float("hot", hot)
         self.cold = _check.nonnegative_float("cold", cold)
         if not self.cold < self.hot:
             raise ValueError(f"cold: expected a temperature below hot = {self.hot}, got {self.cold}")
