@@ -57,7 +57,8 @@ def test_the_results_shipped_are_of_these_mutants_and_all_were_caught() -> None:
     assert [row["name"] for row in results["mutants"]] == [mutant.name for mutant in MUTANTS]
     assert [row["digest"] for row in results["mutants"]] == [mutant.digest for mutant in MUTANTS], "run tests/mutations/run.py"
     assert all(row["caught"] for row in results["mutants"])
-    assert results["unchanged"] == {"certify": [], "suite": []}
+    assert results["unchanged"]["certify"] == []
+    assert not results["unchanged"]["suite"]  # None where they were left to the suite itself, which has all of these tests
     run = _load("run")
     document = (ROOT / "docs" / "certification.md").read_text(encoding="utf-8")
     assert run.table(results) in document
