@@ -88,7 +88,7 @@ def of_statistics() -> dict[str, Call]:
         "weighted_mean": call(o.weighted_mean, values=SERIES[:, 1], **weights, groups=groups, nan=few),
         "random_overlap": call(o.random_overlap, n=12, box=BOX, a=0.3),
         "Estimate.scaled": call(_estimate().scaled, factor=2.0, shift=1.0),
-        "Estimate.deviation": call(_estimate().deviation, other=0.5),
+        "Estimate.deviation": call(_estimate().deviation, other=0.5, nan="overflow is an infinite deviation"),
     }
     return {prefix + name: found for name, found in calls.items()}
 

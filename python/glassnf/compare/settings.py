@@ -119,6 +119,7 @@ class Settings:
             raise ValueError("temperatures: expected at least one, got none")
         for value in self.temperatures:
             _check.positive_float("temperatures", value)
+        object.__setattr__(self, "temperatures", tuple(map(_plain, self.temperatures)))
         _unique("temperatures", self.temperatures)
         self._check_range()
         self._check_algorithms()
@@ -150,6 +151,7 @@ class Settings:
         if self.start_temperature is None:
             return
         _check.positive_float("start_temperature", self.start_temperature)
+        object.__setattr__(self, "start_temperature", _plain(self.start_temperature))
         if self.start_temperature < highest:
             raise ValueError(
                 f"start_temperature: expected at least the highest temperature, {highest:g}, got {self.start_temperature:g}"
@@ -157,16 +159,16 @@ class Settings:
 
     def _check_algorithms(self) -> None:
         given: object = self.algorithms
+        for name in self.algorithms or ():
+            _check.choice("algorithms", name, algorithm_names())
         if self.flow is None and (given is None or any(get_algorithm(name).needs_flow for name in self.algorithms)):
             object.__setattr__(self, "flow", shipped(self.system))
         if given is None:
             object.__setattr__(self, "algorithms", usual_algorithms(self.system, self.temperatures, self.flow))
         if not self.algorithms:
             raise ValueError(f"algorithms: expected at least one of {', '.join(algorithm_names())}, got none")
-        for name in self.algorithms:
-            _check.choice("algorithms", name, algorithm_names())
-            if name == "swap" and self.system.n_species == 1:
-                raise ValueError(f"algorithms: expected no swap moves for {self.system.name}, which has one species, got swap")
+        if "swap" in self.algorithms and self.system.n_species == 1:
+            raise ValueError(f"algorithms: expected no swap moves for {self.system.name}, which has one species, got swap")
         _unique("algorithms", self.algorithms)
         self._check_flow()
 
@@ -230,6 +232,11 @@ def _obstacle(name: str, temperature: float, flow: Flow | None) -> str | None:
     if flow is None or not get_algorithm(name).needs_flow or flow.cold <= temperature < flow.hot:
         return None
     return f"the flow goes from T = {flow.hot:g} to {flow.cold:g}, which does not hold {temperature:g}"
+
+
+def _plain(number: float) -> float:
+    """Return a number that has been checked as one that JSON knows."""
+    return number if isinstance(number, (int, float)) else float(number)
 
 
 def usual_algorithms(system: System, temperatures: tuple[float, ...], flow: Flow | None = None) -> tuple[str, ...]:

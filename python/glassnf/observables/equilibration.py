@@ -319,7 +319,10 @@ def _cold(from_cold: object, replicas: int) -> npt.NDArray[np.bool_] | None:
     """Return which replicas started cold, of which there must be some and some not; None if that was not said."""
     if from_cold is None:
         return None
-    mask = np.asarray(from_cold)
+    try:
+        mask = np.asarray(from_cold)
+    except ValueError:
+        raise ValueError(f"from_cold: expected booleans, got {_check.describe(from_cold)}") from None
     if mask.dtype != np.bool_ or mask.shape != (replicas,):
         raise ValueError(f"from_cold: expected booleans of shape {(replicas,)}, got {mask.dtype} of shape {mask.shape}")
     if mask.all() or not mask.any():

@@ -298,5 +298,9 @@ def pressure_from_virial(virial: object, n: int, box: object, temperature: objec
         each = np.broadcast_to(temperatures, lead)
     except ValueError:
         raise ValueError(f"temperature: expected a shape that broadcasts to {lead}, got shape {temperatures.shape}") from None
-    trace = np.trace(tensor, axis1=-2, axis2=-1)
-    return np.asarray((_check.positive_int("n", n) * each + trace / d) / np.prod(sides), dtype=np.float64)
+    with np.errstate(over="ignore", invalid="ignore"):
+        trace = np.trace(tensor, axis1=-2, axis2=-1)
+        pressure = np.asarray((_check.positive_int("n", n) * each + trace / d) / np.prod(sides), dtype=np.float64)
+    if not np.isfinite(pressure).all():
+        raise ValueError("virial: expected tensors and temperatures with a finite pressure, got one that overflows")
+    return pressure
