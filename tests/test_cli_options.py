@@ -81,7 +81,7 @@ def test_bad_files(tmp_path: Path, content: str, message: str) -> None:
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(CommandError, match="No such file"):
+    with pytest.raises(CommandError, match="expected an existing file"):
         choose(OPTIONS, {}, str(tmp_path / "none.toml"))
 
 
@@ -132,7 +132,7 @@ def test_any_number_is_an_integer_in_range_or_an_error(number: float) -> None:
         ),
         (["sample", "-T", "0.3", "-o", "x.h5", "--swap-probability", "1.5"], "expected a probability in [0, 1], got 1.5"),
         (["sample", "-T", "0.3", "-o", "no/such/folder/x.h5"], "--output: expected a file in a folder that exists"),
-        (["sample", "-T", "0.3", "-o", "x.h5", "--system", "nowhere.toml"], "nowhere.toml: No such file"),
+        (["sample", "-T", "0.3", "-o", "x.h5", "--system", "nowhere.toml"], "expected an existing file, got 'nowhere.toml'"),
         (["sample", "--resume", "-o", "nowhere.h5"], "nowhere.h5"),
         (["sample", "-T", "0.3", "--replcas", "3"], "No such option: --replcas"),
         (["smple"], "smple"),
@@ -151,7 +151,7 @@ def test_any_number_is_an_integer_in_range_or_an_error(number: float) -> None:
             "sweeps: expected a budget for each of md, mc, swap, pt, pa, nf, got md",
         ),
         (["compare", "-T", "0.3", "--sweeps", "md=6.5"], "--sweeps of md: expected an integer of at least 1, got 6.5"),
-        (["compare", "-T", "0.3", "--reference", "nowhere.json"], "nowhere.json: No such file"),
+        (["compare", "-T", "0.3", "--reference", "nowhere.json"], "expected an existing file, got 'nowhere.json'"),
         (
             ["compare", "-T", "0.3", "--start-temperature", "0.2"],
             "start_temperature: expected at least the highest temperature",

@@ -137,7 +137,7 @@ def test_resuming_with_own_samplers(folder: Path, edited: bool) -> None:
     samplers = ["--sampler", "mine:Walk", "--sampler", "mine:Interrupted"]
     arguments = ["compare", "-T", "1.0", "--algorithms", "mc", *samplers, *TINY, "--no-cache", "--quiet", "-o", "report"]
     assert run(arguments) == 130
-    (kept,) = (json.loads(path.read_text().partition("\n")[2]) for path in (folder / "report" / "parts").glob("*Walk.json"))
+    (kept,) = (json.loads(path.read_text().split("\n", 2)[2]) for path in (folder / "report" / "parts").glob("*Walk.json"))
     sys.modules["mine"].patience = 1  # type: ignore[attr-defined]
     if edited:
         (folder / "mine.py").write_text(SAMPLERS + "# edited")

@@ -700,15 +700,14 @@ def _check_system(system: object) -> None:
 def _check_memory(system: System, replicas: int, device: Device) -> None:
     """Raise at once, before the replicas are made in host memory, where they fit neither there nor into a CUDA device."""
     n, d = system.n, system.dimension
+    if device.ordinal is not None:
+        needed, total = replicas * (n * d * (8 + 4) + n * 4 + 4 * 8), cuda.memory(device.ordinal).total
+        if needed > total:
+            raise cuda.CudaOutOfMemoryError(
+                f"replicas: expected as many as fit into {total / 2**30:.1f} GiB of memory of {device.name}, got {replicas}, "
+                f"which need {needed / 2**30:.1f} GiB: use fewer replicas at once"
+            )
     _check.fits_memory("replicas", replicas, 2 * replicas * n * d, "replicas")
-    if device.ordinal is None:
-        return
-    needed, total = replicas * (n * d * (8 + 4) + n * 4 + 4 * 8), cuda.memory(device.ordinal).total
-    if needed > total:
-        raise cuda.CudaOutOfMemoryError(
-            f"replicas: expected as many as fit into {total / 2**30:.1f} GiB of memory of {device.name}, got {replicas}, which "
-            f"need {needed / 2**30:.1f} GiB: use fewer replicas at once"
-        )
 
 
 def _bytes(array: npt.NDArray[Any]) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from pathlib import Path
 
@@ -41,9 +42,10 @@ class Lock:
     def __init__(self, path: Path, message: str) -> None:
         self._path = path
         self._descriptor: int | None = None
+        access = os.O_RDONLY  # a file system with files that are open for writing cannot become read-only
         while os.name == "posix":
             try:
-                descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+                descriptor = os.open(path, access | os.O_CREAT | os.O_CLOEXEC, 0o666)
             except OSError:
                 return
             try:
@@ -53,8 +55,10 @@ class Lock:
                     return
             except BlockingIOError:
                 raise InUseError(message) from None
-            except OSError:
-                return
+            except OSError as error:
+                if error.errno != errno.EBADF or access == os.O_RDWR:
+                    return
+                access = os.O_RDWR  # as NFS demands
             finally:
                 if self._descriptor is None:
                     os.close(descriptor)
