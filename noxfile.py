@@ -129,7 +129,7 @@ def build(session: nox.Session) -> None:
 
 @nox.session
 def certify(session: nox.Session) -> None:
-    """Certify a fresh installation; arguments go to the command, ``--quick`` for a minute in place of ten."""
+    """Certify a fresh installation; arguments go to the command, ``--quick`` for a minute of one core."""
     session.install(*CONSTRAINED, ".[analysis,flow]")
     session.run("glassnf", "certify", *session.posargs)
 

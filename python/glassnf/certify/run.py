@@ -66,7 +66,7 @@ def certify(
     Parameters
     ----------
     quick : bool
-        Fewer samples and fewer systems: a minute of one core in place of ten.
+        Fewer samples and fewer systems: a minute of one core.
     device : str
         ``"cpu"``: checks of GPUs are entered as not run. ``"cuda"`` or ``"cuda:K"``: both kinds are run.
     seed : int

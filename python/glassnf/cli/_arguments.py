@@ -293,7 +293,7 @@ FlowOutput = Annotated[Text, option("FILE", "File to write, in safetensors forma
 ResumeTraining = Annotated[bool, option(None, "Go on with an interrupted training of the same options.", "--resume")]
 
 # Options of glassnf certify.
-QuickCertificate = Annotated[bool, option(None, "Fewer samples and systems: a minute of one core in place of ten.", "--quick")]
+QuickCertificate = Annotated[bool, option(None, "Fewer samples and systems: a minute of one core.", "--quick")]
 FalseAlarmRate = Annotated[
     Text,
     option("NUMBER", "Probability that a correct program fails, all checks together (default: 0.005).", "--false-alarm-rate"),
