@@ -209,6 +209,8 @@ class Trials:
         """Start or resume a run, and return the number of its process."""
         output = self._result(name).parent if self._command == "compare" else self._result(name)
         resume = ["--resume"] if self._resumable(name) else []
+        if self._command == "compare" and not resume and self._result(name).exists():
+            resume = ["--overwrite"]  # killed after its last act; the next comparison clears what that left
         arguments = RESUME.split() if self._command == "sample" and resume else [*self._arguments, *resume]
         self._box.clear()
         if not resume and self._begun:
@@ -229,8 +231,8 @@ class Trials:
         return self._result(name).exists()
 
     def _complete(self, name: str) -> bool:
-        """Whether the command was killed after its last act; `sample` can be resumed all the same."""
-        return self._command in ("train", "compare") and self._result(name).exists() and not self._resumable(name)
+        """Whether a training was killed after its last act; `sample` can be resumed, and `compare` done anew."""
+        return self._command == "train" and self._result(name).exists() and not self._resumable(name)
 
     def _wait(self, process: int, name: str) -> bool:
         """Wait for the end of a run; return whether it was killed. Any other failure is an error."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -249,3 +250,28 @@ def test_killed_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixt
     both = [json.loads((tmp_path / name / "compare.json").read_text(encoding="utf-8")) for name in ("whole", "killed")]
     assert _without_timings(both[0]) == _without_timings(both[1])
     assert not parts.exists()
+
+
+def test_a_kill_while_pieces_are_removed_leaves_none_of_their_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A finished comparison cannot be taken for an interrupted one, and the next one in its folder clears what is left."""
+
+    class Killed(BaseException):
+        pass
+
+    def half(folder: Path) -> None:
+        next(folder.iterdir()).unlink()
+        raise Killed
+
+    parts = Parts(tmp_path)
+    parts.begin(SETTINGS, resume=False)
+    parts.put(0.5, "mc", {"a": 1})
+    with monkeypatch.context() as patched, pytest.raises(Killed):
+        patched.setattr(shutil, "rmtree", half)
+        parts.remove()
+    parts.release()
+    assert not parts.exist
+    assert [path.name for path in tmp_path.iterdir()] == [".parts-removed"]
+    parts.begin(SETTINGS, resume=False)
+    parts.remove()
+    parts.release()
+    assert not list(tmp_path.iterdir())

@@ -128,15 +128,13 @@ def load(path: str | os.PathLike[str]) -> Certificate:
     ValueError
         If it is not a certificate.
     """
-    from ..io.files import existing_file
+    from ..io.text import parse_json, read_bytes
 
-    file = existing_file(path)
-    shown = _check.printable(str(file))
-    if file.stat().st_size > _MOST_BYTES:
-        raise ValueError(f"{shown}: expected a certificate, got a file of {file.stat().st_size} bytes")
+    content = read_bytes(path, _MOST_BYTES)
+    shown = _check.printable(os.fspath(path))
     try:
-        data = json.loads(file.read_text(encoding="utf-8"), parse_constant=_no_constant)
-    except (ValueError, RecursionError) as error:
+        data = parse_json(content, parse_constant=_no_constant)
+    except ValueError as error:
         raise ValueError(f"{shown}: expected a certificate, got a file that is not JSON") from error
     if not isinstance(data, dict) or data.get("format") != FORMAT:
         raise ValueError(f"{shown}: expected a certificate of glassnf, got something else")

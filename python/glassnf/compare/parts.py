@@ -50,6 +50,7 @@ class Parts:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder / FOLDER
+        self._done_with = folder / f".{FOLDER}-removed"
         self._lock: Lock | None = None
         self._settings = ""
 
@@ -134,9 +135,15 @@ class Parts:
         return sum(1 for path in self._folder.glob("*.json") if path.name != _SETTINGS)
 
     def remove(self) -> None:
-        """Remove all pieces."""
+        """Remove all pieces: they lose their name in one step, and what a kill leaves of them goes the next time."""
+        self._sweep()
         if self._folder.is_dir():
-            shutil.rmtree(self._folder)
+            self._folder.rename(self._done_with)
+            self._sweep()
+
+    def _sweep(self) -> None:
+        if self._done_with.is_dir():
+            shutil.rmtree(self._done_with)
 
     def _write(self, file: str, content: Mapping[str, Any]) -> None:
         text = f"{_OF}{'' if file == _SETTINGS else self._settings}\n{dumps(content)}"

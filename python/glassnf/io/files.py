@@ -119,9 +119,7 @@ def previous_file(path: str | os.PathLike[str]) -> Path:
     ValueError
         If the name is too long for that.
     """
-    if not isinstance(path, (str, os.PathLike)):
-        raise TypeError(f"path: expected a file name, got {path!r} ({type(path).__name__})")
-    target = Path(os.path.realpath(path))
+    target = Path(os.path.realpath(check_path("path", path)))
     if len(os.fsencode(target.name)) > _LONGEST_NAME:
         raise ValueError(f"path: expected a file name of at most {_LONGEST_NAME} bytes, got {target.name!r}")
     return target.with_name(target.name + ".previous")
