@@ -136,7 +136,7 @@ def certify(session: nox.Session) -> None:
 
 @nox.session
 def mutations(session: nox.Session) -> None:
-    """Apply deliberate errors to a copy of the source and see that each is caught; an hour on two cores."""
+    """Apply deliberate errors to a copy of the source and see that each is caught; half an hour on two cores."""
     session.install(*CONSTRAINED, ".[test]", "cmake", "ninja", "pybind11")
     session.run("python", "tests/mutations/run.py", *session.posargs)
 

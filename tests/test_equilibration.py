@@ -106,6 +106,17 @@ def test_the_false_alarms_of_a_drift_are_as_stated_however_long_correlations_are
     assert lenient > 150  # the test has not lost its power: two contrasts at 5% each, far from independent
 
 
+def test_the_false_alarms_and_the_power_of_a_drift_of_few_replicas() -> None:
+    """4000 sets of 5 replicas too short for a tau: 1e-3 of them at most fail (false alarm p 1e-4: 14); of a large one, most."""
+    x = ar1(np.random.default_rng(15), 0.95, 40, 5, 4000)
+    found = [eq.drift_check([x[:, :, k]]) for k in range(x.shape[2])]
+    assert sum(check.outcome is False for check in found) <= 14
+    assert all(math.isfinite(check.value) for check in found)  # none is left undecided
+    falling = x[:, :, :400] + np.linspace(20.0, 0.0, 40)[:, None, None]
+    assert sum(eq.drift_check([falling[:, :, k]]).outcome is False for k in range(400)) > 200
+    assert eq.drift_check([falling[:, :3, 0]]).outcome is None  # three are too few, and tau is not known
+
+
 def test_the_false_alarms_of_starts_from_both_sides_are_as_stated() -> None:
     """4000 sets of 4 + 6 replicas (false alarm p 1e-4: 14 failures; Welch's t is a little conservative here)."""
     x = ar1(np.random.default_rng(12), 0.9, 30, 10, 4000)

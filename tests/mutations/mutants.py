@@ -159,6 +159,33 @@ NATIVE = (
         ("two temperatures", "random starts", "Monte Carlo: three unlike"),
         ("test_monte_carlo_exact.py::test_every_move_of_ka2d",),
     ),
+    Mutant(
+        "degrees of freedom of the thermostat",
+        "cpp/src/kernels/dynamics_kernel.cpp",
+        "const std::int64_t degrees = D * (system_.n > 1 ? system_.n - 1 : 1);",
+        "const std::int64_t degrees = D * system_.n;",
+        "velocities are rescaled as if the total momentum were free",
+        ("velocity rescaling: two",),
+        ("test_molecular_dynamics_ensemble.py::test_kinetic_energy_has_the_canonical_distribution",),
+    ),
+    Mutant(
+        "neighbours of a swap forgotten",
+        "cpp/src/kernels/monte_carlo_kernel.cpp",
+        "      swap_neighbours(xi, a, i, terms_a_);\n      swap_neighbours(xj, b, j, terms_b_);\n",
+        "      swap_neighbours(xi, a, i, terms_a_);\n",
+        "particles near the second partner of a swap keep the energies that they had before it",
+        ("swap Monte Carlo: three unlike", "swap Monte Carlo: frozen"),
+        ("test_monte_carlo_invariants.py::test_cached_energy_after_millions_of_moves",),
+    ),
+    Mutant(
+        "box crossings backward",
+        "cpp/src/kernels/monte_carlo_kernel.cpp",
+        "images_[particle * D + k] += crossing[k];",
+        "images_[particle * D + k] -= crossing[k];",
+        "a particle that leaves the box on one side comes back two boxes off: displacements are wrong",
+        ("local Monte Carlo: a free particle",),
+        ("test_monte_carlo_invariants.py::test_composition_is_conserved_and_images_follow",),
+    ),
 )
 
 PYTHON = (

@@ -1,6 +1,6 @@
 """Apply every deliberate error to a copy of the source, build it where it must be, and see what catches it.
 
-    python tests/mutations/run.py -o bench/results/mutations.json               all, one after the other: an hour on two cores
+    python tests/mutations/run.py -o bench/results/mutations.json               all, one by one: half an hour on two cores
     python tests/mutations/run.py --only "stale force" --keep build/mutants     one, in a folder that is kept
     python tests/mutations/run.py --write docs/certification.md                 the table in the documentation, from the results
 

@@ -220,13 +220,15 @@ def _deviate(difference: float, error: float, dof: int) -> float:
 def _change(x: FloatArray, early: slice, late: slice) -> float:
     """Return late less early mean in standard errors: from the spread of the replicas, of few from the autocorrelation time.
 
-    NaN where there are few replicas and their autocorrelation time is not known.
+    Four replicas or more have a spread too, but one that is known so badly that it counts only where their autocorrelation time
+    is not known.
+    NaN where there are fewer, and it is not.
     """
     replicas = x.shape[1]
-    if replicas >= AUTO_REPLICAS:
+    tau = autocorrelation_time(x) if replicas < AUTO_REPLICAS else None
+    if tau is None or (replicas >= _LEAST_REPLICAS and not tau.converged):
         change = x[late].mean(axis=0) - x[early].mean(axis=0)
         return _deviate(float(change.mean()), float(change.std(ddof=1)) / math.sqrt(replicas), replicas - 1)
-    tau = autocorrelation_time(x)
     if not tau.converged:
         return math.nan
     effective = [len(x[part]) * replicas / (2.0 * tau.value) for part in (early, late)]
@@ -336,7 +338,8 @@ def judge_chains(series: object, *, from_cold: object = None, regular: bool = Tr
     - R-hat: rank-normalised split R-hat, of ranks and folded ranks (Vehtari et al. 2021). Up to 1.05
       passes, with fewer than 8 replicas up to 1.01; more says that the run is too short, no more.
     - drift: the halves of the records, and their first tenth and second half, differ (Geweke 1992). From 8 replicas on by a t
-      test over the replicas, which assumes nothing about correlations in time.
+      test over the replicas, which assumes nothing about correlations in time; of fewer by the autocorrelation time, and where
+      that is not known by the t test from 4 on.
     - forward-backward, with `from_cold`: see `forward_backward`. Drifts of hot and cold replicas are then tested apart.
     - run / tau: the run is 50 integrated autocorrelation times or longer (Sokal 1997); tau is the larger of that of the gamma
       method and that which the spread of 8 replicas or more gives (`estimate_mean`).
