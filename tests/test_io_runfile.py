@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 import glassnf.io.hdf5
 from glassnf.ensemble import Ensemble
 from glassnf.io import FileFormatError, RunFile, differences, read_records
+from glassnf.io.runfile import listed
 from glassnf.systems import PairPotential, custom
 from sealing import changed
 
@@ -286,6 +287,24 @@ def test_differences() -> None:
     assert differences({"a": {"b": 1}}, {"a": 1}) == ["a: {'b': 1} != 1"]
     with pytest.raises(TypeError, match="^parameters_b.a: expected"):
         differences({}, {"a": {1, 2}})
+
+
+def test_differences_can_be_shown_whatever_is_in_a_file() -> None:
+    """As a fuzzer found: names that move the cursor, values without end."""
+    (line,) = differences({"\x1b[2J": 1}, {})
+    assert line == "\\x1b[2J: 1 != absent"
+    long = [0.5] * 400
+    assert differences({"cold": long}, {"cold": [*long[:-1], 0.25]}) == ["cold: [399] of 400: 0.5 != 0.25"]
+    (line,) = differences({"name": "a" * 500}, {"name": "a" * 501})
+    assert line.endswith("... != one that begins alike")
+    assert len(line) < 150
+    (line,) = differences({"a" * 500: {"b" * 500: 10**400}}, {"a" * 500: {}})
+    assert line.endswith("... != absent")
+    assert len(line) < 250
+    few = [f"parameter_{k}: {k} != {k + 1}" for k in range(30)]
+    assert listed(few) == "; ".join(few)
+    assert listed(["x" * 600, *few * 20]).endswith("more")
+    assert len(listed(["x" * 6000, *few * 20])) < 1100
 
 
 json_values = st.recursive(

@@ -55,7 +55,7 @@ __all__ = [
 Shape = Sequence["int | None"]
 """A shape in which ``None`` stands for any length."""
 
-_LONGEST_DESCRIPTION = 80
+LONGEST_DESCRIPTION = 80
 _SMALLEST, _LARGEST = 1e-70, 1e70
 _LONGEST_PATH, _LONGEST_PART = 4095, 255  # bytes, on Linux and nearly everywhere else
 _LARGEST_SHOWN = 10**1000  # longer integers are described by their number of digits: writing them out may take minutes
@@ -71,15 +71,15 @@ def printable(text: str, longest: int = 1000) -> str:
 def describe(value: object) -> str:
     """Return a short description of `value` for an error message, which can be printed whatever `value` is."""
     if isinstance(value, np.ndarray) and value.ndim > 0:
-        return printable(f"an array of shape {value.shape} and type {value.dtype}", 2 * _LONGEST_DESCRIPTION)
+        return printable(f"an array of shape {value.shape} and type {value.dtype}", 2 * LONGEST_DESCRIPTION)
     if isinstance(value, int) and abs(value) > _LARGEST_SHOWN:
         return f"an integer of about {math.ceil(abs(value).bit_length() * math.log10(2.0))} digits"
     try:
         text = printable(repr(value))
     except Exception:  # of an object that cannot even say what it is
         text = f"an object of type {type(value).__name__}"
-    if len(text) > _LONGEST_DESCRIPTION:
-        text = text[: _LONGEST_DESCRIPTION - 3] + "..."
+    if len(text) > LONGEST_DESCRIPTION:
+        text = text[: LONGEST_DESCRIPTION - 3] + "..."
     return text
 
 

@@ -214,7 +214,7 @@ def _open(choices: Choices) -> RunFile:
     """
     from ..io.files import PreviousCheckpointWarning
     from ..io.hdf5 import glassnf_version
-    from ..io.runfile import RunFile, differences
+    from ..io.runfile import RunFile, differences, listed
 
     path = choices["output"]
     if choices["overwrite"]:
@@ -234,8 +234,7 @@ def _open(choices: Choices) -> RunFile:
         stored = {**stored, "flow": asked["flow"]}
     changed = differences(stored, asked)
     if changed:
-        listed = "; ".join(changed)
-        raise CommandError(f"--resume: expected the parameters of the run in {path}, got others (file != asked): {listed}")
+        raise CommandError(f"--resume: expected the parameters of the run in {path}, got others (file != asked): {listed(changed)}")
     if run.written_by not in (None, glassnf_version()):
         warn(f"glassnf {run.written_by} wrote {path}, this is {glassnf_version()}: the rest of the run may have other bits")
     run.parameters = stored
@@ -244,7 +243,7 @@ def _open(choices: Choices) -> RunFile:
 
 def _stored(run: RunFile) -> dict[str, Any]:
     """Return the parameters of a run, once it is known that they are those of this command, and of the system in its file."""
-    from ..io.runfile import differences
+    from ..io.runfile import differences, listed
     from ._sample_options import ALGORITHMS
 
     stored = run.parameters
@@ -257,8 +256,7 @@ def _stored(run: RunFile) -> dict[str, Any]:
     inside = {"system": system.name, "system_hash": system.hash, "n": system.n}
     changed = differences({name: stored.get(name) for name in inside}, inside)
     if changed:
-        listed = "; ".join(changed)
-        raise CommandError(f"{run.path}: expected the system that its parameters name, got another (named != there): {listed}")
+        raise CommandError(f"{run.path}: expected the system that its parameters name, got another (named != there): {listed(changed)}")
     return stored
 
 

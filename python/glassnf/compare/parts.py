@@ -20,7 +20,7 @@ from typing import Any, Final
 import numpy as np
 
 from ..io.locks import Lock
-from ..io.runfile import differences
+from ..io.runfile import differences, listed
 from ..io.text import parse_json
 from .algorithms import Training, get_algorithm
 from .analysis import ErrorCurve
@@ -97,9 +97,8 @@ class Parts:
             return
         changed = differences(theirs, json.loads(dumps(settings_to_dict(settings))))
         if changed:
-            listed = "; ".join(changed)
             raise ValueError(
-                f"resume: expected the settings of the interrupted comparison, got others (file != asked): {listed}"
+                f"resume: expected the settings of the interrupted comparison, got others (file != asked): {listed(changed)}"
             )
 
     def _acquire(self) -> None:

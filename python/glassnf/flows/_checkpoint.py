@@ -33,7 +33,7 @@ from ..io.files import (
     previous_file,
     stamp_of,
 )
-from ..io.runfile import differences
+from ..io.runfile import differences, listed
 from .regression import NodeSamples
 
 __all__ = ["TrainingCheckpoint"]
@@ -136,7 +136,7 @@ class TrainingCheckpoint:
         if changed:
             raise ValueError(
                 f"checkpoint: expected one of the same training, got {str(path)!r} with other settings (file != asked): "
-                + "; ".join(changed)
+                + listed(changed)
             )
         self.nodes, self.costs, self.layers = nodes, costs, layers
 

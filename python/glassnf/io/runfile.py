@@ -51,6 +51,9 @@ __all__ = ["RunFile", "differences", "read_records"]
 
 Arrays = dict[str, npt.NDArray[Any]]
 
+_LONGEST_NAME = 60  # of a parameter, in messages
+_LONGEST_LIST = 1000
+
 
 def plain(name: str, value: object) -> Any:
     """Return `value` as what JSON can hold: arrays and tuples become lists, NumPy scalars become numbers.
@@ -90,7 +93,8 @@ def differences(parameters_a: Mapping[str, Any], parameters_b: Mapping[str, Any]
     Returns
     -------
     list of str
-        Sorted by name; empty if all are the same.
+        Sorted by name; empty if all are the same. Names and values may come from any file: they are shortened, and nothing in
+        them moves the cursor of a terminal.
     """
     for name, value in (("parameters_a", parameters_a), ("parameters_b", parameters_b)):
         if not isinstance(value, Mapping):
@@ -101,16 +105,33 @@ def differences(parameters_a: Mapping[str, Any], parameters_b: Mapping[str, Any]
 def _differences(prefix: str, a: dict[str, Any], b: dict[str, Any]) -> list[str]:
     lines = []
     for key in sorted(set(a) | set(b)):
-        name = prefix + key
+        name = prefix + _check.printable(key, _LONGEST_NAME)
         if key not in a:
-            lines.append(f"{name}: absent != {b[key]!r}")
+            lines.append(f"{name}: absent != {_check.describe(b[key])}")
         elif key not in b:
-            lines.append(f"{name}: {a[key]!r} != absent")
+            lines.append(f"{name}: {_check.describe(a[key])} != absent")
         elif isinstance(a[key], dict) and isinstance(b[key], dict):
             lines.extend(_differences(f"{name}.", a[key], b[key]))
         elif not _same(a[key], b[key]):
-            lines.append(f"{name}: {a[key]!r} != {b[key]!r}")
+            lines.append(f"{name}: {_described(a[key], b[key])}")
     return lines
+
+
+def _described(a: Any, b: Any) -> str:
+    """Return two values that are not the same, so that they differ in what is shown of them."""
+    if isinstance(a, list) and isinstance(b, list) and len(a) == len(b):
+        place = next(k for k, (x, y) in enumerate(zip(a, b, strict=True)) if not _same(x, y))
+        if len(repr(a)) + len(repr(b)) > _check.LONGEST_DESCRIPTION:
+            return f"[{place}] of {len(a)}: {_described(a[place], b[place])}"
+    shown = _check.describe(a), _check.describe(b)
+    return f"{shown[0]} != {shown[1]}" if shown[0] != shown[1] else f"{shown[0]} != one that begins alike"
+
+
+def listed(changed: list[str]) -> str:
+    """Return the lines of `differences` as part of a sentence; of very many, the first ones and the number of the others."""
+    lines = [_check.printable(line, _LONGEST_LIST // 2) for line in changed]
+    shown = int(np.searchsorted(np.cumsum([len(line) + 2 for line in lines]), _LONGEST_LIST, side="right"))
+    return "; ".join(lines if shown == len(lines) else [*lines[:shown], f"and {len(lines) - shown} more"])
 
 
 def _same(a: Any, b: Any) -> bool:

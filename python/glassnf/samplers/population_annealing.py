@@ -325,11 +325,11 @@ class PopulationAnnealing:
             raise TypeError(f"anneal: expected an Anneal, got {type(anneal).__name__}")
         if anneal.population.system != self.system:
             raise ValueError(f"anneal: expected one of {self.system!r}, got one of {anneal.population.system!r}")
-        from ..io import differences
+        from ..io.runfile import differences, listed
 
         others = differences(self.describe(), anneal.parameters)
         if others:
-            raise ValueError(f"anneal: expected one begun with the settings of this sampler, got others: {'; '.join(others)}")
+            raise ValueError(f"anneal: expected one begun with the settings of this sampler, got others: {listed(others)}")
 
     # ---- sweeps ------------------------------------------------------------------------------------------------------------
 
