@@ -234,7 +234,8 @@ def _open(choices: Choices) -> RunFile:
         stored = {**stored, "flow": asked["flow"]}
     changed = differences(stored, asked)
     if changed:
-        raise CommandError(f"--resume: expected the parameters of the run in {path}, got others (file != asked): {listed(changed)}")
+        what = f"the parameters of the run in {path}, got others (file != asked): {listed(changed)}"
+        raise CommandError(f"--resume: expected {what}")
     if run.written_by not in (None, glassnf_version()):
         warn(f"glassnf {run.written_by} wrote {path}, this is {glassnf_version()}: the rest of the run may have other bits")
     run.parameters = stored
@@ -256,7 +257,8 @@ def _stored(run: RunFile) -> dict[str, Any]:
     inside = {"system": system.name, "system_hash": system.hash, "n": system.n}
     changed = differences({name: stored.get(name) for name in inside}, inside)
     if changed:
-        raise CommandError(f"{run.path}: expected the system that its parameters name, got another (named != there): {listed(changed)}")
+        what = f"the system that its parameters name, got another (named != there): {listed(changed)}"
+        raise CommandError(f"{run.path}: expected {what}")
     return stored
 
 
