@@ -280,6 +280,8 @@ B 1.5 2.0 3.0 0 -1 0
         ("2\nL", "999999999\nL", "line 5: expected atom 3 of 999999999, got nothing"),
         ("2\nL", "\n2\nL", "line 1: expected a number of atoms, got a blank line before more text"),
         ("2\nL", "two\nL", "line 1: expected a number of atoms, got 'two'"),
+        ("0 -1 0", "0 -1 0\0", r"line 4: expected text, got the control character '.x00'"),
+        ("2\nL", "2\nL\r", r"line 2: expected text, got the control character '.r'"),
         ("temperature=0.5", "temperature=-0.5", "temperature: expected positive finite numbers"),
     ],
 )

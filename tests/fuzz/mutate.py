@@ -80,14 +80,20 @@ HOSTILE: tuple[Any, ...] = (
 Path = tuple[Any, ...]
 
 
-def _places(value: Any, path: Path = ()) -> list[Path]:
-    found = [path]
-    if isinstance(value, dict):
-        for key, item in value.items():
-            found += _places(item, (*path, key))
-    elif isinstance(value, list):
-        for place, item in enumerate(value[:200]):
-            found += _places(item, (*path, place))
+MOST_PLACES, DEEPEST = 5_000, 50
+
+
+def _places(value: Any) -> list[Path]:
+    """Return where there is something in a tree, level by level, up to a limit: changes repeat what they find."""
+    found: list[Path] = [()]
+    items = [value]
+    for path, item in zip(found, items, strict=True):  # both grow
+        if len(found) > MOST_PLACES or len(path) > DEEPEST:
+            break
+        inside = item.items() if isinstance(item, dict) else enumerate(item[:200]) if isinstance(item, list) else ()
+        for key, one in inside:
+            found.append((*path, key))
+            items.append(one)
     return found
 
 
@@ -197,5 +203,5 @@ def mutated(content: bytes, seed: int, codec: Codec) -> bytes | None:
         for _ in range(rng.choice((1, 1, 1, 2, 4))):
             value = change(value, rng)
         return dump(value)
-    except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError, OverflowError, struct.error):
+    except (LookupError, ValueError, TypeError, AttributeError, RecursionError, OverflowError, MemoryError, struct.error):
         return None

@@ -200,6 +200,6 @@ def make_gsd(path: Path, recipe: dict[str, Any]) -> None:
             for chunk, entry in frame.items() if isinstance(frame, dict) else ():
                 try:
                     file.write_chunk(name=chunk, data=array_of(entry))
-                except (BadRecipe, ValueError, TypeError, RuntimeError, KeyError, OSError, UnicodeError):
+                except (BadRecipe, ValueError, TypeError, RuntimeError, KeyError, OSError, OverflowError):
                     continue
             file.end_frame()

@@ -29,6 +29,7 @@ __all__ = ["read_extxyz", "write_extxyz"]
 
 _FORMATS = {"R": "%.17g", "I": "%d", "S": "%s", "L": "%s"}
 _MOST_COLUMNS = 64
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\r(?!\n)")  # but for tabs and ends of lines
 _PROPERTIES = re.compile(r'Properties\s*=\s*"?([^\s"]*)', re.IGNORECASE)
 _ATOOMS_COLUMNS = {
     "species": "species:S:1",
@@ -110,13 +111,15 @@ class _Header:
 def _scan(path: Path) -> list[_Header]:
     """Walk over the frames of an XYZ file without parsing atoms.
 
-    The library trusts the number of atoms and of columns, and allocates by it; so these are compared with the file first.
+    The library trusts the number of atoms and of columns, and allocates by it; so these are compared with the file first. Its
+    lines are strings of C, and one that ends early, at a zero byte, makes it read where there is nothing.
     """
     headers = []
-    with path.open("r", encoding="utf-8") as stream:
+    with path.open("r", encoding="utf-8", newline="\n") as stream:
         number = 0
         for line in stream:
             number += 1
+            _refuse_control(line, number)
             if not line.strip():
                 rest = next((text for text in stream if text.strip()), None)
                 if rest is not None:
@@ -126,14 +129,23 @@ def _scan(path: Path) -> list[_Header]:
                 raise FileFormatError(f"line {number}: expected a number of atoms, got {line.strip()[:40]!r}")
             natoms = int(line)
             comment = stream.readline()
+            _refuse_control(comment, number + 1)
             for place in range(natoms):
-                if not stream.readline().strip():
+                atom = stream.readline()
+                _refuse_control(atom, number + 2 + place)
+                if not atom.strip():
                     raise FileFormatError(f"line {number + 2 + place}: expected atom {place + 1} of {natoms}, got nothing")
             headers.append(_Header(natoms, comment.strip()))
             number += 1 + natoms
     if not headers:
         raise FileFormatError("expected at least one frame, got none")
     return headers
+
+
+def _refuse_control(line: str, number: int) -> None:
+    found = _CONTROL.search(line)
+    if found is not None:
+        raise FileFormatError(f"line {number}: expected text, got the control character {found.group()!r}")
 
 
 def read_extxyz(path: str | os.PathLike[str], *, dimension: int | None = None) -> Frames:
