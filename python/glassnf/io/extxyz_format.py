@@ -30,7 +30,9 @@ __all__ = ["read_extxyz", "write_extxyz"]
 _FORMATS = {"R": "%.17g", "I": "%d", "S": "%s", "L": "%s"}
 _MOST_COLUMNS = 64
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\r(?!\n)")  # but for tabs and ends of lines
-_PROPERTIES = re.compile(r'Properties\s*=\s*"?([^\s"]*)', re.IGNORECASE)
+_PROPERTIES = re.compile(r'Properties"?\s*=\s*"?([^\s"]*)', re.IGNORECASE)
+_COLUMNS = re.compile(r"[^\[\]{}:,]+:[A-Za-z]:[0-9]+(?::[^\[\]{}:,]+:[A-Za-z]:[0-9]+)*")
+_ESCAPE = re.compile(r'(?<!\\)(?:\\\\)*\\[^n"\\]')  # of what need not be escaped, which could hide a name
 _ATOOMS_COLUMNS = {
     "species": "species:S:1",
     "type": "species:S:1",
@@ -198,12 +200,21 @@ def _parse(library: Any, file: Path, count: int, comment: str | None = None) -> 
         yield from itertools.islice(frames, count)
 
 
+def _check_properties(comment: str) -> None:
+    """Refuse columns that are not a string of names, types and counts: what else it may be, the library takes for a string."""
+    if _ESCAPE.search(comment):
+        raise FileFormatError(f"comment: expected backslashes before quotes, n and backslashes only, got {comment[:80]!r}")
+    for match in _PROPERTIES.finditer(comment):
+        if not _COLUMNS.fullmatch(match.group(1)):
+            raise FileFormatError(f"Properties: expected name:type:columns, once or more, got {match.group()[:80]!r}")
+        counts = match.group(1).split(":")[2::3]
+        if any(len(count) > 3 or not 1 <= int(count) <= _MOST_COLUMNS for count in counts):
+            raise FileFormatError(f"Properties: expected 1 to {_MOST_COLUMNS} columns each, got {comment[:80]!r}")
+
+
 def _read_frames(library: Any, file: Path, headers: list[_Header], dimension: int | None) -> Frames:
     for header in headers:
-        match = _PROPERTIES.search(header.comment)
-        counts = match.group(1).split(":")[2::3] if match else []
-        if any(not count.isdecimal() or len(count) > 3 or not 1 <= int(count) <= _MOST_COLUMNS for count in counts):
-            raise FileFormatError(f"Properties: expected 1 to {_MOST_COLUMNS} columns each, got {header.comment[:80]!r}")
+        _check_properties(header.comment)
     found: dict[str, list[Any]] = {key: [] for key in ("positions", "labels", "boxes", "images", "steps", "temperatures")}
     for place, frame in enumerate(_parse(library, file, len(headers))):
         cell = np.asarray(frame.cell, dtype=np.float64)
