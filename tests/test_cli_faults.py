@@ -6,6 +6,7 @@ import errno
 import io
 import os
 import shutil
+import stat
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -378,6 +379,45 @@ def test_states_that_do_not_fit(
     path.write_bytes(states[algorithm])
     change(path, f"state/arrays/{name}", value)
     refused(path, message, capsys)
+
+
+def test_a_device_is_not_replaced(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whoever may, as root may, would lose /dev/null by --overwrite."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    assert run([*LADDER, "--sweeps", "20", "--overwrite", "-o", str(pipe)]) != 0
+    assert "expected the name of a file, got the device or pipe" in capsys.readouterr().err
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
+
+
+def test_a_folder_where_the_checkpoint_before_goes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "run.h5"
+    assert run([*LADDER, "--sweeps", "20", "-o", str(path)]) == 0
+    before = path.read_bytes()
+    Path(f"{path}.previous").mkdir()
+    assert run([*LADDER, "--sweeps", "20", "--overwrite", "-o", str(path)]) == 2
+    assert "run.h5.previous' to be free for the checkpoint before" in capsys.readouterr().err
+    assert path.read_bytes() == before
+
+
+def test_a_complete_run_is_not_written_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "run.h5"
+    assert run([*LADDER, "--sweeps", "20", "-o", str(path)]) == 0
+    when = path.stat().st_mtime_ns
+    assert run([*RESUME, "-o", str(path)]) == 0
+    assert path.stat().st_mtime_ns == when
+
+
+@pytest.mark.parametrize(
+    "options", [["--algorithm", "mc", "--sweeps", "17592186044416"], ["--algorithm", "md", "--steps", "1e17"]]
+)
+def test_a_run_longer_than_steps_can_count(options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["sample", "-T", "0.8", "--replicas", "2", *options, "-o", str(tmp_path / "run.h5")]) == 2
+    assert "expected at most 17,592,186,044,415" in capsys.readouterr().err
+    path = tmp_path / "short.h5"
+    assert run(["sample", "-T", "0.8", "--replicas", "2", "--algorithm", "mc", "--sweeps", "20", "-o", str(path)]) == 0
+    assert run([*RESUME, "-o", str(path), "--sweeps", "1e17"]) == 2
+    assert "--sweeps: expected at most 17,592,186,044,415 sweeps" in capsys.readouterr().err
 
 
 def test_all_differences_are_listed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -143,7 +143,7 @@ def test_a_difference_between_starts_is_found() -> None:
 # -------------------------------------------------------------------------------------------------------------------- chains
 
 
-@pytest.mark.parametrize("replicas", [1, 4, 8, 64])
+@pytest.mark.parametrize("replicas", [2, 4, 8, 64])
 def test_long_runs_of_equilibrium_are_equilibrated(replicas: int) -> None:
     """tau = 1.5 records; 1200 effective samples at least. Both tests of significance fail with p 2e-3 at most."""
     x = ar1(np.random.default_rng(20), 0.5, max(300, 5000 // replicas), replicas)
@@ -152,6 +152,16 @@ def test_long_runs_of_equilibrium_are_equilibrated(replicas: int) -> None:
     assert {check.name for check in verdict.checks} == {"R-hat", "drift", "run / tau", "effective samples"}
     assert verdict["effective samples"].value == pytest.approx(x.size / 3.0, rel=0.3)
     assert verdict["run / tau"].value == pytest.approx(len(x) / 1.5, rel=0.35)
+
+
+def test_a_single_replica_cannot_tell() -> None:
+    """However long: one that is stuck in a glass looks like this."""
+    x = ar1(np.random.default_rng(20), 0.5, 5000, 1)
+    verdict = obs.judge_chains(x)
+    assert verdict.status == "cannot tell"
+    assert [check.name for check in verdict.checks if check.outcome is not True] == ["replicas"]
+    assert "a single replica has no other to agree with" in verdict.sentence
+    assert eq.Verdict.of(eq.chain_checks(x, alone=True)).equilibrated  # a ladder, whose replicas exchange
 
 
 @pytest.mark.parametrize(("records", "replicas", "short"), [(60, 64, "run / tau"), (200, 1, "effective samples")])

@@ -101,6 +101,26 @@ def test_records_at_unequal_intervals_have_no_autocorrelation_time() -> None:
     assert sampler.run(ensemble, sweeps=0).verdict.status == "cannot tell"
 
 
+def test_a_thermostat_that_is_too_weak_is_seen() -> None:
+    """Kinetic temperature twice that of the thermostat: it fails once there is enough of it to tell, and not before."""
+    rng, beta = np.random.default_rng(3), np.full(4, 2.0)
+    kinetic = rng.gamma(41.0, 0.5, size=(500, 4))  # 82 degrees of freedom at T = 0.5
+    assert verdicts.kinetic_check(kinetic, beta, 42, 2).outcome is True
+    check = verdicts.kinetic_check(2.0 * kinetic, beta, 42, 2)
+    assert check.outcome is False
+    assert "the kinetic temperature is 2" in check.sentence
+    assert verdicts.kinetic_check(2.0 * kinetic[:1], beta, 42, 2).outcome is None
+    one = np.full((300, 1), 5.0) + rng.normal(size=(300, 1))
+    assert verdicts.kinetic_check(one, beta[:1], 1, 2).outcome is False
+    ensemble = gnf.Ensemble.random(SYSTEM, replicas=2, temperature=0.8, seed=1)
+    md = gnf.MolecularDynamics(SYSTEM, thermostat="langevin", friction=1.0, timestep=0.004, threads=1)
+    md.run(ensemble, 1000)
+    record = md.run(ensemble, 1000, record_every=10)
+    assert record.verdict["kinetic temperature"].outcome is True
+    hot = replace(record, beta=3.0 * record.beta)
+    assert hot.verdict.status == "not equilibrated"
+
+
 def test_dynamics_at_constant_energy_cannot_tell() -> None:
     def record(thermostat: str) -> gnf.samplers.MDRecord:
         ensemble = gnf.Ensemble.random(SYSTEM, replicas=8, temperature=1.0, seed=4)

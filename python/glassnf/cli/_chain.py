@@ -143,14 +143,15 @@ class Chain:
         CommandError
             If the last checkpoint cannot be written, or none could be for an hour; or if the dynamics blows up.
         """
-        last = time.monotonic()
+        complete, last = self._runner.done, time.monotonic()
         while not self._runner.done and stop.number is None:
             self._runner.advance(Turn(self._bar.update, stop))
             if time.monotonic() - last >= self._checkpoint_every and not self._runner.done:
                 self._checkpoint()
                 last = time.monotonic()
         try:
-            self._runner.checkpoint()
+            if not complete:  # of a complete run nothing has changed, and its disk may be read-only
+                self._runner.checkpoint()
         except (OSError, MemoryError) as error:
             raise self._given_up(error) from None
         if self._runner.done:

@@ -18,6 +18,7 @@ from ._console import Bar, print_tables
 from ._errors import CANNOT_WRITE, CommandError, cannot_write, shown_warnings, user_input, warn
 from ._options import Choices, choose
 from ._runners import Runner, runner_of
+from ._runners.base import check_length
 from ._sample_options import OPTIONS, for_species, refuse_foreign
 
 if TYPE_CHECKING:
@@ -228,12 +229,14 @@ def _open(choices: Choices) -> RunFile:
     asked = _asked(choices, stored)
     grows = runner_of(stored["algorithm"]).grows
     if grows is not None and asked[grows] > stored[grows]:
+        check_length(grows, int(stored.get("equilibration", 0)), asked[grows])
         stored = {**stored, grows: asked[grows]}
     asked |= _flow_now(choices, stored, run.ensemble.system)
     if "flow" in stored and asked["flow_is"] == stored["flow_is"]:
         stored = {**stored, "flow": asked["flow"]}
     changed = differences(stored, asked)
     if changed:
+        changed = [f"{line}, which may only grow" if line.startswith(f"{grows}: ") else line for line in changed]
         what = f"the parameters of the run in {path}, got others (file != asked): {listed(changed)}"
         raise CommandError(f"--resume: expected {what}")
     if run.written_by not in (None, glassnf_version()):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -47,27 +46,16 @@ def _one(name: str, value: object) -> float:
     values = floats(name, value)
     if len(values) != 1:
         raise ValueError(f"{name}: expected one temperature, got {len(values)}")
-    return _check_inverse(name, values)[0]
+    return _temperatures(name, values)[0]
 
 
-def _check_inverse(name: str, temperatures: tuple[float, ...]) -> tuple[float, ...]:
-    for value in temperatures:
-        if math.isinf(1.0 / value):
-            raise ValueError(f"{name}: expected a temperature with a finite inverse, got {value:g}")
-    return temperatures
+def _temperatures(name: str, values: tuple[float, ...]) -> tuple[float, ...]:
+    return tuple(_check.magnitude(name, value) for value in values)
 
 
 def twice(name: str, temperature: float) -> float:
-    """Return the larger of 1 and twice a temperature, where ladders and anneals begin.
-
-    Raises
-    ------
-    CommandError
-        If that is not finite.
-    """
-    if math.isinf(2.0 * temperature):
-        raise CommandError(f"{name}: expected a number whose double is finite, got {temperature:g}")
-    return max(1.0, 2.0 * temperature)
+    """Return the larger of 1 and twice a temperature, where ladders and anneals begin."""
+    return max(1.0, _check.magnitude(f"twice {name}", 2.0 * temperature))
 
 
 def _choice(options: tuple[str, ...]) -> Callable[[str, object], str]:
@@ -90,14 +78,14 @@ def ladder(name: str, value: object) -> tuple[float, ...]:
         parts = value.split(":")
         if len(parts) != 3:
             raise ValueError(f"{name}: expected a list of temperatures or LOW:HIGH:COUNT, got {value!r}")
-        low, high = _check_inverse(name, (positive(name, parts[0]), positive(name, parts[1])))
+        low, high = _temperatures(name, (positive(name, parts[0]), positive(name, parts[1])))
         count = integer(2)(name, parts[2])
         if not low < high:
             raise ValueError(f"{name}: expected LOW below HIGH in LOW:HIGH:COUNT, got {value!r}")
         from ..samplers import geometric_ladder
 
         return tuple(geometric_ladder(low, high, count).tolist())
-    values = _check_inverse(name, tuple(sorted(floats(name, value))))
+    values = _temperatures(name, tuple(sorted(floats(name, value))))
     if len(values) < 2:
         raise ValueError(f"{name}: expected at least two temperatures, got {len(values)}")
     for a, b in itertools.pairwise(values):

@@ -73,10 +73,14 @@ def output_file(path: str | os.PathLike[str]) -> Path:
         If `path` is not a path.
     FileNotFoundError, IsADirectoryError
         If the folder does not exist, or `path` is a folder.
+    FileFormatError
+        If it is a device or a pipe, whose place the file would take.
     """
     target = Path(os.path.realpath(check_path("path", path)))
     if target.is_dir():
         raise IsADirectoryError(f"path: expected a file name, got the folder {str(target)!r}")
+    if target.exists() and not target.is_file():
+        raise FileFormatError(f"path: expected the name of a file, got the device or pipe {str(target)!r}")
     if not target.parent.is_dir():
         raise FileNotFoundError(f"path: expected a name in an existing folder, got {str(path)!r}")
     return target
@@ -117,12 +121,15 @@ def previous_file(path: str | os.PathLike[str]) -> Path:
     TypeError
         If `path` is not a path.
     ValueError
-        If the name is too long for that.
+        If the name is too long for that, or something else than a file has that name.
     """
     target = Path(os.path.realpath(check_path("path", path)))
     if len(os.fsencode(target.name)) > _LONGEST_NAME:
         raise ValueError(f"path: expected a file name of at most {_LONGEST_NAME} bytes, got {target.name!r}")
-    return target.with_name(target.name + ".previous")
+    previous = target.with_name(target.name + ".previous")
+    if previous.exists() and not previous.is_file():
+        raise ValueError(f"path: expected {str(previous)!r} to be free for the checkpoint before, got a folder or device there")
+    return previous
 
 
 def hint_of_previous(path: str | os.PathLike[str]) -> str:

@@ -290,8 +290,8 @@ def _lengths(x: FloatArray) -> list[Check]:
     return [*checks, Check("effective samples", ess, LEAST_SAMPLES, enough or None, words if enough else few)]
 
 
-def chain_checks(series: object, *, from_cold: object = None, regular: bool = True) -> list[Check]:
-    """Return the checks of `judge_chains`."""
+def chain_checks(series: object, *, from_cold: object = None, regular: bool = True, alone: bool = False) -> list[Check]:
+    """Return the checks of `judge_chains`; with `alone`, a single replica may do, as it has other evidence."""
     x = _check.float_array("series", series, finite=False)
     if x.ndim in (1, 2) and (len(x) < LEAST_RECORDS or x.size == 0):
         words = f"{len(x)} record{'' if len(x) == 1 else 's'} only, of {LEAST_RECORDS}"
@@ -303,6 +303,8 @@ def chain_checks(series: object, *, from_cold: object = None, regular: bool = Tr
     checks = [r_hat_check(x), drift_check([x] if cold is None else [x[:, ~cold], x[:, cold]])]
     if cold is not None:
         checks.append(forward_backward(x[:, ~cold], x[:, cold]))
+    if x.shape[1] == 1 and not alone:
+        checks.append(Check("replicas", 1.0, 2.0, None, "a single replica has no other to agree with, however long it is"))
     if not _check.boolean("regular", regular):
         return [*checks, Check("run / tau", math.nan, LEAST_TIMES, None, "records at unequal intervals have no tau")]
     return [*checks, *_lengths(x)]
@@ -340,6 +342,7 @@ def judge_chains(series: object, *, from_cold: object = None, regular: bool = Tr
     - drift: the halves of the records, and their first tenth and second half, differ (Geweke 1992). From 8 replicas on by a t
       test over the replicas, which assumes nothing about correlations in time; of fewer by the autocorrelation time, and where
       that is not known by the t test from 4 on.
+    - replicas: two or more. One that is stuck looks like one in equilibrium: nothing can be told of a single replica.
     - forward-backward, with `from_cold`: see `forward_backward`. Drifts of hot and cold replicas are then tested apart.
     - run / tau: the run is 50 integrated autocorrelation times or longer (Sokal 1997); tau is the larger of that of the gamma
       method and that which the spread of 8 replicas or more gives (`estimate_mean`).

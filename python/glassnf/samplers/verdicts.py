@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from ..observables.equilibration import Check, Verdict, judge_chains, summarised
+from ..observables.equilibration import Check, Verdict, chain_checks, judge_chains, sigma_limit, summarised
 from ..observables.outer_checks import (
     LAG,
     LEAST_POPULATION,
@@ -19,6 +19,7 @@ from ..observables.outer_checks import (
     log_z_spread_check,
     summary_checks,
 )
+from ..observables.statistics import estimate_mean
 from ..observables.weights import WeightSummary, weight_summary
 from .ladder import round_trip_rate
 
@@ -37,6 +38,9 @@ FloatArray = npt.NDArray[np.float64]
 
 CONSERVED = 1e-2
 """Variance of a replica's total energy over that of its potential energy, below which it is conserved."""
+
+KINETIC_TOLERANCE = 0.1
+"""Of the kinetic temperature, relative."""
 
 
 def regular(at: npt.NDArray[Any]) -> bool:
@@ -71,7 +75,38 @@ def of_dynamics(record: MDRecord) -> Verdict:
     """
     if conserved(record.energy, record.kinetic_energy):
         return conserving(record.energy, regular(record.steps))
-    return chains(record.energy, record.beta, record.steps)
+    found = chains(record.energy, record.beta, record.steps)
+    if not len(record.energy):
+        return found
+    return Verdict.of([*found.checks, kinetic_check(record.kinetic_energy, record.beta, record.n, record.dimension)])
+
+
+def kinetic_check(kinetic: FloatArray, beta: FloatArray, n: int, dimension: int) -> Check:
+    """Return whether the kinetic temperature is that of the thermostat, the one average of dynamics that is known.
+
+    It fails where it is off by more than a tenth, which no time step that is stable does, and by more than chance allows; a
+    thermostat that is far too weak is seen so. Whether the momentum of the whole counts is left open.
+
+    Parameters
+    ----------
+    kinetic
+        (records, R), one record at least.
+    beta
+        (R,).
+    n, dimension
+        Of the system.
+    """
+    least = dimension * max(n - 1, 1)
+    ratios = 2.0 * kinetic * beta / least
+    value = float(ratios.mean())
+    most = n * dimension / least
+    off = max(value / most - 1.0, 1.0 - value, 0.0) if value < 1.0 or value > most else 0.0
+    words = f"the kinetic temperature is {value:.3g} times that of the thermostat"
+    if off <= KINETIC_TOLERANCE:
+        return Check("kinetic temperature", off, KINETIC_TOLERANCE, True, words)
+    error = estimate_mean(ratios, method="auto").error if len(ratios) > 1 else math.inf
+    sure = math.isfinite(error) and off > sigma_limit() * error
+    return Check("kinetic temperature", off, KINETIC_TOLERANCE, False if sure else None, words)
 
 
 def conserved(energy: FloatArray, kinetic: FloatArray) -> bool:
@@ -109,7 +144,7 @@ def ladder(
     """Judge parallel tempering as a whole, and each of its temperatures.
 
     Ladders are replicas. What is said of the exchanges and the round trips counts for every temperature: ladders that agree
-    without them may agree on their start.
+    without them may agree on their start; and a single ladder is enough, as its replicas exchange.
 
     Parameters
     ----------
@@ -129,7 +164,9 @@ def ladder(
     rejections = 1.0 - accepts / np.maximum(attempts, 1)
     expected = round_trip_rate(rejections) * 2.0 * float(attempts.max(initial=0))  # a round attempts every second pair
     outer = ladder_checks(attempts, accepts, round_trips, expected)
-    alone = [judge_chains(energy[:, k], from_cold=from_cold, regular=equal) for k in range(temperatures.size)]
+    alone = [
+        Verdict.of(chain_checks(energy[:, k], from_cold=from_cold, regular=equal, alone=True)) for k in range(temperatures.size)
+    ]
     cold = int(np.argmin(temperatures))
     others = {f"T = {temperatures[k]:.6g}": alone[k] for k in range(temperatures.size) if k != cold}
     whole = Verdict.of([*alone[cold].checks, *outer, *summarised("other temperatures", others)])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import numpy as np
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from ...ensemble import Ensemble
     from ...io.runfile import RunFile
-    from ...observables import Verdict
+    from ...observables import Check, Verdict
     from ...samplers import Explorer
     from ...systems import System
 
@@ -223,11 +224,22 @@ class Runner(ABC):
 def lengths(choices: Choices, key: str, default: int, record_every: int) -> dict[str, Any]:
     """Return equilibration, length (`key`: sweeps or steps) and record interval, with defaults."""
     total = given_by(choices, key, default)
+    equilibration = given_by(choices, "equilibration", math.ceil(total / 80) * 20)
+    check_length(key, equilibration, total)
     return {
-        "equilibration": given_by(choices, "equilibration", math.ceil(total / 80) * 20),
+        "equilibration": equilibration,
         key: total,
         "record_every": given_by(choices, "record-every", record_every),
     }
+
+
+def check_length(key: str, equilibration: int, total: int) -> None:
+    """Refuse a run that is longer than steps can count; CommandError."""
+    from ...ensemble import MAX_STEP
+
+    if equilibration + total > MAX_STEP:
+        most = f"at most {MAX_STEP:,} {key}, equilibration included"
+        raise CommandError(f"--{key}: expected {most}, got {equilibration + total:,}")
 
 
 def make_engine(parameters: dict[str, Any], system: System, threads: int | None) -> Explorer:
@@ -255,7 +267,11 @@ def make_engine(parameters: dict[str, Any], system: System, threads: int | None)
 
 
 def averages(
-    energy: FloatArray, system: System, temperature: float, from_cold: npt.NDArray[np.bool_] | None = None
+    energy: FloatArray,
+    system: System,
+    temperature: float,
+    from_cold: npt.NDArray[np.bool_] | None = None,
+    more: Sequence[Check] = (),
 ) -> dict[str, Any]:
     """Return <U>/N and C_v/N with errors, None where there are too few records, R-hat, and a verdict.
 
@@ -269,11 +285,14 @@ def averages(
         In epsilon / k_B.
     from_cold
         (R,) which replicas started from below the temperature; None where all came from above.
+    more
+        Checks that the verdict has besides.
     """
-    from ...observables import judge_chains, mean_energy, specific_heat
+    from ...observables import Verdict, judge_chains, mean_energy, specific_heat
 
     known = len(energy) >= LEAST_RECORDS
     verdict = judge_chains(energy, from_cold=from_cold)
+    verdict = Verdict.of([*verdict.checks, *more]) if more else verdict
     return {
         "mean_energy": mean_energy(energy, system.n).to_dict() if known else None,
         "specific_heat": specific_heat(energy, temperature, system.n, system.dimension).to_dict() if known else None,

@@ -134,14 +134,18 @@ class MolecularDynamicsRunner(Runner):
 
     def summary(self) -> dict[str, Any]:
         """Return averages, kinetic temperature, drift of the total energy, acceptance of swaps, and speed."""
+        from ...samplers.verdicts import conserved, conserving, kinetic_check
+
         records, replicas = self.run.records, self.parameters["replicas"]
         energy = records.get("energy", np.empty((0, replicas)))
         kinetic = records.get("kinetic_energy", np.empty((0, replicas)))
         cold = from_cold(self.parameters, replicas)
-        found = averages(energy, self.system, float(self.parameters["temperature"]), cold)
-        if self._conserves_energy:  # fluctuations of U at constant energy say something else, and replicas never agree
-            from ...samplers.verdicts import conserving
-
+        temperature, system = float(self.parameters["temperature"]), self.system
+        beta = np.full(replicas, 1.0 / temperature)
+        known = [kinetic_check(kinetic, beta, system.n, system.dimension)] if len(kinetic) else []
+        found = averages(energy, system, temperature, cold, known)
+        # Fluctuations of U at constant energy say something else, and replicas never agree. A thermostat may be too weak, too.
+        if self._conserves_energy or conserved(energy, kinetic):
             found |= {"specific_heat": None, "r_hat": None, **told(conserving(energy))}
         seconds = self.pace.seconds
         return {
