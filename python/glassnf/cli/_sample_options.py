@@ -84,7 +84,10 @@ def ladder(name: str, value: object) -> tuple[float, ...]:
             raise ValueError(f"{name}: expected LOW below HIGH in LOW:HIGH:COUNT, got {value!r}")
         from ..samplers import geometric_ladder
 
-        return tuple(geometric_ladder(low, high, count).tolist())
+        try:
+            return tuple(geometric_ladder(low, high, count).tolist())
+        except ValueError as error:  # more than fit into memory
+            raise ValueError(f"{name}: {error}") from None
     values = _temperatures(name, tuple(sorted(floats(name, value))))
     if len(values) < 2:
         raise ValueError(f"{name}: expected at least two temperatures, got {len(values)}")
