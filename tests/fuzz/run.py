@@ -133,6 +133,11 @@ def _prepare(options: argparse.Namespace) -> Path:
     return findings
 
 
+def _what(path: Path) -> str:
+    """Return what a finding is: the failure, or the name of the input on which a worker died."""
+    return path.read_text(encoding="utf-8").splitlines()[0] if path.suffix == ".txt" else path.name
+
+
 def main() -> int:
     """Run the command and return its exit code."""
     options = _arguments()
@@ -150,13 +155,13 @@ def main() -> int:
             sys.stderr.write(f"{options.target}: the worker ended with {code}:\n{text[-3000:]}\n")
             if count == 0:
                 break
-    new = sorted(set(findings.iterdir()) - before)
+    new = sorted(path for path in set(findings.iterdir()) - before if path.name.startswith(f"{options.target}-"))
     entry = {
         "target": options.target,
         "executions": executions,
         "seconds": round(time.monotonic() - begin, 1),
         "deaths": deaths,
-        "findings": [path.read_text(encoding="utf-8").splitlines()[0] for path in new if path.suffix == ".txt"],
+        "findings": [_what(path) for path in new if not path.with_suffix(".txt").exists() or path.suffix == ".txt"],
     }
     sys.stdout.write(json.dumps(entry) + "\n")
     if options.report is not None:
