@@ -13,7 +13,7 @@ import sys
 import typer
 
 from . import _arguments as arg
-from ._errors import BAD_INPUT, CommandError, fail, guarded
+from ._errors import BAD_INPUT, CANNOT_WRITE, CommandError, fail, guarded
 
 __all__ = ["app", "main"]
 
@@ -238,10 +238,35 @@ def run(arguments: list[str]) -> int:
 
 def main() -> None:
     """Entry point of the ``glassnf`` command."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by whoever has started this process
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
+    code = 0
     try:
         code = run(sys.argv[1:])
         sys.stdout.flush()
     except BrokenPipeError:  # the reader of a pipe has gone; nothing more can be said to it
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard_output()
         code = 1
+    except OSError as error:
+        if not _is_of_output(error):
+            raise
+        _discard_output()
+        fail(f"standard output: {error.strerror}", CANNOT_WRITE, json=False)
+        code = code or CANNOT_WRITE
     raise SystemExit(code)
+
+
+def _is_of_output(error: OSError) -> bool:
+    """Return whether the standard output still fails in this way: the error does not say of what it is."""
+    try:
+        sys.stdout.write("\n")
+        sys.stdout.flush()
+    except OSError as again:
+        return again.errno == error.errno
+    return False
+
+
+def _discard_output() -> None:
+    """Have the interpreter, when it ends, write nowhere what the standard output did not take."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
