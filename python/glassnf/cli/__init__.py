@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 
 import typer
 
 from . import _arguments as arg
-from ._errors import BAD_INPUT, CANNOT_WRITE, CommandError, fail, guarded
+from ._errors import BAD_INPUT, CANNOT_WRITE, INTERRUPTED, CommandError, fail, guarded
 
 __all__ = ["app", "main"]
 
@@ -222,11 +223,14 @@ def certify(
 
 def run(arguments: list[str]) -> int:
     """Run the command line and return the exit code; usage errors are one sentence, and an object with ``--json``."""
-    if arguments in (["info"], ["info", "--json"]):  # straight to it: the parser would take a third of the time of this command
-        _print_info("--json" in arguments)
-        return 0
     try:
+        if arguments in (["info"], ["info", "--json"]):  # straight to it: the parser would take a third of the time of it
+            _print_info("--json" in arguments)
+            return 0
         code = app(args=arguments, prog_name="glassnf", standalone_mode=False)
+    except (KeyboardInterrupt, typer.Abort):  # some versions of the parser make the one the other
+        fail("interrupted", INTERRUPTED, json="--json" in arguments)
+        return INTERRUPTED
     except Exception as error:
         if not hasattr(error, "format_message"):
             raise
@@ -240,7 +244,7 @@ def main() -> None:
     """Entry point of the ``glassnf`` command."""
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # closed by whoever has started this process
-            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
     code = 0
     try:
         code = run(sys.argv[1:])
