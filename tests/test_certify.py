@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -116,9 +119,44 @@ def test_an_altered_certificate_is_found(certificate: gnf.certify.Certificate) -
     place = next(k for k, check in enumerate(data["checks"]) if check["p_value"] is not None)
     data["checks"][place]["p_value"] = 1e-9
     altered = gnf.certify.Certificate(data)
-    assert [problem.split(":")[0] for problem in altered.problems()] == ["digest", "checks", "passed"]
+    assert [problem.split(":")[0] for problem in altered.problems()] == ["digest", "checks", "family", "passed"]
     data["digest"] = digest_of(data)  # no signature: whoever can do this can make another verdict too
-    assert [problem.split(":")[0] for problem in altered.problems()] == ["checks", "passed"]
+    assert [problem.split(":")[0] for problem in altered.problems()] == ["checks", "family", "passed"]
+
+
+def _first(data: dict[str, Any], *, chance: bool) -> dict[str, Any]:
+    found: dict[str, Any] = next(
+        check for check in data["checks"] if check["outcome"] == "passed" and (check["p_value"] is not None) is chance
+    )
+    return found
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda data: data["family"].update(statistical_checks=10_000), "family: expected statistical_checks"),
+        (lambda data: data["family"].update(false_alarm_rate=1e-9), "family: expected false_alarm_rate 0.005"),
+        (lambda data: data["family"].update(smallest_p_value=0.4), "family: expected smallest_p_value"),
+        (lambda data: data["family"].pop("not_run"), "family: expected not_run"),
+        (lambda data: _first(data, chance=True).update(outcome="not run"), "checks: expected a reason and no numbers"),
+        (
+            lambda data: _first(data, chance=False).update(outcome="not run", reason="x"),
+            "checks: expected a reason and no numbers",
+        ),
+        (lambda data: _first(data, chance=True).update(reason="x"), "checks: expected no reason"),
+        (lambda data: data["checks"].append(_first(data, chance=True)), "checks: expected each one once, got 2 times"),
+    ],
+)
+def test_an_altered_certificate_with_a_new_digest(
+    change: Any, message: str, certificate: gnf.certify.Certificate, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = json.loads(json.dumps(certificate.data))
+    change(data)
+    data["digest"] = digest_of(data)
+    assert gnf.certify.Certificate(data).problems()[0].startswith(message)
+    gnf.certify.Certificate(data).save(tmp_path / "altered.json")
+    assert run(["certify", "--verify", str(tmp_path / "altered.json")]) == 1
+    assert f"altered.json: {message}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -139,7 +177,9 @@ def test_other_files_are_refused(change: str, message: str, tmp_path: Path) -> N
 
 
 def test_contents_that_are_not_as_they_must_be(certificate: gnf.certify.Certificate, tmp_path: Path) -> None:
-    for key, value in (("checks", {}), ("passed", 1), ("settings", []), ("checks", [{"name": "a"}]), ("checks", ["a"])):
+    changes: list[tuple[str, Any]] = [("checks", {}), ("passed", 1), ("settings", []), ("checks", ["a"]), ("family", None)]
+    changes += [("checks", [{"name": "a"}]), ("checks", [{**certificate.checks[0], "reason": 3}])]
+    for key, value in changes:
         file = tmp_path / "broken.json"
         file.write_text(json.dumps({**certificate.data, key: value}), encoding="utf-8")
         with pytest.raises(ValueError, match="contents are not as they must be"):
@@ -254,7 +294,8 @@ def test_a_failure_is_exit_code_1(monkeypatch: pytest.MonkeyPatch, capsys: pytes
         (["--only", "nonsense"], "only: expected words"),
         (["--false-alarm-rate", "0"], "--false-alarm-rate: expected"),
         (["--seed", "x"], "--seed: expected"),
-        (["--verify", "/nowhere/at/all.json"], "all.json"),
+        (["--verify", "c.json", "--only", "swap"], "--verify: expected no other options than --quiet and --json, got --quick"),
+        (["--only", "molecular dynamics,NVE,blubb"], "such as 'energies and forces', "),
         (["-o", "/nowhere/at/all.json"], "path: expected"),
         (["--device", "gpu"], "device: expected"),
     ],
@@ -264,6 +305,48 @@ def test_bad_options_are_one_sentence(options: list[str], message: str, capsys: 
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1
+
+
+def test_a_certificate_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["certify", "--verify", "/nowhere/at/all.json"]) == 2
+    assert "path: expected an existing file, got '/nowhere/at/all.json'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("options", [[], ["--json"], ["--quiet"]])
+def test_a_certificate_that_cannot_be_written_is_shown(
+    options: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    file = tmp_path / "certificate.json"
+    monkeypatch.setattr(gnf.certify.Certificate, "save", full)
+    assert run(["certify", "--quick", "--only", "instruction sets", "-o", str(file), *options]) == 5
+    said = capsys.readouterr()
+    assert said.err == f"glassnf: error: {file}: No space left on device\n"
+    if "--json" in options:
+        assert json.loads(said.out)["passed"] is True
+    else:
+        assert ("Passed: " in said.out) is ("--quiet" not in options)
+        assert "Wrote" not in said.out
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_stopped_by_a_signal(
+    number: int, code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from glassnf.certify import run as runner
+
+    def stopped(ctx: Context) -> Any:
+        signal.raise_signal(number)
+        yield close("one", 1.0, 1.0, 0.0)
+
+    monkeypatch.setattr(runner, "all_cases", lambda: (Case("sampler", "system", stopped),))
+    assert run(["certify", "--json"]) == code
+    said = capsys.readouterr()
+    message = "stopped; there is no certificate"
+    assert json.loads(said.out) == {"error": {"message": message, "exit_code": code}}
+    assert said.err == f"glassnf: error: {message}\n"
 
 
 @pytest.mark.slow

@@ -5,9 +5,11 @@ from __future__ import annotations
 import errno
 import io
 import os
+import shlex
 import shutil
 import stat
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -637,3 +639,39 @@ def test_a_checkpoint_before_the_last_that_cannot_be_removed(
     assert run([*SWAP, "-o", str(path)]) == 0
     said = capsys.readouterr().err
     assert said.endswith("run.h5.previous: Operation not permitted: the checkpoint before the last could not be removed\n")
+
+
+# ---------------------------------------------------------------------------------------------------------- the standard output
+
+
+def shell(command: str) -> subprocess.CompletedProcess[str]:
+    """Run a line of a shell in which ``$GLASSNF`` is the command."""
+    program = f"{shlex.quote(sys.executable)} -c 'from glassnf.cli import main; main()'"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    return subprocess.run(
+        ["bash", "-c", command.replace("$GLASSNF", program)], capture_output=True, text=True, env=environment, timeout=120
+    )
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+@pytest.mark.parametrize(("command", "unbuffered"), [("info", ""), ("info --json", "1"), ("compare --help", "")])
+def test_a_standard_output_that_is_full(command: str, unbuffered: str) -> None:
+    done = shell(f"PYTHONUNBUFFERED={unbuffered} $GLASSNF {command} > /dev/full")
+    assert (done.returncode, done.stderr) == (5, "glassnf: error: standard output: No space left on device\n")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+def test_a_run_whose_table_cannot_be_printed(tmp_path: Path, straight: RunFile) -> None:
+    words = [word for word in SWAP if word != "--quiet"]
+    done = shell(f"$GLASSNF {shlex.join(words)} -o {tmp_path}/run.h5 > /dev/full")
+    assert (done.returncode, done.stderr) == (5, "glassnf: error: standard output: No space left on device\n")
+    same_runs(straight, RunFile.open(tmp_path / "run.h5"))
+
+
+def test_a_standard_output_that_is_closed() -> None:
+    done = shell("$GLASSNF info >&-")
+    assert (done.returncode, done.stderr) == (0, "")
+    done = shell("$GLASSNF nonsense >&- 2>&-")
+    assert done.returncode == 2
+    done = shell("$GLASSNF info | true; $GLASSNF compare --help | head -1")
+    assert done.stderr == ""

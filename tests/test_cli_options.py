@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -221,3 +223,50 @@ def test_info_from_a_shell_is_the_same() -> None:
     )
     assert json.loads(done.stdout) == json.loads(CliRunner().invoke(app, ["info", "--json"]).output)
     assert done.stderr == ""
+
+
+# ------------------------------------------------------------------------------------------------------------------- Ctrl-C
+
+SLOW_NUMPY = "import sys, time\nsys.stdout.write('importing\\n')\nsys.stdout.flush()\ntime.sleep(60)\n"
+
+
+@pytest.mark.parametrize("entry", ["module", "script"])
+def test_ctrl_c_while_libraries_are_imported(entry: str, tmp_path: Path) -> None:
+    (tmp_path / "numpy.py").write_text(SLOW_NUMPY, encoding="utf-8")
+    script = tmp_path / "bin" / "glassnf"
+    script.parent.mkdir()
+    script.write_text("from glassnf._entry import main\nmain()\n", encoding="utf-8")
+    command = [sys.executable, *(["-m", "glassnf"] if entry == "module" else [str(script)]), "info"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "importing\n"
+        process.send_signal(signal.SIGINT)
+        assert process.communicate(timeout=60) == ("", "")
+    assert process.returncode == -signal.SIGINT
+
+
+@pytest.mark.parametrize("name", ["glassnf", "other"])
+def test_the_handler_of_ctrl_c_is_what_it_was(name: str) -> None:
+    check = "assert signal.getsignal(signal.SIGINT) is signal.default_int_handler"
+    code = (
+        f"import signal, sys; sys.argv[0] = '/usr/bin/{name}'; import glassnf; {check}; from glassnf._entry import EARLY, main"
+    )
+    code += f"; assert EARLY is {name == 'glassnf'}; sys.argv = ['glassnf', '--version']\ntry: main()\nfinally: {check}"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment)
+
+
+@pytest.mark.parametrize("arguments", [["info"], ["compare", "--json"]])
+def test_ctrl_c_where_nothing_is_to_be_kept(
+    arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("glassnf.cli._print_info", interrupt)
+    monkeypatch.setattr("glassnf.cli._compare.choose", interrupt)
+    assert run(arguments) == 130
+    said = capsys.readouterr()
+    assert said.err.strip() == "glassnf: error: interrupted"
+    assert ("interrupted" in said.out) is ("--json" in arguments)

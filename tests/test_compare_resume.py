@@ -252,6 +252,22 @@ def test_killed_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixt
     assert not parts.exists()
 
 
+@pytest.mark.parametrize(("number", "code", "how"), [(signal.SIGTERM, 143, "terminated"), (signal.SIGINT, 130, "interrupted")])
+def test_a_signal_is_a_sentence(
+    number: int, code: int, how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from glassnf.cli import _compare
+
+    before = signal.getsignal(number)
+    monkeypatch.setattr(_compare._Display, "show", lambda *_: signal.raise_signal(number))
+    assert run(["compare", *TINY, "--algorithms", "mc", "-T", "0.7", "--json", "-o", str(tmp_path)]) == code
+    said = capsys.readouterr()
+    assert said.err.startswith(f"glassnf: error: {how}; 0 finished pieces are kept, go on with: ")
+    assert json.loads(said.out)["error"]["exit_code"] == code
+    assert signal.getsignal(number) is before
+    assert Parts(tmp_path).exist
+
+
 def test_a_kill_while_pieces_are_removed_leaves_none_of_their_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A finished comparison cannot be taken for an interrupted one, and the next one in its folder clears what is left."""
 

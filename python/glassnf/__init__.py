@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from . import certify, cuda, flows, io, observables, systems
+from . import _entry, certify, cuda, flows, io, observables, systems
 from ._core import __version__
 from ._lazy import lazy_names
 from .energy import energy, energy_and_forces, forces, pressure, virial
@@ -80,3 +80,6 @@ __all__ = [
 _OF_SAMPLERS = ("DominatedWeightsWarning", "FlowMetropolis", "FlowResult", "FlowSampler")
 
 __getattr__, __dir__ = lazy_names(__name__, dict.fromkeys(_OF_SAMPLERS, "samplers"), __all__)
+
+if _entry.EARLY:
+    _entry.restore()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -72,20 +73,56 @@ class Certificate:
             Path(temporary).write_text(dumps(self.data), encoding="utf-8")
 
     def problems(self) -> list[str]:
-        """Return what does not hold together: the digest, the outcomes by the p-values and limits, the verdict. Empty: nothing.
+        """Return what does not hold together. Empty: nothing.
 
-        The digest is no signature: whoever alters a certificate can make a new one.
+        Digest, outcomes, numbers of the family and verdict are made anew from all the rest and compared; every check is there
+        once, and what was not run has a reason. The digest is no signature: whoever alters a certificate can make a new one.
         """
         found = []
+        level = float(self.data["settings"]["level"])
         if digest_of(self.data) != self.digest:
             found.append("digest: expected that of the contents, got another: the file has been altered")
-        outcomes = judge([dict(check) for check in self.checks], float(self.data["settings"]["level"]))
+        found += _inconsistent(self.checks)
+        outcomes = judge([dict(check) for check in self.checks], level)
         wrong = [a["name"] for a, b in zip(self.checks, outcomes, strict=True) if a["outcome"] != b["outcome"]]
         if wrong:
             found.append(f"checks: expected outcomes that follow from the numbers, got others in {len(wrong)}: {wrong[0]}")
+        for name, value in family_of(outcomes, level).items():
+            got = self.data["family"].get(name)
+            if got != value or isinstance(got, bool):
+                found.append(f"family: expected {name} {value}, which follows from the rest, got {got}")
         if self.passed != verdict(outcomes):
             found.append(f"passed: expected {verdict(outcomes)}, which follows from the checks, got {self.passed}")
         return found
+
+
+def _inconsistent(checks: list[dict[str, Any]]) -> list[str]:
+    """Return a check whose reason does not go with its outcome, or that is there twice, in a sentence; or nothing."""
+    found = []
+    numbers = ("p_value", "observed", "expected", "limit")
+    for check in checks:
+        left = check["outcome"] == "not run"
+        if left and (not check["reason"] or any(check[name] is not None for name in numbers)):
+            found.append(f"checks: expected a reason and no numbers where nothing was run, got others: {check['name']}")
+        elif check["reason"] and not left:
+            found.append(f"checks: expected no reason where a check was run, got one: {check['name']}")
+    count = Counter((check["name"], check["device"], check["precision"]) for check in checks)
+    found += [f"checks: expected each one once, got {n} times: {name}" for (name, *_), n in count.items() if n > 1]
+    return found[:1]
+
+
+def family_of(checks: list[dict[str, Any]], level: float) -> dict[str, Any]:
+    """Return how many checks of which kind there are, and what holds for all of them together."""
+    run = [check for check in checks if check["outcome"] != "not run"]
+    p_values = [check["p_value"] for check in run if check["p_value"] is not None]
+    return {
+        "method": "Holm",
+        "false_alarm_rate": level,
+        "statistical_checks": len(p_values),
+        "checks_without_chance": len(run) - len(p_values),
+        "not_run": len(checks) - len(run),
+        "smallest_p_value": min(p_values, default=None),
+    }
 
 
 def verdict(checks: list[dict[str, Any]]) -> bool:
@@ -156,11 +193,15 @@ def _check_contents(shown: str, data: dict[str, Any]) -> None:
     checks = data["checks"]
     good = isinstance(checks, list) and isinstance(data["passed"], bool) and isinstance(data["settings"], dict)
     level = data["settings"].get("level") if good else None
-    good = good and isinstance(level, float) and 0.0 < level < 1.0
+    good = good and isinstance(level, float) and 0.0 < level < 1.0 and isinstance(data["family"], dict)
     for check in checks if good else ():
-        good = good and isinstance(check, dict) and isinstance(check.get("name"), str)
+        good = good and isinstance(check, dict)
+        good = good and all(isinstance(check.get(name), str) for name in ("name", "sampler", "device", "precision"))
+        good = good and isinstance(check.get("reason", 0), (str, type(None)))
         good = good and check.get("outcome") in ("passed", "failed", "not run")
-        good = good and all(name in check and number(check[name]) for name in ("p_value", "observed", "expected", "limit"))
+        good = good and all(
+            name in check and number(check[name]) for name in ("p_value", "observed", "expected", "error", "limit")
+        )
         good = good and (check["p_value"] is None or 0.0 <= check["p_value"] <= 1.0)
     if not good:
         raise ValueError(f"{shown}: expected a certificate of glassnf, got one whose contents are not as they must be")
@@ -172,21 +213,13 @@ def assemble(settings: dict[str, Any], created: str, checks: list[dict[str, Any]
     from ..compare.jsonable import jsonable
 
     judge(checks, settings["level"])
-    p_values = [check["p_value"] for check in checks if check["p_value"] is not None and check["outcome"] != "not run"]
     data = {
         "format": FORMAT,
         "format_version": _VERSION,
         "created": created,
         "settings": settings,
         "environment": environment(),
-        "family": {
-            "method": "Holm",
-            "false_alarm_rate": settings["level"],
-            "statistical_checks": len(p_values),
-            "checks_without_chance": sum(c["p_value"] is None and c["outcome"] != "not run" for c in checks),
-            "not_run": sum(c["outcome"] == "not run" for c in checks),
-            "smallest_p_value": min(p_values, default=None),
-        },
+        "family": family_of(checks, settings["level"]),
         "passed": verdict(checks),
         "checks": checks,
     }

@@ -46,7 +46,8 @@ def chosen_cases(only: object) -> tuple[Case, ...]:
     words = [only] if isinstance(only, str) else list(only)
     for word in words:
         if not any(_check.string("only", word).lower() in case.name.lower() for case in cases):
-            samplers = ", ".join(dict.fromkeys(case.sampler for case in cases))
+            parts = dict.fromkeys(part for case in cases for part in case.sampler.split(", "))  # commas separate words
+            samplers = ", ".join(repr(part) for part in parts)
             raise ValueError(f"only: expected words from the names of checks (such as {samplers}), got {word!r}")
     return tuple(case for case in cases if any(word.lower() in case.name.lower() for word in words))
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 
 import typer
 
 from . import _arguments as arg
-from ._errors import BAD_INPUT, CommandError, fail, guarded
+from ._errors import BAD_INPUT, CANNOT_WRITE, INTERRUPTED, CommandError, fail, guarded
 
 __all__ = ["app", "main"]
 
@@ -222,11 +223,14 @@ def certify(
 
 def run(arguments: list[str]) -> int:
     """Run the command line and return the exit code; usage errors are one sentence, and an object with ``--json``."""
-    if arguments in (["info"], ["info", "--json"]):  # straight to it: the parser would take a third of the time of this command
-        _print_info("--json" in arguments)
-        return 0
     try:
+        if arguments in (["info"], ["info", "--json"]):  # straight to it: the parser would take a third of the time of it
+            _print_info("--json" in arguments)
+            return 0
         code = app(args=arguments, prog_name="glassnf", standalone_mode=False)
+    except (KeyboardInterrupt, typer.Abort):  # some versions of the parser make the one the other
+        fail("interrupted", INTERRUPTED, json="--json" in arguments)
+        return INTERRUPTED
     except Exception as error:
         if not hasattr(error, "format_message"):
             raise
@@ -238,10 +242,35 @@ def run(arguments: list[str]) -> int:
 
 def main() -> None:
     """Entry point of the ``glassnf`` command."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by whoever has started this process
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
+    code = 0
     try:
         code = run(sys.argv[1:])
         sys.stdout.flush()
     except BrokenPipeError:  # the reader of a pipe has gone; nothing more can be said to it
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard_output()
         code = 1
+    except OSError as error:
+        if not _is_of_output(error):
+            raise
+        _discard_output()
+        fail(f"standard output: {error.strerror}", CANNOT_WRITE, json=False)
+        code = code or CANNOT_WRITE
     raise SystemExit(code)
+
+
+def _is_of_output(error: OSError) -> bool:
+    """Return whether the standard output still fails in this way: the error does not say of what it is."""
+    try:
+        sys.stdout.write("\n")
+        sys.stdout.flush()
+    except OSError as again:
+        return again.errno == error.errno
+    return False
+
+
+def _discard_output() -> None:
+    """Have the interpreter, when it ends, write nowhere what the standard output did not take."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ._chain import catch_signals
 from ._console import Bar, print_tables
-from ._errors import CommandError, user_input
+from ._errors import INTERRUPTED, CommandError, fail, user_input, writing
 from ._options import Choices, Option, choose, flag, fraction, integer, text, words
 
 if TYPE_CHECKING:
@@ -50,18 +50,21 @@ def certify_command(given: dict[str, Any], config: str | None) -> int:
     Raises
     ------
     CommandError
-        If an option makes no sense; nothing has been written then.
+        If an option makes no sense, or the checks are stopped; nothing has been written then.
     """
     choices = choose(OPTIONS, given, config)
     if choices["verify"] is not None:
         return _verify(choices)
     output = _file(choices)
     certificate = _certify(choices)
-    if certificate is None:
-        return 130
-    if output is not None:
-        with user_input():
-            certificate.save(output)
+    try:
+        if output is not None:
+            with user_input(), writing(output):
+                certificate.save(output)
+    except CommandError as error:  # the checks are not lost: they have taken long
+        _report(certificate, choices, None)
+        fail(error.message, error.code, json=False)  # the object on the standard output is the certificate
+        return error.code
     _report(certificate, choices, output)
     return 0 if certificate.passed else FAILED
 
@@ -78,8 +81,8 @@ def _file(choices: Choices) -> Path | None:
     return output
 
 
-def _certify(choices: Choices) -> Certificate | None:
-    """Run the checks; None if they were stopped."""
+def _certify(choices: Choices) -> Certificate:
+    """Run the checks."""
     from ..certify import FALSE_ALARM, certify
     from ..certify.run import chosen_cases
 
@@ -107,13 +110,16 @@ def _certify(choices: Choices) -> Certificate | None:
                     progress=progress,
                 )
         except KeyboardInterrupt:
-            sys.stderr.write("glassnf: stopped; there is no certificate\n")
-            return None
+            code = INTERRUPTED if stop.number is None else stop.exit_code
+            raise CommandError("stopped; there is no certificate", code) from None
 
 
 def _verify(choices: Choices) -> int:
     from ..certify import load
 
+    others = [f"--{option.key}" for option in OPTIONS if option.key in choices.explicit - {"verify", "quiet", "json"}]
+    if others:
+        raise CommandError(f"--verify: expected no other options than --quiet and --json, got {', '.join(others)}")
     with user_input():
         certificate = load(choices["verify"])
     problems = certificate.problems()

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
+import signal
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from ..compare.settings import TUNING_SHARE
+from ._chain import StopRequest
 from ._console import Bar, print_tables
-from ._errors import CommandError, user_input, writing
+from ._errors import INTERRUPTED, CommandError, user_input, writing
 from ._options import Choices, Option, choose, duration, flag, floats, fraction, integer, positive, text, words
 from ._sample import find_system
 
@@ -197,16 +201,19 @@ def compare_command(given: dict[str, Any], config: str | None, command: list[str
     parts = Parts(folder)
     with user_input(), writing(folder):
         parts.begin(settings, resume=choices["resume"])
+    stop = StopRequest()
     try:
-        with _Display(settings, choices["quiet"]) as display:
-            comparison = compare_in_parts(settings, display.show, parts)
-        data = comparison_to_dict(comparison, command)
-        with user_input(), writing(folder, f"; {parts.count()} finished pieces are kept, go on with --resume"):
-            paths = write_files(data, folder)
+        with _terminable(stop):
+            with _Display(settings, choices["quiet"]) as display:
+                comparison = compare_in_parts(settings, display.show, parts)
+            data = comparison_to_dict(comparison, command)
+            with user_input(), writing(folder, f"; {parts.count()} finished pieces are kept, go on with --resume"):
+                paths = write_files(data, folder)
     except KeyboardInterrupt:
         again = [word for word in command if word not in ("--overwrite", "--resume")]
-        words = f"interrupted; {parts.count()} finished pieces are kept, go on with: {shlex.join([*again, '--resume'])}"
-        raise CommandError(words, 130) from None
+        how = "interrupted" if stop.number is None else "terminated"
+        words = f"{how}; {parts.count()} finished pieces are kept, go on with: {shlex.join([*again, '--resume'])}"
+        raise CommandError(words, INTERRUPTED if stop.number is None else stop.exit_code) from None
     finally:
         parts.release()
     if choices["json"]:
@@ -214,6 +221,25 @@ def compare_command(given: dict[str, Any], config: str | None, command: list[str
     elif not choices["quiet"]:
         _print(data, paths)
     return 0
+
+
+@contextlib.contextmanager
+def _terminable(stop: StopRequest) -> Iterator[None]:
+    """Have SIGTERM do what Ctrl-C does, and be remembered; outside the main thread signals cannot be caught."""
+
+    def handle(number: int, _: object) -> None:
+        stop.number = number
+        raise KeyboardInterrupt
+
+    try:
+        previous = signal.signal(signal.SIGTERM, handle)
+    except ValueError:
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
 
 
 class _Display:

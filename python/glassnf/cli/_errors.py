@@ -19,6 +19,7 @@ from ..flows.transport import FlowError
 __all__ = [
     "BAD_INPUT",
     "CANNOT_WRITE",
+    "INTERRUPTED",
     "CommandError",
     "cannot_write",
     "fail",
@@ -32,6 +33,9 @@ BAD_INPUT: Final = 2
 
 CANNOT_WRITE: Final = 5
 """Exit code where results cannot be written: the disk is full, the folder has vanished or may not be written to."""
+
+INTERRUPTED: Final = 130
+"""Exit code where Ctrl-C has stopped the command: 128 plus the number of the signal, as shells have it."""
 
 Command = TypeVar("Command", bound=Callable[..., None])
 
@@ -131,5 +135,8 @@ def guarded(command: Command) -> Command:
             message = printable(str(error), 4000)
             fail(message, BAD_INPUT, json=bool(options.get("json")))
             raise typer.Exit(BAD_INPUT) from None
+        except KeyboardInterrupt:  # where there was nothing to keep yet, or no longer
+            fail("interrupted", INTERRUPTED, json=bool(options.get("json")))
+            raise typer.Exit(INTERRUPTED) from None
 
     return run  # type: ignore[return-value]
