@@ -21,6 +21,7 @@ from .._sample_options import engine_of, given_by, resolve_engine
 from .base import REPLICAS, Runner, averages, make_engine, mark, plain_table, shown, told, verdict_rows
 from .flow_file import load_flow
 from .monte_carlo import ADAPTATION_BLOCK
+from .starts import random_replicas
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -97,11 +98,7 @@ class FlowRunner(Runner):
     @staticmethod
     def start(parameters: dict[str, Any], system: System, threads: int | None, turn: Turn) -> Ensemble:
         """Return random starts at the hot temperature."""
-        from ...ensemble import Ensemble
-
-        return Ensemble.random(
-            system, replicas=parameters["replicas"], temperature=parameters["start"], seed=parameters["seed"]
-        )
+        return random_replicas(system, parameters["start"], parameters["seed"], turn, replicas=parameters["replicas"])
 
     @property
     def done(self) -> bool:

@@ -53,9 +53,7 @@ class MonteCarloRunner(Runner):
     @staticmethod
     def start(parameters: dict[str, Any], system: System, threads: int | None, turn: Turn) -> Ensemble:
         """Return random starts, half of them annealed if that was asked for."""
-        replicas = parameters["replicas"]
-        temperatures = np.full(replicas, parameters["temperature"], dtype=np.float64)
-        return start_replicas(parameters, system, temperatures, replicas, threads, turn)
+        return start_replicas(parameters, system, [parameters["temperature"]], parameters["replicas"], threads, turn)
 
     @property
     def done(self) -> bool:

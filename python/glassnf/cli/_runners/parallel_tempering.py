@@ -129,8 +129,7 @@ class ParallelTemperingRunner(Runner):
     @staticmethod
     def start(parameters: dict[str, Any], system: System, threads: int | None, turn: Turn) -> Ensemble:
         """Return random starts at the temperatures of the ladders, half of these annealed if that was asked for."""
-        temperatures = np.tile(np.asarray(parameters["temperatures"], dtype=np.float64), parameters["ladders"])
-        return start_replicas(parameters, system, temperatures, parameters["ladders"], threads, turn)
+        return start_replicas(parameters, system, parameters["temperatures"], parameters["ladders"], threads, turn)
 
     @property
     def done(self) -> bool:

@@ -20,6 +20,7 @@ from .._options import Choices
 from .._sample_options import engine_of, given_by, resolve_engine, twice
 from .base import Runner, make_engine, mark, number_table, plain_table, shown, told, verdict_rows
 from .flow_file import assisting_flow, flow_parameters
+from .starts import random_replicas
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -121,11 +122,7 @@ class PopulationAnnealingRunner(Runner):
     @staticmethod
     def start(parameters: dict[str, Any], system: System, threads: int | None, turn: Turn) -> Ensemble:
         """Return random starts at the start temperature."""
-        from ...ensemble import Ensemble
-
-        return Ensemble.random(
-            system, replicas=parameters["population"], temperature=parameters["start"], seed=parameters["seed"]
-        )
+        return random_replicas(system, parameters["start"], parameters["seed"], turn, replicas=parameters["population"])
 
     @property
     def done(self) -> bool:
