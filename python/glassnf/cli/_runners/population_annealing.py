@@ -18,7 +18,7 @@ from .._chain import Turn
 from .._errors import CommandError
 from .._options import Choices
 from .._sample_options import engine_of, given_by, resolve_engine, twice
-from .base import Runner, make_engine, mark, number_table, plain_table, shown, told, verdict_rows
+from .base import Runner, counted, make_engine, mark, number_table, plain_table, shown, told, verdict_rows
 from .flow_file import assisting_flow, flow_parameters
 from .starts import random_replicas
 
@@ -266,7 +266,8 @@ class PopulationAnnealingRunner(Runner):
         parameters = self.parameters
         title = (
             f"{parameters['system']}, N = {parameters['n']}, T = {parameters['start']:g} to {parameters['temperature']:g}, "
-            f"pa ({parameters['explorer']}):\n{parameters['population']:,} replicas, {len(result['steps'])} temperatures"
+            f"pa ({parameters['explorer']}):\n{counted(parameters['population'], 'replica')}, "
+            f"{counted(len(result['steps']), 'temperature')}"
         )
         table = plain_table("At the target")
         table.add_row("<U>/N", shown(result["mean_energy"], "epsilon", mark(result)))
