@@ -237,6 +237,15 @@ def test_ladders_without_exchange_are_not_called_equilibrated(tmp_path: Path, ca
     assert not any(row["equilibrated"] for row in result["temperatures"])
 
 
+def test_a_few_exchanges_that_are_refused_are_no_reason_for_advice(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    few = ["--algorithm", "pt", "--temperatures", "1,200", "--ladders", "1", "--equilibration", "0", "--sweeps", "40"]
+    assert run([*(word for word in COMMON if word != "--quiet"), *few, "-o", str(tmp_path / "b.h5")]) == 0
+    shown = " ".join(re.sub("[^\\w\\s.,:]", " ", capsys.readouterr().out).split())
+    assert "NO EXCHANGE" not in shown  # two attempts say nothing
+    assert "fewer than 100 exchanges" in shown
+    assert "1 ladder of 2 temperatures x 40 sweeps" in shown
+
+
 def test_a_ladder_is_made_from_the_temperature(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = [*COMMON, "--algorithm", "pt", "-T", "0.3", "--ladders", "1", "--sweeps", "400", "--equilibration", "0"]
     assert run([*arguments, "-o", str(tmp_path / "a.h5"), "--json"]) == 0

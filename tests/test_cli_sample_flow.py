@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -106,6 +107,9 @@ def test_a_run_in_pieces_is_the_same(flow: list[str], tmp_path: Path, monkeypatc
 def test_tables_in_words(flow: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run([*BASE, *flow, *LENGTHS, "-o", str(tmp_path / "run.h5")]) == 0
     text = capsys.readouterr().out
+    shown, judged = re.search(r"effective samples +\S ([\d.]+) of", text), re.search(r"([\d.]+)\s+effective samples?[,;]", text)
+    assert shown is not None
+    assert judged is None or shown[1] == judged[1]
     for words in (
         "T = 0.8 to 0.7, nf (swap)",
         "<U>/N",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 
 import numpy as np
 import pytest
@@ -169,7 +170,7 @@ def test_short_runs_cannot_tell(records: int, replicas: int, short: str) -> None
     verdict = obs.judge_chains(ar1(np.random.default_rng(21), 0.5, records, replicas))
     assert verdict.status == "cannot tell"
     assert verdict[short].outcome is None
-    assert "only, of" in verdict[short].sentence
+    assert re.search("only .*, (50|400) are needed", verdict[short].sentence)
 
 
 @pytest.mark.parametrize("replicas", [1, 4, 16])
@@ -258,6 +259,39 @@ def test_records_that_say_nothing() -> None:
     assert "unequal intervals" in obs.judge_chains(x, regular=False).sentence
     x[3, 2] = np.nan
     assert obs.judge_chains(x).sentence == "cannot tell: an energy is not finite"
+
+
+def test_identical_replicas_say_nothing() -> None:
+    """They have no spread, so that any difference would be one of infinitely many standard errors."""
+    x = np.repeat(np.random.default_rng(32).normal(size=(100, 1)), 32, axis=1)
+    for series in (x, x + np.linspace(0.0, 1.0, 100)[:, None]):
+        verdict = obs.judge_chains(series)
+        assert (verdict.status, verdict["drift"].outcome) == ("cannot tell", None)
+        assert "replicas are identical" in verdict.sentence
+        assert "inf" not in verdict.sentence
+    verdict = obs.judge_chains(np.hstack([x, x + 1.0]), from_cold=np.arange(64) >= 32)
+    assert verdict["forward-backward"].outcome is None
+    assert "to compare starts by" in verdict.sentence
+
+
+def test_r_hat_in_words() -> None:
+    apart = np.repeat(np.arange(4.0)[None, :], 20, axis=0)
+    check = eq.r_hat_check(apart)
+    assert (check.value, check.sentence) == (math.inf, "R-hat is infinite, the run is too short for replicas to agree")
+    assert eq.shown_r_hat(1.0184) == "1.018"
+    assert eq.shown_r_hat(207277753918271.281) == "2.073e+14"
+    assert eq.shown_r_hat(math.inf) == "infinite"
+
+
+def test_weights_and_ladders_and_populations_that_are_too_few() -> None:
+    words = outer.judge_weights(np.zeros(1)).sentence
+    assert "1 weight is too few" in words
+    assert "only 1 effective sample, 100 are needed" in words
+    trips = outer.ladder_checks([200], [100], [3], 50.0)[1]
+    assert trips.sentence == "only 3 round trips, 10 are needed"
+    assert outer.ladder_checks([200], [100], [0], 500.0)[1].sentence == "no replica has been at both ends"
+    families = outer.anneal_checks(100, np.array([2.0]), 1.0)[0]
+    assert families.sentence == "the population is only 50 times rho_t, 100 times are needed"
 
 
 def test_many_records_are_thinned_for_r_hat() -> None:

@@ -11,6 +11,7 @@ import dataclasses
 import io
 import json
 import signal
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -323,6 +324,57 @@ def test_cold_starts_hear_signals_and_show_progress(tmp_path: Path, monkeypatch:
     assert threads == [1]
     assert shown[0] == ("cold starts", 20.0, 4000.0)
     assert shown[-1] == ("cold starts", 400.0, 4000.0)  # it ended with the next block
+
+
+@pytest.mark.parametrize(
+    "size", [["--replicas", "20000"], ["--algorithm", "pa", "--population", "20000"], ["--particles", "20000"]]
+)
+def test_random_starts_hear_signals(tmp_path: Path, capsys: pytest.CaptureFixture[str], size: list[str]) -> None:
+    """A signal that comes while replicas are made stops the run before there is a file, within a step of the relaxation."""
+    from glassnf import _random_start
+
+    calls, relax = [0], _random_start._relax
+
+    def signalled(*arguments: Any, **options: Any) -> Any:
+        signal.raise_signal(signal.SIGTERM)
+        return relax(*arguments, **options)
+
+    def evaluate(*arguments: Any, **options: Any) -> Any:
+        calls[0] += 1
+        return evaluated(*arguments, **options)
+
+    evaluated = _random_start.evaluate
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_random_start, "_relax", signalled)
+        patch.setattr(_random_start, "evaluate", evaluate)
+        arguments = ["sample", "-T", "0.8", "--seed", "3", "--threads", "1", *size]
+        assert run([*arguments, "-o", str(tmp_path / "a.h5")]) == 128 + signal.SIGTERM
+    assert "stopped before the run began, while its random starts were made" in capsys.readouterr().err
+    assert calls == [0]
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "size",
+    [
+        ["--replicas", "1000000000"],
+        ["--algorithm", "md", "--replicas", "1000000000"],
+        ["--algorithm", "pt", "--ladders", "1000000000"],
+        ["--algorithm", "pa", "--population", "1000000000"],
+    ],
+)
+def test_replicas_that_fit_into_no_memory_are_refused_before_anything_is_made(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], size: list[str]
+) -> None:
+    tracemalloc.start()
+    try:
+        assert run(["sample", "-T", "0.8", *size, "-o", str(tmp_path / "a.h5")]) == 2
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert "replicas: expected " in capsys.readouterr().err
+    assert peak < 1 << 28
+    assert not list(tmp_path.iterdir())
 
 
 def test_runs_from_both_sides_go_on_bit_for_bit(tmp_path: Path) -> None:

@@ -8,6 +8,8 @@ on its own: the start of a replica depends on the seed and its id only.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import numpy.typing as npt
 
@@ -30,8 +32,17 @@ _ATTEMPTS = 20
 _BLOCK = 4_000_000  # coordinates handled at once, to bound memory
 
 
-def random_start(system: System, ids: npt.NDArray[np.int64], seed: int) -> tuple[FloatArray, npt.NDArray[np.int32]]:
-    """Return wrapped positions (R, N, d) and species (R, N) of new replicas with these ids."""
+def no_check() -> None:
+    """Go on."""
+
+
+def random_start(
+    system: System, ids: npt.NDArray[np.int64], seed: int, check: Callable[[], None] = no_check
+) -> tuple[FloatArray, npt.NDArray[np.int32]]:
+    """Return wrapped positions (R, N, d) and species (R, N) of new replicas with these ids.
+
+    What `check` raises ends the work: it is called before each replica is thrown, and in each step of the relaxation.
+    """
     n, d = system.n, system.dimension
     per_block = max(1, _BLOCK // (n * d))
     positions = np.empty((ids.size, n, d))
@@ -39,15 +50,21 @@ def random_start(system: System, ids: npt.NDArray[np.int64], seed: int) -> tuple
     for first in range(0, ids.size, per_block):
         block = slice(first, first + per_block)
         for place, replica in enumerate(ids[block], start=first):
+            check()
             positions[place] = _uniform(seed, _core.Stream.RANDOM_START, int(replica), n * d).reshape(n, d) * system.box
             order = np.argsort(_uniform(seed, _core.Stream.RANDOM_SPECIES, int(replica), n), kind="stable")
             species[place, order] = system.species
-        _push_apart(system, positions[block], species[block], ids[block], seed)
+        _push_apart(system, positions[block], species[block], ids[block], seed, check)
     return positions, species
 
 
 def _push_apart(
-    system: System, positions: FloatArray, species: npt.NDArray[np.int32], ids: npt.NDArray[np.int64], seed: int
+    system: System,
+    positions: FloatArray,
+    species: npt.NDArray[np.int32],
+    ids: npt.NDArray[np.int64],
+    seed: int,
+    check: Callable[[], None],
 ) -> None:
     """Relax in place; replicas left with an overlap are shaken and relaxed again.
 
@@ -60,10 +77,11 @@ def _push_apart(
     left = np.arange(ids.size)
     for attempt in range(_ATTEMPTS):
         for place in left if attempt else ():
+            check()
             kick = _uniform(seed, _core.Stream.RANDOM_START, int(ids[place]), n * d, step=attempt).reshape(n, d) - 0.5
             positions[place] = wrap_positions(positions[place] + shake * kick, system.box)[0]
-        positions[left] = _relax(soft, positions[left], species[left], _SOFT_STEPS, stop_at=_ENOUGH)
-        positions[left] = _relax(system, positions[left], species[left], _HARD_STEPS, stop_at=None)
+        positions[left] = _relax(soft, positions[left], species[left], _SOFT_STEPS, check, stop_at=_ENOUGH)
+        positions[left] = _relax(system, positions[left], species[left], _HARD_STEPS, check, stop_at=None)
         u = evaluate(system, Batch(positions[left], species[left]))[0]
         left = left[u > highest]
         if not left.size:
@@ -89,7 +107,13 @@ def _softened(system: System) -> System:
 
 
 def _relax(
-    system: System, positions: FloatArray, species: npt.NDArray[np.int32], steps: int, *, stop_at: float | None
+    system: System,
+    positions: FloatArray,
+    species: npt.NDArray[np.int32],
+    steps: int,
+    check: Callable[[], None],
+    *,
+    stop_at: float | None,
 ) -> FloatArray:
     """FIRE with capped steps, batched with per-replica state; replicas that are done are left alone.
 
@@ -105,9 +129,11 @@ def _relax(
     alpha = np.full(x.shape[0], 0.1)
     downhill = np.zeros(x.shape[0], dtype=np.int64)
     for _ in range(steps):
+        check()
         wrapped = wrap_positions(x[active], system.box)[0]
         x[active] = wrapped
         u, f, _ = evaluate(system, Batch(np.ascontiguousarray(wrapped), species[active]), with_forces=True)
+        check()
         if stop_at is not None:
             going = u > stop_at * system.n
         else:

@@ -6,7 +6,7 @@ Units are reduced Lennard-Jones units with mass 1 and k_B = 1: lengths in sigma,
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -258,18 +258,7 @@ class Ensemble:
         ImportError
             If `device` is a CUDA device and CuPy is not installed.
         """
-        _check_system(system)
-        count = _check.positive_int("replicas", replicas)
-        number = _check.integer("seed", seed, 0, _MAX_SEED)
-        target = cuda.find_device(device)
-        _check_memory(system, count, target)
-        temperatures = per_replica("temperature", temperature, count)
-        from ._random_start import random_start
-
-        ids = np.arange(count, dtype=np.int64)
-        positions, species = random_start(system, ids, number)
-        start = cls.from_arrays(system, positions, species=species, temperature=temperatures, seed=number, ids=ids)
-        return start.to(target.name)
+        return random_ensemble(system, replicas, temperature, seed, device, kind=cls)
 
     @classmethod
     def from_arrays(
@@ -695,6 +684,44 @@ class Ensemble:
 def _check_system(system: object) -> None:
     if not isinstance(system, System):
         raise TypeError(f"system: expected a glassnf System, got {_check.describe(system)} ({type(system).__name__})")
+
+
+def random_ensemble(
+    system: System,
+    replicas: int,
+    temperature: npt.ArrayLike,
+    seed: int,
+    device: str = "cpu",
+    *,
+    units: int = 1,
+    check: Callable[[], None] | None = None,
+    kind: type[Ensemble] = Ensemble,
+) -> Ensemble:
+    """Do what `Ensemble.random` does, in steps between which it can be ended.
+
+    Parameters
+    ----------
+    system, replicas, temperature, seed, device
+        As there; replicas and temperatures are those of one unit.
+    units
+        How many times they are repeated, once it is known that all replicas fit into memory.
+    check
+        Called several times a second; what it raises ends the work.
+    kind
+        Class of the result.
+    """
+    _check_system(system)
+    count = _check.positive_int("replicas", replicas)
+    number = _check.integer("seed", seed, 0, _MAX_SEED)
+    target = cuda.find_device(device)
+    _check_memory(system, count * units, target)
+    temperatures = np.tile(per_replica("temperature", temperature, count), units)
+    from ._random_start import no_check, random_start
+
+    ids = np.arange(temperatures.size, dtype=np.int64)
+    positions, species = random_start(system, ids, number, no_check if check is None else check)
+    start = kind.from_arrays(system, positions, species=species, temperature=temperatures, seed=number, ids=ids)
+    return start.to(target.name)
 
 
 def _check_memory(system: System, replicas: int, device: Device) -> None:

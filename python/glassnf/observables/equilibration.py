@@ -236,6 +236,19 @@ def _change(x: FloatArray, early: slice, late: slice) -> float:
     return _deviate(float(x[late].mean() - x[early].mean()), error, max(1, round(min(effective))))
 
 
+def _identical(x: FloatArray) -> bool:
+    """Return whether there are several replicas (records, R), all with the same records."""
+    return x.shape[1] > 1 and bool((x == x[:, :1]).all())
+
+
+def _sigmas(value: float) -> str:
+    """Return a deviation in words, without sign; four digits are enough for a large one."""
+    size = abs(value)
+    if math.isinf(size):
+        return "without any spread"
+    return f"{size:.1f} sigma" if size < 1e3 else f"{size:.4g} sigma"
+
+
 def drift_check(groups: list[FloatArray]) -> Check:
     """Compare the halves of the records, and their first tenth with their second half, in each group of replicas."""
     n = len(groups[0])
@@ -243,21 +256,28 @@ def drift_check(groups: list[FloatArray]) -> Check:
     contrasts = [(slice(0, half), slice(n - half, n))]
     if tenth >= 2:
         contrasts.append((slice(0, tenth), slice(n - half, n)))
+    limit = sigma_limit(len(groups) * len(contrasts))
+    if any(_identical(group) and group.max() > group.min() for group in groups):
+        return Check("drift", math.nan, limit, None, "replicas are identical, without a spread to tell a drift by")
     found = [_change(group, *contrast) for group in groups for contrast in contrasts]
-    limit = sigma_limit(len(found))
     known = [value for value in found if not math.isnan(value)]
     if not known:
         return Check("drift", math.nan, limit, None, "too few replicas, and too short a run, to tell a drift")
     worst = max(known, key=abs)
     if abs(worst) > limit:
         way = "down" if worst < 0.0 else "up"
-        return Check("drift", worst, limit, False, f"the energy still drifts {way} ({abs(worst):.1f} sigma)")
+        return Check("drift", worst, limit, False, f"the energy still drifts {way} ({_sigmas(worst)})")
     if len(known) < len(found):
         return Check("drift", worst, limit, None, "too few replicas, and too short a run, to exclude a drift")
     return Check("drift", worst, limit, True, f"no drift ({abs(worst):.1f} sigma)")
 
 
 # --------------------------------------------------------------------------------------------------------------- the rules
+
+
+def shown_r_hat(value: float) -> str:
+    """Return R-hat with three decimals, a large one with four digits; ``infinite`` where replicas never change but differ."""
+    return "infinite" if math.isinf(value) else f"{value:.3f}" if value < 1e3 else f"{value:.4g}"
 
 
 def r_hat_check(x: FloatArray) -> Check:
@@ -271,8 +291,9 @@ def r_hat_check(x: FloatArray) -> Check:
     value = split_rhat(thinned, rank_normalised=True)
     limit = R_HAT_LIMIT if x.shape[1] >= AUTO_REPLICAS else R_HAT_FEW
     if value <= limit:
-        return Check("R-hat", value, limit, True, f"R-hat {value:.3f}")
-    return Check("R-hat", value, limit, None, f"R-hat {value:.3f} above {limit:g}, the run is too short for replicas to agree")
+        return Check("R-hat", value, limit, True, f"R-hat {shown_r_hat(value)}")
+    found = "is infinite" if math.isinf(value) else f"{shown_r_hat(value)} above {limit:g}"
+    return Check("R-hat", value, limit, None, f"R-hat {found}, the run is too short for replicas to agree")
 
 
 def _lengths(x: FloatArray) -> list[Check]:
@@ -282,12 +303,18 @@ def _lengths(x: FloatArray) -> list[Check]:
     tau, closed = estimate_mean(x, method="auto").tau, autocorrelation_time(x).converged
     times, ess = len(x) / tau, x.size / (2.0 * tau)
     long = closed and times >= LEAST_TIMES
-    words = f"the run is {times:.3g} autocorrelation times"
-    checks = [Check("run / tau", times, LEAST_TIMES, long or None, words if long else f"{words} only, of {LEAST_TIMES:g}")]
+    words = f"{times:.3g} autocorrelation times"
+    if long:
+        words = f"the run is {words}"
+    elif times < LEAST_TIMES:
+        words = f"the run is only {words}, {LEAST_TIMES:g} are needed"
+    else:
+        words = "the run is too short for its autocorrelation time to be known"
+    checks = [Check("run / tau", times, LEAST_TIMES, long or None, words)]
     enough = ess >= LEAST_SAMPLES
     words = f"{ess:.3g} effective samples"
-    few = f"{words} only, of {LEAST_SAMPLES:g}"
-    return [*checks, Check("effective samples", ess, LEAST_SAMPLES, enough or None, words if enough else few)]
+    words = words if enough else f"only {words}, {LEAST_SAMPLES:g} are needed"
+    return [*checks, Check("effective samples", ess, LEAST_SAMPLES, enough or None, words)]
 
 
 def chain_checks(series: object, *, from_cold: object = None, regular: bool = True, alone: bool = False) -> list[Check]:
@@ -404,9 +431,11 @@ def forward_backward(hot: object, cold: object) -> Check:
     weights = [variance**2 / dof for variance, dof in variances]
     dof = round(total**2 / sum(weights)) if sum(weights) > 0.0 else 1
     sigmas = _deviate(difference, math.sqrt(total), max(1, dof))
+    if all(_identical(side) for side in sides) and max(side.max() for side in sides) > min(side.min() for side in sides):
+        return Check(name, math.nan, limit, None, "replicas are identical, without a spread to compare starts by")
     if abs(sigmas) > limit:
         words = f"replicas that start hot end {'above' if sigmas > 0.0 else 'below'} those that start cold"
-        return Check(name, sigmas, limit, False, f"{words} ({abs(sigmas):.1f} sigma)")
+        return Check(name, sigmas, limit, False, f"{words} ({_sigmas(sigmas)})")
     spread = math.sqrt(0.5 * sum(float(side.var()) for side in sides))
     if math.sqrt(total) > _RESOLUTION * spread:
         return Check(name, sigmas, limit, None, "hot and cold starts agree, but too coarsely to mean anything")

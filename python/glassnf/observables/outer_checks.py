@@ -68,7 +68,9 @@ MOST_SPREAD: Final = 0.5
 UNLUCKY: Final = 0.05
 """Probability with which runs that vary more than `MOST_SPREAD` pass as if they did not."""
 
-_ENOUGH_ATTEMPTS: Final = 100
+ENOUGH_ATTEMPTS: Final = 100
+"""Exchanges of two neighbours, from which on their acceptance is judged."""
+
 _ENOUGH_EXPECTED: Final = 100.0
 
 
@@ -107,7 +109,8 @@ def summary_checks(weights: WeightSummary) -> list[Check]:
     """Return the checks of `judge_weights`."""
     k, limit = weights.pareto_k, weights.pareto_k_limit
     if not math.isfinite(k):
-        tail = Check("Pareto k-hat", math.nan, limit, None, f"{weights.samples} weights are too few, or too uneven, for a tail")
+        few = "1 weight is too few" if weights.samples == 1 else f"{weights.samples} weights are too few"
+        tail = Check("Pareto k-hat", math.nan, limit, None, f"{few}, or too uneven, for a tail")
     else:
         outcome = True if k <= limit else False if k >= USELESS_K else None
         words = f"k-hat {k:.2f}" if outcome else f"k-hat {k:.2f} above {limit:.2f}: the largest weights have not been seen"
@@ -118,7 +121,8 @@ def summary_checks(weights: WeightSummary) -> list[Check]:
     largest = Check("largest weight", weights.largest, share, good or None, words)
     effective = weights.ess * weights.samples
     enough = effective >= LEAST_WEIGHTED or None
-    words = f"{effective:.3g} effective samples" + ("" if enough else f" only, of {LEAST_WEIGHTED:g}")
+    words = f"{effective:.3g} effective sample{'' if f'{effective:.3g}' == '1' else 's'}"
+    words = words if enough else f"only {words}, {LEAST_WEIGHTED:g} are needed"
     return [tail, largest, Check("effective weights", effective, LEAST_WEIGHTED, enough, words)]
 
 
@@ -169,20 +173,21 @@ def ladder_checks(attempts: object, accepts: object, round_trips: object, expect
     tried, accepted = (_check.int_array(name, value, (None,)) for name, value in (("attempts", attempts), ("accepts", accepts)))
     trips = int(_check.int_array("round_trips", round_trips, (None,)).sum())
     rate = np.where(tried > 0, accepted / np.maximum(tried, 1), np.nan)
-    poor = (tried >= _ENOUGH_ATTEMPTS) & (rate < POOR_ACCEPTANCE)
+    poor = (tried >= ENOUGH_ATTEMPTS) & (rate < POOR_ACCEPTANCE)
     least = float(np.nanmin(rate)) if tried.any() else math.nan
     if poor.any():
         exchanges: bool | None = False
         words = f"of {poor.sum()} pair{'s' if poor.sum() > 1 else ''} of neighbours hardly any exchange is accepted"
-    elif (tried < _ENOUGH_ATTEMPTS).any():
-        exchanges, words = None, f"some pairs have tried fewer than {_ENOUGH_ATTEMPTS} exchanges"
+    elif (tried < ENOUGH_ATTEMPTS).any():
+        exchanges, words = None, f"some pairs have tried fewer than {ENOUGH_ATTEMPTS} exchanges"
     else:
         exchanges, words = True, f"exchanges are accepted, {least:.2f} at least"
     checks = [Check("exchanges", least, POOR_ACCEPTANCE, exchanges, words)]
     stuck = trips == 0 and expected >= _ENOUGH_EXPECTED
     enough = False if stuck else trips >= LEAST_TRIPS or None
-    words = f"{trips} round trip{'' if trips == 1 else 's'}" if trips else "no replica has been at both ends"
-    words += "" if enough else f", of {LEAST_TRIPS} at least"
+    words = f"{trips} round trip{'' if trips == 1 else 's'}"
+    if not enough:
+        words = f"only {words}, {LEAST_TRIPS} are needed" if trips else "no replica has been at both ends"
     return [*checks, Check("round trips", float(trips), float(LEAST_TRIPS), enough, words)]
 
 
@@ -212,8 +217,8 @@ def anneal_checks(population: int, rho_t: object, rho_f: float) -> list[Check]:
         return [Check("families", math.nan, LEAST_POPULATION, None, "no temperature is done yet")]
     share = size / float(rho.max())
     outcome = True if share >= LEAST_POPULATION else False if share < COLLAPSED else None
-    words = f"the population is {share:.3g} times rho_t"
-    words += {True: "", None: f" only, of {LEAST_POPULATION:g}", False: ": few families carry the averages"}[outcome]
+    words = f"the population is {'only ' if outcome is None else ''}{share:.3g} times rho_t"
+    words += {True: "", None: f", {LEAST_POPULATION:g} times are needed", False: ": few families carry the averages"}[outcome]
     return [Check("families", share, LEAST_POPULATION, outcome, words), log_z_check(float(rho_f) / size, MOST_VARIANCE)]
 
 

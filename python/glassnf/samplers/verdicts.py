@@ -190,8 +190,10 @@ def of_runs(runs: list[PAResult], log_z: FloatArray, sizes: FloatArray) -> Verdi
     words = f"{failed} of {len(runs)} runs are not in equilibrium" if failed else "no run fails on its own"
     checks = [Check("runs", float(failed), 0.0, failed == 0, words)]
     share = float(sizes.sum() / max(float(run.rho_t.max()) for run in runs))
-    words = f"all populations together are {share:.3g} times rho_t"
-    checks.append(Check("families", share, LEAST_POPULATION, share >= LEAST_POPULATION or None, words))
+    enough = share >= LEAST_POPULATION
+    words = f"all populations together are {'' if enough else 'only '}{share:.3g} times rho_t"
+    words += "" if enough else f", {LEAST_POPULATION:g} times are needed"
+    checks.append(Check("families", share, LEAST_POPULATION, enough or None, words))
     return Verdict.of([*checks, log_z_spread_check(log_z)], LAG)
 
 

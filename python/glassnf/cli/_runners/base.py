@@ -34,6 +34,7 @@ __all__ = [
     "MARKS",
     "Runner",
     "averages",
+    "counted",
     "lengths",
     "make_engine",
     "mark",
@@ -329,6 +330,11 @@ def shown(estimate: dict[str, Any] | None, unit: str = "", mark: str = "") -> st
     return f"{number}{mark} {unit}" if unit else f"{number}{mark}"
 
 
+def counted(number: int, what: str) -> str:
+    """Return a number with what it counts, in the plural unless it is one, e.g. ``1,000 sweeps``."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
 def plain_table(title: str) -> Table:
     """Return an empty table of names and values."""
     from rich.table import Table
@@ -353,8 +359,10 @@ def verdict_rows(table: Table, result: dict[str, Any]) -> None:
     """Add R-hat and the verdict to a table, with what its marks mean."""
     from rich.markup import escape
 
+    from ...observables.equilibration import shown_r_hat
+
     if result.get("r_hat") is not None:
-        table.add_row("R-hat", f"{result['r_hat']:.3f}")
+        table.add_row("R-hat", shown_r_hat(result["r_hat"]))
     style = {True: None, False: "red", None: "yellow"}[result["equilibrated"]]
     sign = mark(result)
     words = escape(result["verdict"]["sentence"])

@@ -18,9 +18,10 @@ from .._chain import Turn
 from .._errors import CommandError, user_input
 from .._options import Choices
 from .._sample_options import engine_of, given_by, resolve_engine
-from .base import REPLICAS, Runner, averages, make_engine, mark, plain_table, shown, told, verdict_rows
+from .base import REPLICAS, Runner, averages, counted, make_engine, mark, plain_table, shown, told, verdict_rows
 from .flow_file import load_flow
 from .monte_carlo import ADAPTATION_BLOCK
+from .starts import random_replicas
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -97,11 +98,7 @@ class FlowRunner(Runner):
     @staticmethod
     def start(parameters: dict[str, Any], system: System, threads: int | None, turn: Turn) -> Ensemble:
         """Return random starts at the hot temperature."""
-        from ...ensemble import Ensemble
-
-        return Ensemble.random(
-            system, replicas=parameters["replicas"], temperature=parameters["start"], seed=parameters["seed"]
-        )
+        return random_replicas(system, parameters["start"], parameters["seed"], turn, replicas=parameters["replicas"])
 
     @property
     def done(self) -> bool:
@@ -233,13 +230,13 @@ class FlowRunner(Runner):
         p = self.parameters
         table = plain_table(
             f"{p['system']}, N = {p['n']}, T = {p['start']:g} to {p['temperature']:g}, nf ({p['explorer']}): "
-            f"{p['replicas']} replicas x {p['sweeps']:,} sweeps"
+            f"{counted(p['replicas'], 'replica')} x {counted(p['sweeps'], 'sweep')}"
         )
         table.add_row("<U>/N", shown(result["mean_energy"], "epsilon", mark(result)))
         table.add_row("C_v/N, configurational", shown(result["specific_heat"], "k_B", mark(result)))
         table.add_row("log Z, relative to the hot one", shown(result["log_z"], mark=mark(result)))
         if result["ess"] is not None:
-            table.add_row("effective samples", f"{result['ess']:.3g} of {result['samples']:,}")
+            table.add_row("effective samples", f"{result['ess'] * result['samples']:.3g} of {result['samples']:,}")
             text = f"{result['largest_weight']:.2g}"
             if result["dominated"]:
                 text += ": ONE SAMPLE dominates; use a smaller step, a better flow, or more samples"

@@ -11,7 +11,7 @@ import numpy as np
 from .._chain import Turn
 from .._options import Choices
 from .._sample_options import TARGET_ACCEPTANCE, given_by, resolve_engine
-from .base import REPLICAS, Runner, averages, lengths, make_engine, mark, plain_table, shown, swaps, verdict_rows
+from .base import REPLICAS, Runner, averages, counted, lengths, make_engine, mark, plain_table, shown, swaps, verdict_rows
 from .starts import choose_starts, from_cold, start_replicas
 
 if TYPE_CHECKING:
@@ -53,9 +53,7 @@ class MonteCarloRunner(Runner):
     @staticmethod
     def start(parameters: dict[str, Any], system: System, threads: int | None, turn: Turn) -> Ensemble:
         """Return random starts, half of them annealed if that was asked for."""
-        replicas = parameters["replicas"]
-        temperatures = np.full(replicas, parameters["temperature"], dtype=np.float64)
-        return start_replicas(parameters, system, temperatures, replicas, threads, turn)
+        return start_replicas(parameters, system, [parameters["temperature"]], parameters["replicas"], threads, turn)
 
     @property
     def done(self) -> bool:
@@ -133,7 +131,7 @@ class MonteCarloRunner(Runner):
         parameters = self.parameters
         table = plain_table(
             f"{parameters['system']}, N = {parameters['n']}, T = {parameters['temperature']:g}, {parameters['algorithm']}: "
-            f"{parameters['replicas']} replicas x {parameters['sweeps']:,} sweeps"
+            f"{counted(parameters['replicas'], 'replica')} x {counted(parameters['sweeps'], 'sweep')}"
         )
         table.add_row("<U>/N", shown(result["mean_energy"], "epsilon", mark(result)))
         table.add_row("C_v/N, configurational", shown(result["specific_heat"], "k_B", mark(result)))

@@ -24,6 +24,7 @@ from .base import (
     FloatArray,
     Runner,
     averages,
+    counted,
     lengths,
     make_engine,
     mark,
@@ -55,8 +56,6 @@ SHORTEST_PIECE: Final = 400
 PIECE_ROUNDS: Final = 10
 LONGEST_PIECE: Final = 8
 """In units of the shortest one."""
-
-POOR_ACCEPTANCE: Final = 0.01
 
 
 class _HandBack(Exception):
@@ -129,8 +128,7 @@ class ParallelTemperingRunner(Runner):
     @staticmethod
     def start(parameters: dict[str, Any], system: System, threads: int | None, turn: Turn) -> Ensemble:
         """Return random starts at the temperatures of the ladders, half of these annealed if that was asked for."""
-        temperatures = np.tile(np.asarray(parameters["temperatures"], dtype=np.float64), parameters["ladders"])
-        return start_replicas(parameters, system, temperatures, parameters["ladders"], threads, turn)
+        return start_replicas(parameters, system, parameters["temperatures"], parameters["ladders"], threads, turn)
 
     @property
     def done(self) -> bool:
@@ -222,6 +220,8 @@ class ParallelTemperingRunner(Runner):
 
     def summary(self) -> dict[str, Any]:
         """Return averages by temperature, exchanges, round trips, flow, barrier, and speed."""
+        from ...observables.outer_checks import ENOUGH_ATTEMPTS, POOR_ACCEPTANCE
+
         counters = self.run.counters
         temperatures = np.array(self._sampler.temperatures)
         m, ladders = len(temperatures), int(self.parameters["ladders"])
@@ -238,7 +238,8 @@ class ParallelTemperingRunner(Runner):
         barrier = None if None in acceptance else float(sum(1.0 - value for value in acceptance if value is not None))
         trips = counters.get("round_trips")
         seconds = self.pace.seconds
-        poor = [k for k, value in enumerate(acceptance) if value is not None and value < POOR_ACCEPTANCE]
+        tried = np.sum(counters.get("attempts", np.zeros((m - 1, 1))), axis=1) >= ENOUGH_ATTEMPTS
+        poor = [k for k, value in enumerate(acceptance) if value is not None and value < POOR_ACCEPTANCE and tried[k]]
         lowest = by_temperature[int(np.argmin(temperatures))]
         return {
             **{name: lowest[name] for name in ("mean_energy", "specific_heat", "r_hat")},
@@ -268,12 +269,12 @@ class ParallelTemperingRunner(Runner):
         parameters, trips = self.parameters, result["round_trips"]
         title = (
             f"{parameters['system']}, N = {parameters['n']}, pt ({parameters['explorer']}):\n"
-            f"{parameters['ladders']} ladders of {len(result['temperatures'])} temperatures x {parameters['sweeps']:,} sweeps"
+            f"{counted(parameters['ladders'], 'ladder')} of {counted(len(result['temperatures']), 'temperature')} x "
+            f"{counted(parameters['sweeps'], 'sweep')}"
         )
         whole = plain_table("The ladder")
         if trips is not None:
-            ladders = parameters["ladders"]
-            text = f"{trips} in {ladders} ladder{'s' if ladders > 1 else ''}"
+            text = f"{trips} in {counted(parameters['ladders'], 'ladder')}"
             whole.add_row(
                 "round trips", text if trips else f"{text}: NO replica has been at both ends", style=None if trips else "red"
             )
@@ -287,12 +288,13 @@ class ParallelTemperingRunner(Runner):
         return [self._temperatures(title, result["temperatures"]), whole]
 
     def _temperatures(self, title: str, rows: list[dict[str, Any]]) -> Table:
+        from ...observables.equilibration import shown_r_hat
+
         table = number_table(title, ("T", "<U>/N", "C_v/N", "acceptance to next", "flow", "R-hat"))
         for row in rows:
-            optional = [row["acceptance_to_next"], row["flow"], row["r_hat"]]
-            numbers = [
-                "-" if value is None else f"{value:.{digits}f}" for value, digits in zip(optional, (3, 2, 3), strict=True)
-            ]
+            optional = [row["acceptance_to_next"], row["flow"]]
+            numbers = ["-" if value is None else f"{value:.{digits}f}" for value, digits in zip(optional, (3, 2), strict=True)]
+            numbers.append("-" if row["r_hat"] is None else shown_r_hat(row["r_hat"]))
             values = [shown(row[name], mark=mark(row)) for name in ("mean_energy", "specific_heat")]
             table.add_row(f"{row['temperature']:.4f}", *values, *numbers)
         table.caption = MARKS

@@ -18,8 +18,9 @@ from .._chain import Turn
 from .._errors import CommandError
 from .._options import Choices
 from .._sample_options import engine_of, given_by, resolve_engine, twice
-from .base import Runner, make_engine, mark, number_table, plain_table, shown, told, verdict_rows
+from .base import Runner, counted, make_engine, mark, number_table, plain_table, shown, told, verdict_rows
 from .flow_file import assisting_flow, flow_parameters
+from .starts import random_replicas
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -121,11 +122,7 @@ class PopulationAnnealingRunner(Runner):
     @staticmethod
     def start(parameters: dict[str, Any], system: System, threads: int | None, turn: Turn) -> Ensemble:
         """Return random starts at the start temperature."""
-        from ...ensemble import Ensemble
-
-        return Ensemble.random(
-            system, replicas=parameters["population"], temperature=parameters["start"], seed=parameters["seed"]
-        )
+        return random_replicas(system, parameters["start"], parameters["seed"], turn, replicas=parameters["population"])
 
     @property
     def done(self) -> bool:
@@ -269,7 +266,8 @@ class PopulationAnnealingRunner(Runner):
         parameters = self.parameters
         title = (
             f"{parameters['system']}, N = {parameters['n']}, T = {parameters['start']:g} to {parameters['temperature']:g}, "
-            f"pa ({parameters['explorer']}):\n{parameters['population']:,} replicas, {len(result['steps'])} temperatures"
+            f"pa ({parameters['explorer']}):\n{counted(parameters['population'], 'replica')}, "
+            f"{counted(len(result['steps']), 'temperature')}"
         )
         table = plain_table("At the target")
         table.add_row("<U>/N", shown(result["mean_energy"], "epsilon", mark(result)))

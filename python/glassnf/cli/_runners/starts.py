@@ -1,4 +1,7 @@
-"""Where replicas start: at random, or half of them from below the temperature, so that the two halves can be compared."""
+"""Where replicas start: at random, or half of them from below the temperature, so that the two halves can be compared.
+
+A signal ends all of it: there is no file of the run yet, and nothing to go on from.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from .._chain import Turn
+from .._chain import StopRequest, Turn
 from .._errors import CommandError
 from .._options import Choices
 from .._sample_options import SWAP_PROBABILITY, twice
@@ -18,7 +21,7 @@ if TYPE_CHECKING:
     from ...ensemble import Ensemble
     from ...systems import System
 
-__all__ = ["choose_starts", "from_cold", "start_replicas"]
+__all__ = ["choose_starts", "from_cold", "random_replicas", "start_replicas"]
 
 DEPTH: Final = 0.5
 """Temperature to which cold starts are annealed, over that of the run."""
@@ -45,10 +48,38 @@ def from_cold(parameters: dict[str, Any], units: int) -> npt.NDArray[np.bool_] |
     return np.arange(units) >= (units + 1) // 2 if parameters.get("starts") == "both" else None
 
 
+def _go_on(stop: StopRequest, what: str) -> None:
+    if stop.number is not None:
+        raise CommandError(f"stopped before the run began, while its {what}", stop.exit_code)
+
+
+def random_replicas(
+    system: System, temperatures: npt.ArrayLike, seed: int, turn: Turn, *, replicas: int = 1, units: int = 1
+) -> Ensemble:
+    """Return `units` times so many replicas at random; a signal is heard while they are made.
+
+    Parameters
+    ----------
+    temperatures
+        One, or those of the replicas of one unit.
+
+    Raises
+    ------
+    CommandError
+        If a signal has come.
+    """
+    from ...ensemble import random_ensemble
+
+    def check() -> None:
+        _go_on(turn.stop, "random starts were made")
+
+    return random_ensemble(system, replicas, temperatures, seed, units=units, check=check)
+
+
 def start_replicas(
     parameters: dict[str, Any],
     system: System,
-    temperatures: npt.NDArray[np.float64],
+    temperatures: list[float],
     units: int,
     threads: int | None,
     turn: Turn,
@@ -61,7 +92,7 @@ def start_replicas(
     Parameters
     ----------
     temperatures
-        (R,) of the run; replicas of one unit stand together.
+        Of the replicas of one unit, which stand together.
     units
         Replicas or ladders.
     threads
@@ -75,25 +106,24 @@ def start_replicas(
         If a signal has come.
     """
     from ...compare.starts import derived_seed
-    from ...ensemble import Ensemble
     from ...samplers import MonteCarlo
 
-    seed = parameters["seed"]
-    ensemble = Ensemble.random(system, replicas=temperatures.size, temperature=temperatures, seed=seed)
+    seed, size = parameters["seed"], len(temperatures)
+    ensemble = random_replicas(system, temperatures, seed, turn, replicas=size, units=units)
     mask = from_cold(parameters, units)
     if mask is None:
         return ensemble
-    cold = np.flatnonzero(np.repeat(mask, temperatures.size // units))
-    lowest = float(temperatures.min())
-    moving = Ensemble.random(system, cold.size, twice("--temperature", lowest), derived_seed(seed, "cold starts"))
+    cold = np.flatnonzero(np.repeat(mask, size))
+    lowest = float(min(temperatures))
+    hot = twice("--temperature", lowest)
+    moving = random_replicas(system, hot, derived_seed(seed, "cold starts"), turn, replicas=cold.size)
     sampler = MonteCarlo(system, swap_probability=SWAP_PROBABILITY if system.n_species > 1 else 0.0, threads=threads)
 
     def relay(done: int, total: int, info: Mapping[str, Any]) -> None:
-        if turn.stop.number is not None:
-            raise CommandError("stopped before the run began, while its cold starts were annealed", turn.stop.exit_code)
+        _go_on(turn.stop, "cold starts were annealed")
         turn.show("cold starts", float(moving.step), float(STAGES * STAGE_SWEEPS), "")
 
-    for temperature in np.geomspace(twice("--temperature", lowest), DEPTH * lowest, STAGES).tolist():
+    for temperature in np.geomspace(hot, DEPTH * lowest, STAGES).tolist():
         moving.beta[:] = 1.0 / temperature
         sampler.equilibrate(moving, sweeps=STAGE_SWEEPS, progress=relay)
     for name in ("positions", "images", "species", "energy"):
