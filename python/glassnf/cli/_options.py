@@ -193,7 +193,7 @@ def _read(options: Sequence[Option], config: str) -> dict[str, Any]:
         if name not in names:
             near = _check.nearest(name, [option.key for option in options])
             hint = f"; did you mean {near!r}?" if near is not None else f", expected one of {', '.join(o.key for o in options)}"
-            raise CommandError(f"{config}: unknown key {name!r}{hint}")
+            raise CommandError(f"{config}: unknown key {_check.describe(name)}{hint}")
         if names[name] in found:
             raise CommandError(f"{config}: the key {names[name]!r} is given twice, once as {name!r}")
         found[names[name]] = value

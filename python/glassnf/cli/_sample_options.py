@@ -49,6 +49,10 @@ def _one(name: str, value: object) -> float:
     return _temperatures(name, values)[0]
 
 
+MOST_TEMPERATURES: Final = 100_000
+"""Of a ladder by its ends, far more than any can use, and few enough to be made at once."""
+
+
 def _temperatures(name: str, values: tuple[float, ...]) -> tuple[float, ...]:
     return tuple(_check.magnitude(name, value) for value in values)
 
@@ -84,10 +88,9 @@ def ladder(name: str, value: object) -> tuple[float, ...]:
             raise ValueError(f"{name}: expected LOW below HIGH in LOW:HIGH:COUNT, got {value!r}")
         from ..samplers import geometric_ladder
 
-        try:
-            return tuple(geometric_ladder(low, high, count).tolist())
-        except ValueError as error:  # more than fit into memory
-            raise ValueError(f"{name}: {error}") from None
+        if count > MOST_TEMPERATURES:
+            raise ValueError(f"{name}: expected at most {MOST_TEMPERATURES:,} temperatures, got {count:,}")
+        return tuple(geometric_ladder(low, high, count).tolist())
     values = _temperatures(name, tuple(sorted(floats(name, value))))
     if len(values) < 2:
         raise ValueError(f"{name}: expected at least two temperatures, got {len(values)}")

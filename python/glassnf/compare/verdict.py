@@ -165,7 +165,7 @@ def _of_trace(energy: FloatArray | None) -> list[Check]:
     if energy is None:
         return []
     if len(energy) < core.LEAST_RECORDS:
-        words = f"{len(energy)} records only of the second half of the runs"
+        words = f"only {len(energy)} records of the second half of the runs, {core.LEAST_RECORDS} are needed"
         return [Check("records", float(len(energy)), float(core.LEAST_RECORDS), None, words)]
     return [core.r_hat_check(energy), core.drift_check([energy])]
 

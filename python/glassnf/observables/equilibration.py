@@ -321,7 +321,7 @@ def chain_checks(series: object, *, from_cold: object = None, regular: bool = Tr
     """Return the checks of `judge_chains`; with `alone`, a single replica may do, as it has other evidence."""
     x = _check.float_array("series", series, finite=False)
     if x.ndim in (1, 2) and (len(x) < LEAST_RECORDS or x.size == 0):
-        words = f"{len(x)} record{'' if len(x) == 1 else 's'} only, of {LEAST_RECORDS}"
+        words = f"only {len(x)} record{'' if len(x) == 1 else 's'}, {LEAST_RECORDS} are needed"
         return [Check("records", float(len(x)), float(LEAST_RECORDS), None, words)]
     if not np.isfinite(x).all():
         return [Check("records", math.nan, math.nan, None, "an energy is not finite")]

@@ -16,6 +16,7 @@ from .base import (
     FloatArray,
     Runner,
     averages,
+    counted,
     lengths,
     make_engine,
     mark,
@@ -180,7 +181,8 @@ class MolecularDynamicsRunner(Runner):
         table = plain_table(
             f"{parameters['system']}, N = {parameters['n']}, T = {parameters['temperature']:g}, "
             f"md ({parameters['thermostat']}): "
-            f"{parameters['replicas']} replicas x {parameters['steps']:,} steps of {parameters['timestep']:g}"
+            f"{counted(parameters['replicas'], 'replica')} x {counted(parameters['steps'], 'step')} "
+            f"of {parameters['timestep']:g}"
         )
         table.add_row("<U>/N", shown(result["mean_energy"], "epsilon", mark(result)))
         if not self._conserves_energy:
