@@ -114,7 +114,7 @@ def _scan(path: Path) -> list[_Header]:
     """Walk over the frames of an XYZ file without parsing atoms.
 
     The library trusts the number of atoms and of columns, and allocates by it; so these are compared with the file first. Its
-    lines are strings of C, and one that ends early, at a zero byte, makes it read where there is nothing.
+    lines are strings of C, which a zero byte ends, so that the rest of a line would count as if it were not there.
     """
     headers = []
     with path.open("r", encoding="utf-8", newline="\n") as stream:
