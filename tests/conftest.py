@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
+import signal
 from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
@@ -12,6 +14,10 @@ import pytest
 
 import glassnf as gnf
 from glassnf._optional import available
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in the background of a shell; programs that tests start inherit it
+    with contextlib.suppress(ValueError):  # not the main thread
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def missing(reason: str) -> NoReturn:

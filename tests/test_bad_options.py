@@ -66,14 +66,14 @@ def _options() -> list[tuple[str, str, bool]]:
 @pytest.fixture(scope="module", autouse=True)
 def _stopped() -> Iterator[None]:
     """Raise `Reached` where the commands begin to work."""
-    from glassnf import Ensemble, certify, flows
+    from glassnf import certify, ensemble, flows
     from glassnf.compare import runner
 
     def stop(*_: Any, **__: Any) -> Any:
         raise Reached
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Ensemble, "random", stop)
+        patch.setattr(ensemble, "random_ensemble", stop)
         patch.setattr(flows, "train", stop)
         patch.setattr(runner, "compare_in_parts", stop)
         patch.setattr(certify, "certify", stop)
