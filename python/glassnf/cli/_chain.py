@@ -38,15 +38,17 @@ class StopRequest:
 
 
 @contextlib.contextmanager
-def catch_signals() -> Iterator[StopRequest]:
+def catch_signals(*, at_once: bool = False) -> Iterator[StopRequest]:
     """Collect Ctrl-C and SIGTERM, so that a run can stop at the end of a chunk; a second one interrupts at once.
 
-    Outside the main thread signals cannot be caught, and the request stays empty.
+    With `at_once` the first one interrupts too, and is known afterwards. Outside the main thread signals cannot be caught, and
+    the request stays empty.
     """
     request = StopRequest()
 
     def handle(number: int, _: object) -> None:
-        if request.number is not None:
+        if at_once or request.number is not None:
+            request.number = request.number or number
             raise KeyboardInterrupt
         request.number = number
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import shlex
 import signal
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from ..compare.settings import TUNING_SHARE
-from ._chain import StopRequest
+from ._chain import StopRequest, catch_signals
 from ._console import Bar, print_tables
 from ._errors import INTERRUPTED, CommandError, user_input, writing
 from ._options import Choices, Option, choose, duration, flag, floats, fraction, integer, positive, text, words
@@ -203,7 +201,7 @@ def compare_command(given: dict[str, Any], config: str | None, command: list[str
         parts.begin(settings, resume=choices["resume"])
     stop = StopRequest()
     try:
-        with _terminable(stop):
+        with catch_signals(at_once=True) as stop:
             with _Display(settings, choices["quiet"]) as display:
                 comparison = compare_in_parts(settings, display.show, parts)
             data = comparison_to_dict(comparison, command)
@@ -211,7 +209,7 @@ def compare_command(given: dict[str, Any], config: str | None, command: list[str
                 paths = write_files(data, folder)
     except KeyboardInterrupt:
         again = [word for word in command if word not in ("--overwrite", "--resume")]
-        how = "interrupted" if stop.number is None else "terminated"
+        how = "terminated" if stop.number == signal.SIGTERM else "interrupted"
         words = f"{how}; {parts.count()} finished pieces are kept, go on with: {shlex.join([*again, '--resume'])}"
         raise CommandError(words, INTERRUPTED if stop.number is None else stop.exit_code) from None
     finally:
@@ -221,25 +219,6 @@ def compare_command(given: dict[str, Any], config: str | None, command: list[str
     elif not choices["quiet"]:
         _print(data, paths)
     return 0
-
-
-@contextlib.contextmanager
-def _terminable(stop: StopRequest) -> Iterator[None]:
-    """Have SIGTERM do what Ctrl-C does, and be remembered; outside the main thread signals cannot be caught."""
-
-    def handle(number: int, _: object) -> None:
-        stop.number = number
-        raise KeyboardInterrupt
-
-    try:
-        previous = signal.signal(signal.SIGTERM, handle)
-    except ValueError:
-        yield
-        return
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, previous)
 
 
 class _Display:
